@@ -1,0 +1,169 @@
+/* api/glibc.c - usable size, glibc's control and statistics, and the few names
+ * of tidepool's own that go with them */
+#include <tidepool/malloc.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+
+#include "api/override.h"
+#include "api/stats.h"
+#include "arena/address_map.h"
+#include "base/fatal.h"
+#include "base/options.h"
+#include "heap/heap.h"
+#include "heap/inspect.h"
+#include "heap/slow.h"
+
+size_t tide_usable_size(const void *block)
+{
+    return block ? tide_heap_find(block, "malloc_usable_size").bytes : 0;
+}
+
+size_t tide_good_size(size_t size)
+{
+    return tide_heap_good_size(size);
+}
+
+bool tide_owns(const void *address)
+{
+    enum tide_memory memory = tide_memory_at(address);
+
+    return memory == TIDE_ARENA || (memory != TIDE_FOREIGN && tide_huge_at(address));
+}
+
+const char *tide_version(void)
+{
+    return TIDE_VERSION;
+}
+
+int tide_malloc_trim(size_t pad)
+{
+    struct heap *heap = tide_heap_enter();
+    size_t released = tide_arena_totals().released, returned = 0;
+
+    if (heap) {
+        tide_heap_give_back(heap);
+        tide_heap_leave(heap);
+    }
+    returned += tide_huge_trim(pad);
+    returned += tide_arena_trim(pad);
+    return returned > 0 || tide_arena_totals().released > released;
+}
+
+struct tide_mallinfo2 tide_mallinfo2(void)
+{
+    struct tide_mallinfo2 info = { .arena = 0 };
+    struct stats stats;
+
+    tide_stats_gather(&stats);
+    info.arena = stats.arenas.arenas * TIDE_ARENA_BYTES;
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        info.ordblks += stats.classes[c].blocks - stats.classes[c].allocated;
+    info.hblks = stats.huge.blocks;
+    info.hblkhd = stats.huge.bytes;
+    info.uordblks = stats.pooled_bytes + stats.run_bytes + stats.huge.bytes;
+    info.fordblks = info.arena + stats.huge.bytes + stats.huge.cached_bytes - info.uordblks;
+    info.keepcost = stats.returnable_bytes;
+    return info;
+}
+
+static int to_int(size_t value)
+{
+    return value < INT_MAX ? (int)value : INT_MAX;
+}
+
+struct tide_mallinfo tide_mallinfo(void)
+{
+    struct tide_mallinfo2 info = tide_mallinfo2();
+
+    return (struct tide_mallinfo){
+        .arena = to_int(info.arena),
+        .ordblks = to_int(info.ordblks),
+        .hblks = to_int(info.hblks),
+        .hblkhd = to_int(info.hblkhd),
+        .uordblks = to_int(info.uordblks),
+        .fordblks = to_int(info.fordblks),
+        .keepcost = to_int(info.keepcost),
+    };
+}
+
+/* ---- Statistics as text ------------------------------------------------ */
+
+static void print_classes(const struct stats *stats)
+{
+    tide_base_print("%10s %8s %8s %12s %12s %6s\n", "block", "pools", "full", "blocks", "allocated",
+                    "in use");
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        const struct class_stats *line = &stats->classes[c];
+
+        if (line->pools != 0)
+            tide_base_print("%10u %8zu %8zu %12zu %12zu %5zu%%\n", tide_class_bytes[c], line->pools,
+                            line->full_pools, line->blocks, line->allocated,
+                            line->allocated * 100 / line->blocks);
+    }
+}
+
+void tide_malloc_stats(void)
+{
+    struct stats stats;
+
+    tide_stats_gather(&stats);
+    tide_base_print("tidepool " TIDE_VERSION " statistics (" TIDE_GEOMETRY_NAME
+                    " geometry, arena_lock=%s)\n",
+                    tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL ? "global" : "arena");
+    print_classes(&stats);
+    tide_base_print("large blocks    %zu with %zu bytes\n", stats.runs, stats.run_bytes);
+    tide_base_print("huge blocks     %zu with %zu bytes; cached %zu with %zu bytes\n",
+                    stats.huge.blocks, stats.huge.bytes, stats.huge.cached_blocks,
+                    stats.huge.cached_bytes);
+    tide_base_print("arenas          %zu of %zu KiB; created %zu, released %zu; %zu slots free, "
+                    "%zu empty pools stocked\n",
+                    stats.arenas.arenas, TIDE_ARENA_BYTES / 1024, stats.arenas.created,
+                    stats.arenas.released, stats.free_slots, stats.empty_pools);
+    tide_base_print("allocated       %zu bytes; free but resident at most %zu bytes\n",
+                    stats.pooled_bytes + stats.run_bytes + stats.huge.bytes, stats.returnable_bytes);
+    tide_base_print("heaps           %zu, of which %zu without a thread; records %zu bytes\n",
+                    stats.heaps, stats.orphans, stats.record_bytes);
+    tide_base_print("locks           taken %" PRIu64 " times, waited for %" PRIu64 " times, %" PRIu64
+                    " us in all\n",
+                    tide_relaxed(&stats.locks.acquired), tide_relaxed(&stats.locks.contended),
+                    tide_relaxed(&stats.locks.waited_ns) / 1000);
+}
+
+int tide_malloc_info(int options, FILE *stream)
+{
+    struct stats stats;
+
+    if (options != 0 || !stream) {
+        errno = EINVAL;
+        return -1;
+    }
+    tide_stats_gather(&stats);
+    fprintf(stream, "<malloc version=\"tidepool-" TIDE_VERSION "\">\n<sizes>\n");
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        const struct class_stats *line = &stats.classes[c];
+
+        if (line->pools != 0)
+            fprintf(stream,
+                    "<size block=\"%u\" pools=\"%zu\" full=\"%zu\" blocks=\"%zu\" allocated=\"%zu\"/>\n",
+                    tide_class_bytes[c], line->pools, line->full_pools, line->blocks,
+                    line->allocated);
+    }
+    fprintf(stream, "</sizes>\n<large count=\"%zu\" bytes=\"%zu\"/>\n", stats.runs, stats.run_bytes);
+    fprintf(stream, "<huge count=\"%zu\" bytes=\"%zu\" cached=\"%zu\" cached_bytes=\"%zu\"/>\n",
+            stats.huge.blocks, stats.huge.bytes, stats.huge.cached_blocks, stats.huge.cached_bytes);
+    fprintf(stream, "<arenas count=\"%zu\" bytes=\"%zu\" created=\"%zu\" released=\"%zu\"/>\n",
+            stats.arenas.arenas, stats.arenas.arenas * TIDE_ARENA_BYTES, stats.arenas.created,
+            stats.arenas.released);
+    fprintf(stream, "<heaps count=\"%zu\" orphans=\"%zu\"/>\n</malloc>\n", stats.heaps,
+            stats.orphans);
+    return ferror(stream) ? -1 : 0;
+}
+
+TIDE_ALSO_NAMED(malloc_usable_size, tide_usable_size)
+TIDE_ALSO_NAMED(malloc_trim, tide_malloc_trim)
+TIDE_ALSO_NAMED(mallinfo, tide_mallinfo)
+TIDE_ALSO_NAMED(mallinfo2, tide_mallinfo2)
+TIDE_ALSO_NAMED(malloc_stats, tide_malloc_stats)
+TIDE_ALSO_NAMED(malloc_info, tide_malloc_info)

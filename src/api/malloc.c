@@ -1,0 +1,83 @@
+/* api/malloc.c - malloc, calloc, free and the sized frees: thin over heap/ */
+#include <tidepool/malloc.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "api/override.h"
+#include "api/start.h"
+#include "base/fatal.h"
+#include "base/options.h"
+#include "heap/heap_fast.h"
+#include "heap/inspect.h"
+#include "heap/slow.h"
+
+/* A static link that takes this object takes the start with it. */
+static void (*const start)(void) __attribute__((used)) = tide_api_start;
+
+void *tide_malloc(size_t size)
+{
+    return tide_heap_malloc(size);
+}
+
+void *tide_calloc(size_t count, size_t size)
+{
+    bool is_zero = false;
+    size_t bytes;
+    void *block;
+
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    block = bytes <= TIDE_LOOKUP_MAX ? tide_heap_malloc(bytes) : tide_heap_malloc_any(bytes, &is_zero);
+    return block && !is_zero ? memset(block, 0, bytes) : block;
+}
+
+void tide_free(void *block)
+{
+    tide_heap_free(block);
+}
+
+static void check_size(void *block, size_t size, const char *call)
+{
+    size_t bytes = tide_heap_find(block, call).bytes;
+
+    if (size > bytes)
+        tide_base_misuse(call, block, "the block has %zu bytes, not %zu", bytes, size);
+}
+
+/* Whether the sized frees look at what they are told. */
+static bool is_checking(const void *block)
+{
+    return block && (TIDE_DEBUG || tide_options.check);
+}
+
+void tide_free_sized(void *block, size_t size)
+{
+    if (TIDE_UNLIKELY(is_checking(block))) {
+        check_size(block, size, "free_sized");
+        tide_heap_free_checked(block, "free_sized");
+        return;
+    }
+    tide_heap_free(block);
+}
+
+void tide_free_aligned_sized(void *block, size_t alignment, size_t size)
+{
+    if (TIDE_UNLIKELY(is_checking(block))) {
+        check_size(block, size, "free_aligned_sized");
+        if (!tide_is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
+            tide_base_misuse("free_aligned_sized", block, "the block is not aligned to %zu",
+                             alignment);
+        tide_heap_free_checked(block, "free_aligned_sized");
+        return;
+    }
+    tide_heap_free(block);
+}
+
+TIDE_ALSO_NAMED(malloc, tide_malloc)
+TIDE_ALSO_NAMED(calloc, tide_calloc)
+TIDE_ALSO_NAMED(free, tide_free)
+TIDE_ALSO_NAMED(free_sized, tide_free_sized)
+TIDE_ALSO_NAMED(free_aligned_sized, tide_free_aligned_sized)

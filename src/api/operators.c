@@ -1,0 +1,169 @@
+/* api/operators.c - C++'s operator new and delete, by their mangled names
+ *
+ * Failing is libstdc++'s business: the new_handler is asked for and called,
+ * and std::bad_alloc thrown, by functions of libstdc++, found when the program
+ * has it.  What needs a catch (the nothrow forms, whose handler may throw) is
+ * left to libstdc++'s own forms, which call the throwing ones here; a static
+ * link takes those from libstdc++ in the first place.
+ */
+#include "config.h"
+
+#if TIDE_OVERRIDE
+
+#include <dlfcn.h>
+#include <stddef.h>
+
+#include "base/fatal.h"
+#include "heap/heap_fast.h"
+#include "heap/slow.h"
+
+#define TIDE_EXPORT __attribute__((visibility("default")))
+
+typedef void handler_function(void);
+typedef handler_function *get_handler_function(void);
+typedef void throw_function(void);
+
+/* std::get_new_handler() and std::__throw_bad_alloc() */
+extern handler_function *_ZSt15get_new_handlerv(void) __attribute__((weak));
+extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
+
+static void *find(void *linked, const char *name)
+{
+    return linked ? linked : dlsym(RTLD_DEFAULT, name);
+}
+
+/* Runs the new_handler once, or throws when there is none. */
+static __attribute__((cold)) void handle_failure(size_t size)
+{
+    get_handler_function *get_handler =
+        (get_handler_function *)find((void *)_ZSt15get_new_handlerv, "_ZSt15get_new_handlerv");
+    throw_function *throw_bad_alloc =
+        (throw_function *)find((void *)_ZSt17__throw_bad_allocv, "_ZSt17__throw_bad_allocv");
+    handler_function *handler = get_handler ? get_handler() : NULL;
+
+    if (handler) {
+        handler();
+        return;
+    }
+    if (throw_bad_alloc)
+        throw_bad_alloc();
+    tide_base_fatal("operator new(%zu) failed and libstdc++, which throws std::bad_alloc, is not "
+                    "visible in this program",
+                    size);
+}
+
+static void *new_block(size_t size)
+{
+    void *block;
+
+    while (TIDE_UNLIKELY(!(block = tide_heap_malloc(size))))
+        handle_failure(size);
+    return block;
+}
+
+static void *new_aligned_block(size_t size, size_t alignment)
+{
+    void *block;
+
+    while (TIDE_UNLIKELY(!(block = tide_heap_malloc_aligned(size, alignment))))
+        handle_failure(size);
+    return block;
+}
+
+/* new and new[], throwing, and throwing with an alignment */
+TIDE_EXPORT void *_Znwm(size_t size);
+TIDE_EXPORT void *_Znam(size_t size);
+TIDE_EXPORT void *_ZnwmSt11align_val_t(size_t size, size_t alignment);
+TIDE_EXPORT void *_ZnamSt11align_val_t(size_t size, size_t alignment);
+
+void *_Znwm(size_t size)
+{
+    return new_block(size);
+}
+
+void *_Znam(size_t size)
+{
+    return new_block(size);
+}
+
+void *_ZnwmSt11align_val_t(size_t size, size_t alignment)
+{
+    return new_aligned_block(size, alignment);
+}
+
+void *_ZnamSt11align_val_t(size_t size, size_t alignment)
+{
+    return new_aligned_block(size, alignment);
+}
+
+#ifdef PIC /* in the shared library; see above for the static one */
+
+typedef void *nothrow_function(size_t size, const void *tag);
+typedef void *nothrow_aligned_function(size_t size, size_t alignment, const void *tag);
+
+static void *new_nothrow(size_t size, const void *tag, const char *name)
+{
+    void *block = tide_heap_malloc(size);
+    nothrow_function *next;
+
+    if (TIDE_LIKELY(block != NULL))
+        return block;
+    next = (nothrow_function *)dlsym(RTLD_NEXT, name);
+    return next ? next(size, tag) : NULL;
+}
+
+static void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag, const char *name)
+{
+    void *block = tide_heap_malloc_aligned(size, alignment);
+    nothrow_aligned_function *next;
+
+    if (TIDE_LIKELY(block != NULL))
+        return block;
+    next = (nothrow_aligned_function *)dlsym(RTLD_NEXT, name);
+    return next ? next(size, alignment, tag) : NULL;
+}
+
+#define NOTHROW(name)                                                                        \
+    TIDE_EXPORT void *name(size_t size, const void *tag);                                    \
+    void *name(size_t size, const void *tag)                                                 \
+    {                                                                                        \
+        return new_nothrow(size, tag, #name);                                                \
+    }
+#define NOTHROW_ALIGNED(name)                                                                \
+    TIDE_EXPORT void *name(size_t size, size_t alignment, const void *tag);                  \
+    void *name(size_t size, size_t alignment, const void *tag)                               \
+    {                                                                                        \
+        return new_aligned_nothrow(size, alignment, tag, #name);                             \
+    }
+
+NOTHROW(_ZnwmRKSt9nothrow_t)
+NOTHROW(_ZnamRKSt9nothrow_t)
+NOTHROW_ALIGNED(_ZnwmSt11align_val_tRKSt9nothrow_t)
+NOTHROW_ALIGNED(_ZnamSt11align_val_tRKSt9nothrow_t)
+
+#endif
+
+/* delete and delete[]: plain, sized, aligned, both, and the nothrow ones.
+ * What follows the block tells nothing that free doesn't know. */
+#define DELETE(name, ...)                                                                    \
+    TIDE_EXPORT void name(void *block, ##__VA_ARGS__);                                       \
+    void name(void *block, ##__VA_ARGS__)                                                    \
+    {                                                                                        \
+        tide_heap_free(block);                                                               \
+    }
+#define UNUSED __attribute__((unused))
+
+DELETE(_ZdlPv)
+DELETE(_ZdaPv)
+DELETE(_ZdlPvm, UNUSED size_t size)
+DELETE(_ZdaPvm, UNUSED size_t size)
+DELETE(_ZdlPvSt11align_val_t, UNUSED size_t alignment)
+DELETE(_ZdaPvSt11align_val_t, UNUSED size_t alignment)
+DELETE(_ZdlPvmSt11align_val_t, UNUSED size_t size, UNUSED size_t alignment)
+DELETE(_ZdaPvmSt11align_val_t, UNUSED size_t size, UNUSED size_t alignment)
+DELETE(_ZdlPvRKSt9nothrow_t, UNUSED const void *tag)
+DELETE(_ZdaPvRKSt9nothrow_t, UNUSED const void *tag)
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, UNUSED size_t alignment, UNUSED const void *tag)
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, UNUSED size_t alignment, UNUSED const void *tag)
+
+#endif

@@ -1,0 +1,73 @@
+/* api/resize.c - realloc
+ *
+ * A block stays where it is while the new size fits and fills at least half of
+ * it; runs and huge blocks change length in place or, huge ones, by moving
+ * pages.  Else it is a new block, a copy and a free.
+ */
+#include <tidepool/malloc.h>
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "api/override.h"
+#include "heap/heap_fast.h"
+#include "heap/huge.h"
+#include "heap/inspect.h"
+#include "heap/large.h"
+#include "heap/slow.h"
+
+/* The same kind of memory is right for the new size: what it was, or NULL. */
+static void *resize_in_kind(void *block, const struct found *found, size_t size)
+{
+    switch (found->kind) {
+    case FOUND_POOLED:
+        return size <= found->bytes && size >= found->bytes / 2 ? block : NULL;
+    case FOUND_RUN:
+        return size > TIDE_POOLED_MAX && size <= TIDE_RUN_MAX &&
+                       tide_large_resize(found->pool, size)
+                   ? block
+                   : NULL;
+    default:
+        return size > TIDE_RUN_MAX ? tide_huge_resize(block, size) : NULL;
+    }
+}
+
+void *tide_realloc(void *block, size_t size)
+{
+    int saved_errno = errno;
+    struct found found;
+    void *resized;
+
+    if (!block)
+        return tide_heap_malloc(size);
+    found = tide_heap_find(block, "realloc");
+    if (size == 0) {
+        tide_heap_free(block);
+        return NULL;
+    }
+    resized = resize_in_kind(block, &found, size);
+    if (!resized) {
+        resized = tide_heap_malloc(size);
+        if (!resized)
+            return size <= found.bytes ? block : NULL; /* a smaller one stays, if need be */
+        memcpy(resized, block, size < found.bytes ? size : found.bytes);
+        tide_heap_free(block);
+    }
+    errno = saved_errno;
+    return resized;
+}
+
+void *tide_reallocarray(void *block, size_t count, size_t size)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return tide_realloc(block, bytes);
+}
+
+TIDE_ALSO_NAMED(realloc, tide_realloc)
+TIDE_ALSO_NAMED(reallocarray, tide_reallocarray)

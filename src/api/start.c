@@ -1,0 +1,62 @@
+/* api/start.c - see start.h, and fork: all locks, in the order of base/lock.h */
+#include "api/start.h"
+
+#include <pthread.h>
+#include <tidepool/malloc.h>
+
+#include "arena/address_map.h"
+#include "arena/manager.h"
+#include "base/fatal.h"
+#include "base/options.h"
+#include "heap/heap.h"
+#include "heap/huge.h"
+#include "os/map.h"
+#include "os/records.h"
+
+static void before_fork(void)
+{
+    tide_heap_before_fork();
+    tide_arena_before_fork();
+    tide_huge_before_fork();
+    tide_address_map_before_fork();
+    tide_os_records_before_fork();
+    tide_os_before_fork();
+}
+
+static void after_fork(bool in_child)
+{
+    tide_os_after_fork(in_child);
+    tide_os_records_after_fork(in_child);
+    tide_address_map_after_fork(in_child);
+    tide_huge_after_fork(in_child);
+    tide_arena_after_fork(in_child);
+    tide_heap_after_fork(in_child);
+}
+
+static void in_parent(void)
+{
+    after_fork(false);
+}
+
+static void in_child(void)
+{
+    after_fork(true);
+}
+
+__attribute__((constructor)) void tide_api_start(void)
+{
+    static bool is_done; /* constructors run one at a time */
+
+    if (is_done)
+        return;
+    is_done = true;
+    tide_heap_start();
+    if (pthread_atfork(before_fork, in_parent, in_child) != 0)
+        tide_base_fatal("no memory to register the fork handlers");
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    if (tide_options.stats)
+        tide_malloc_stats();
+}

@@ -1,0 +1,101 @@
+/* api/stats.c - see stats.h */
+#include "api/stats.h"
+
+#include "base/fatal.h"
+#include "heap/heap.h"
+#include "os/records.h"
+#include "pool/returned.h"
+
+static void add_pool(struct stats *stats, const struct pool *pool, bool is_full)
+{
+    unsigned size_class = tide_relaxed(&pool->size_class);
+    struct class_stats *class_stats = &stats->classes[size_class];
+    uint32_t allocated = tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
+    uint32_t returned = tide_pool_returned_count(pool);
+
+    class_stats->pools++;
+    class_stats->full_pools += is_full;
+    class_stats->blocks += (tide_class_slots(size_class) << TIDE_SLOT_SHIFT) /
+                           tide_class_bytes[size_class];
+    class_stats->allocated += allocated > returned ? allocated - returned : 0;
+}
+
+static void add_arena(struct stats *stats, const struct arena *arena)
+{
+    for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
+        const struct pool *pool = (const struct pool *)arena + slot;
+        uint8_t state = tide_relaxed(&pool->state);
+
+        switch (state) {
+        case POOL_USED:
+        case POOL_FULL:
+            add_pool(stats, pool, state == POOL_FULL);
+            break;
+        case POOL_RUN:
+            stats->runs++;
+            stats->run_bytes += (size_t)tide_relaxed(&pool->slots) << TIDE_SLOT_SHIFT;
+            break;
+        case POOL_EMPTY:
+            stats->empty_pools++;
+            break;
+        case POOL_FREE:
+            stats->free_slots++;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* Blocks in this thread's own lists are free, whatever their pools think. */
+static void subtract_own_lists(struct stats *stats)
+{
+    struct heap *heap = tide_heap_enter();
+
+    if (!heap)
+        return;
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        size_t free = heap->stash[c].count;
+
+        for (const struct block *block = heap->list[c]; block; block = block->next)
+            free++;
+        stats->classes[c].allocated -= free < stats->classes[c].allocated ? free
+                                                                          : stats->classes[c].allocated;
+    }
+    tide_heap_leave(heap);
+}
+
+void tide_stats_gather(struct stats *stats)
+{
+    *stats = (struct stats){ .runs = 0 };
+    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+        add_arena(stats, arena);
+    subtract_own_lists(stats);
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        stats->pooled_bytes += stats->classes[c].allocated * tide_class_bytes[c];
+    for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
+        stats->heaps++;
+        stats->orphans += tide_relaxed(&heap->state) == HEAP_ORPHAN;
+    }
+    stats->arenas = tide_arena_totals();
+    stats->huge = tide_huge_totals();
+    stats->returnable_bytes = tide_arena_returnable() + stats->huge.cached_bytes;
+    stats->record_bytes = tide_os_record_bytes();
+    tide_arena_lock_counts(&stats->locks);
+}
+
+void tide_api_check(void)
+{
+    tide_arena_check();
+    for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
+        if (tide_relaxed(&heap->state) != HEAP_RETIRED)
+            tide_heap_check(heap);
+    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+        for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
+            const struct pool *pool = (const struct pool *)arena + slot;
+            struct heap *owner = tide_relaxed(&pool->owner);
+
+            if (owner && tide_relaxed(&owner->state) != HEAP_RETIRED)
+                tide_pool_check(pool);
+        }
+}

@@ -1,0 +1,39 @@
+/* api/stats.h - what the program holds, gathered on demand
+ *
+ * Nothing is counted on the fast paths: a walk over the arenas reads the pools'
+ * own counters.  Other threads go on meanwhile, and blocks that wait in their
+ * heaps' lists count as allocated: figures are near.
+ */
+#ifndef TIDE_API_STATS_H
+#define TIDE_API_STATS_H
+
+#include "arena/manager.h"
+#include "heap/huge.h"
+#include "pool/size_class.h"
+
+struct class_stats {
+    size_t pools, full_pools; /* counts; full ones are among the pools */
+    size_t blocks;            /* that all pools together have room for */
+    size_t allocated;         /* blocks */
+};
+
+struct stats {
+    struct class_stats classes[TIDE_CLASSES];
+    struct tide_arena_totals arenas;
+    struct tide_lock locks;            /* sums over the arena manager's locks */
+    struct huge_totals huge;
+    size_t runs, run_bytes;            /* large blocks in arenas */
+    size_t empty_pools, free_slots;    /* counts */
+    size_t returnable_bytes;           /* resident in free slots */
+    size_t heaps, orphans;             /* counts; orphans are among the heaps */
+    size_t record_bytes;
+    size_t pooled_bytes;               /* in allocated blocks of pools */
+};
+
+void tide_stats_gather(struct stats *stats);
+
+/* Walks every structure and aborts with a message on a broken invariant.  No
+ * other thread may be allocating or freeing meanwhile. */
+void tide_api_check(void);
+
+#endif

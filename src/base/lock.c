@@ -1,0 +1,30 @@
+/* base/lock.c - the waiting half of lock.h */
+#include "base/lock.h"
+
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void tide_lock_wait(struct tide_lock *lock)
+{
+    uint64_t start = now_ns();
+
+    pthread_mutex_lock(&lock->mutex);
+    tide_count(&lock->acquired, 1);
+    tide_count(&lock->contended, 1);
+    tide_count(&lock->waited_ns, now_ns() - start);
+}
+
+void tide_lock_reset(struct tide_lock *lock, bool recursive)
+{
+    static const pthread_mutex_t normal = PTHREAD_MUTEX_INITIALIZER;
+    static const pthread_mutex_t again = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+    lock->mutex = recursive ? again : normal;
+}

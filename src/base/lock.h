@@ -1,0 +1,58 @@
+/* base/lock.h - a mutex that counts how often it was waited for
+ *
+ * Lock order, outermost first (a thread holding one may take only later
+ * ones; trylock is allowed against the order):
+ *   1. start      api/start.c        once, at the first allocation
+ *   2. late heap  heap/heap.c        threads that have run their destructors
+ *   3. orphans    heap/heap.c        heaps without a thread
+ *   4. arena      arena/arena.h      one per arena
+ *   5. shard      arena/manager.c    one per shard
+ *   6. huge       heap/huge.c        list and cache of huge blocks
+ *   7. map        arena/address_map.c  making a page of the address map writable
+ *   8. records    os/records.c       the allocator's own records
+ * With arena_lock=global, 4 to 6 are one recursive lock.
+ */
+#ifndef TIDE_BASE_LOCK_H
+#define TIDE_BASE_LOCK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+
+struct tide_lock {
+    pthread_mutex_t mutex;
+    _Atomic uint64_t acquired;  /* written under the lock, read by walkers */
+    _Atomic uint64_t contended; /* likewise: acquisitions that had to wait */
+    _Atomic uint64_t waited_ns; /* likewise: how long they waited in all */
+};
+
+#define TIDE_LOCK_INITIALIZER { .mutex = PTHREAD_MUTEX_INITIALIZER }
+#define TIDE_LOCK_RECURSIVE_INITIALIZER { .mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP }
+
+/* For a lock in zeroed memory, and in a fork child, where the counts go on. */
+void tide_lock_reset(struct tide_lock *lock, bool recursive);
+
+void tide_lock_wait(struct tide_lock *lock);
+
+static inline bool tide_lock_try(struct tide_lock *lock)
+{
+    if (pthread_mutex_trylock(&lock->mutex) != 0)
+        return false;
+    tide_count(&lock->acquired, 1);
+    return true;
+}
+
+static inline void tide_lock(struct tide_lock *lock)
+{
+    if (!tide_lock_try(lock))
+        tide_lock_wait(lock);
+}
+
+static inline void tide_unlock(struct tide_lock *lock)
+{
+    pthread_mutex_unlock(&lock->mutex);
+}
+
+#endif

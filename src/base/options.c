@@ -1,0 +1,182 @@
+/* base/options.c - see options.h.  Runs once, allocates nothing. */
+#include "base/options.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/auxv.h>
+
+#include "base/fatal.h"
+
+#define PREFIX "TIDEPOOL_"
+
+enum kind { CHOICE, COUNT, BYTES };
+
+struct row {
+    const char *name;
+    enum kind kind;
+    int64_t standard, least, most;
+    const char *choices, *help;
+    int64_t *value;
+};
+
+struct tide_options tide_options = {
+#define ROW(field, kind, standard, least, most, choices, help) .field = (standard),
+    TIDE_OPTIONS(ROW)
+#undef ROW
+};
+
+static const struct row rows[] = {
+#define ROW(field, kind, standard, least, most, choices, help) \
+    { #field, kind, standard, least, most, choices, help, &tide_options.field },
+    TIDE_OPTIONS(ROW)
+#undef ROW
+};
+
+enum { ROWS = sizeof rows / sizeof *rows };
+
+/* The nth of "a|b|c"; its length in *length, 0 past the end. */
+static const char *nth_choice(const char *choices, int64_t n, size_t *length)
+{
+    while (n-- > 0) {
+        choices += strcspn(choices, "|");
+        choices += *choices == '|';
+    }
+    *length = strcspn(choices, "|");
+    return choices;
+}
+
+static bool parse_choice(const struct row *row, const char *text, int64_t *value)
+{
+    for (int64_t n = row->least; n <= row->most; n++) {
+        size_t length;
+        const char *choice = nth_choice(row->choices, n, &length);
+
+        if (length == strlen(text) && strncasecmp(choice, text, length) == 0) {
+            *value = n;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* 0 for no suffix, -1 for a wrong one. */
+static int suffix_shift(const char *text)
+{
+    static const char letters[] = "KMGT";
+    const char *found;
+
+    if (*text == '\0')
+        return 0;
+    found = strchr(letters, *text & ~0x20);
+    return found && text[1] == '\0' ? 10 * (int)(found - letters + 1) : -1;
+}
+
+static bool parse_number(const struct row *row, const char *text, int64_t *value)
+{
+    int64_t number = 0;
+    int shift;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    for (; *text >= '0' && *text <= '9'; text++)
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, *text - '0', &number))
+            return false;
+    shift = row->kind == BYTES ? suffix_shift(text) : *text == '\0' ? 0 : -1;
+    if (shift < 0 || __builtin_mul_overflow(number, INT64_C(1) << shift, &number))
+        return false;
+    *value = number;
+    return number >= row->least && number <= row->most;
+}
+
+/* Values as a user would type them. */
+static void show(const struct row *row, int64_t value, char *out, size_t room)
+{
+    static const char letters[] = " KMGT";
+    int letter = 0;
+
+    if (row->kind == CHOICE) {
+        size_t length;
+        const char *choice = nth_choice(row->choices, value, &length);
+
+        snprintf(out, room, "%.*s", (int)length, choice);
+        return;
+    }
+    while (row->kind == BYTES && value != 0 && value % 1024 == 0 && letter < 4) {
+        value /= 1024;
+        letter++;
+    }
+    snprintf(out, room, "%lld%.*s", (long long)value, letter != 0, letters + letter);
+}
+
+static void accepted(const struct row *row, char *out, size_t room)
+{
+    char least[32], most[32];
+
+    if (row->kind == CHOICE) {
+        snprintf(out, room, "%s", row->choices);
+        return;
+    }
+    show(row, row->least, least, sizeof least);
+    show(row, row->most, most, sizeof most);
+    snprintf(out, room, "%s to %s", least, most);
+}
+
+static void take(const char *name, size_t name_length, const char *text)
+{
+    for (const struct row *row = rows; row < rows + ROWS; row++) {
+        char range[80], standard[32];
+        int64_t value;
+
+        if (strlen(row->name) != name_length || strncasecmp(row->name, name, name_length) != 0)
+            continue;
+        if (row->kind == CHOICE ? parse_choice(row, text, &value)
+                                : parse_number(row, text, &value)) {
+            *row->value = value;
+            return;
+        }
+        accepted(row, range, sizeof range);
+        show(row, row->standard, standard, sizeof standard);
+        tide_base_warn("setting " PREFIX "%.*s=%.100s is not understood: it takes %s; "
+                       "the default %s is kept",
+                       (int)name_length, name, text, range, standard);
+        return;
+    }
+    tide_base_warn("setting " PREFIX "%.*s=%.100s is unknown and ignored; "
+                   "TIDEPOOL_HELP=1 lists the settings",
+                   (int)name_length, name, text);
+}
+
+void tide_options_read(char *const *environment)
+{
+    if (!environment || getauxval(AT_SECURE))
+        return;
+    for (; *environment; environment++) {
+        const char *name = *environment, *end = strchr(name, '=');
+
+        if (end && strncmp(name, PREFIX, sizeof PREFIX - 1) == 0) {
+            name += sizeof PREFIX - 1;
+            take(name, (size_t)(end - name), end + 1);
+        }
+    }
+}
+
+void tide_options_print(void)
+{
+    tide_base_print("tidepool " TIDE_VERSION " settings\n%-24s %-10s %-10s %-16s %s\n", "variable",
+                    "value", "default", "accepted", "meaning");
+    for (const struct row *row = rows; row < rows + ROWS; row++) {
+        char name[32], value[32], standard[32], range[80];
+
+        snprintf(name, sizeof name, PREFIX "%s", row->name);
+        for (char *letter = name; *letter; letter++)
+            *letter = *letter >= 'a' && *letter <= 'z' ? (char)(*letter & ~0x20) : *letter;
+        show(row, *row->value, value, sizeof value);
+        show(row, row->standard, standard, sizeof standard);
+        accepted(row, range, sizeof range);
+        tide_base_print("%-24s %-10s %-10s %-16s %s\n", name, value, standard, range, row->help);
+    }
+}

@@ -1,0 +1,32 @@
+/* base/options.h - settings from the environment
+ *
+ * Read once, before the first allocation returns; constant after that, so any
+ * thread reads them without a lock.  See options_table.h for the settings.
+ */
+#ifndef TIDE_BASE_OPTIONS_H
+#define TIDE_BASE_OPTIONS_H
+
+#include <stdint.h>
+
+#include "base/bits.h"
+#include "base/options_table.h"
+
+struct tide_options {
+#define ROW(field, kind, standard, least, most, choices, help) int64_t field;
+    TIDE_OPTIONS(ROW)
+#undef ROW
+};
+
+enum { TIDE_ARENA_LOCK_ARENA, TIDE_ARENA_LOCK_GLOBAL };
+
+extern TIDE_HIDDEN struct tide_options tide_options;
+
+/* Takes every TIDEPOOL_ variable of environment (as environ; NULL is none)
+ * into tide_options.  A bad or unknown one is named in a warning and changes
+ * nothing.  In a setuid program nothing is read. */
+void tide_options_read(char *const *environment);
+
+/* The table with each current value, to stderr. */
+void tide_options_print(void);
+
+#endif

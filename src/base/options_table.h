@@ -1,0 +1,25 @@
+/* base/options_table.h - every setting, one row each
+ *
+ * ROW(field, kind, default, least, most, choices, help): the variable
+ * TIDEPOOL_FIELD sets the field.  Kinds: CHOICE (an index into choices),
+ * COUNT (a whole number), BYTES (a number with an optional K, M, G or T).
+ * The parser, the range check and the printed table come from these rows.
+ */
+#ifndef TIDE_BASE_OPTIONS_TABLE_H
+#define TIDE_BASE_OPTIONS_TABLE_H
+
+#define TIDE_OPTIONS(ROW)                                                                    \
+    ROW(help, CHOICE, 0, 0, 1, "0|1", "print this table to stderr at start")                 \
+    ROW(stats, CHOICE, 0, 0, 1, "0|1", "print statistics to stderr at exit")                 \
+    ROW(check, CHOICE, 0, 0, 1, "off|on",                                                    \
+        "check every pointer that is handed back (slower)")                                  \
+    ROW(arena_lock, CHOICE, 0, 0, 1, "arena|global",                                         \
+        "a lock for each arena, or one lock for all")                                        \
+    ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: one for each usable CPU")         \
+    ROW(pool_stock, COUNT, 4, 0, 1024, "", "empty pools that a thread keeps")                \
+    ROW(stash, BYTES, 32768, 0, 1 << 20, "",                                                 \
+        "bytes a class of freed foreign blocks may hold in a thread")                        \
+    ROW(huge_cache, BYTES, 32 << 20, 0, INT64_C(1) << 40, "",                                \
+        "bytes of freed huge blocks that are kept for reuse")
+
+#endif

@@ -1,0 +1,317 @@
+/* heap/heap.c - a heap's life: birth, thread exit, orphanhood, adoption, fork
+ *
+ * Two words of thread-local storage: tide_heap_fast, which the fast paths use,
+ * and own, the thread's heap (NULL before the first call, GONE after the
+ * thread's destructors).  A thread past them uses the one late heap, under its
+ * lock.
+ */
+#include "heap/heap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "arena/address_map.h"
+#include "base/fatal.h"
+#include "base/options.h"
+#include "heap/heap_fast.h"
+#include "heap/huge.h"
+#include "heap/remote.h"
+#include "os/cpu.h"
+#include "os/map.h"
+#include "os/records.h"
+
+#define GONE ((struct heap *)1)
+
+static struct heap none; /* never written */
+static struct heap late; /* under late_lock */
+
+TIDE_TLS struct heap *tide_heap_fast = &none;
+static TIDE_TLS struct heap *own;
+
+static struct tide_lock start_lock = TIDE_LOCK_INITIALIZER;
+static _Atomic bool is_started;
+static pthread_key_t key; /* its destructor runs when a thread with a heap ends */
+
+static struct tide_lock late_lock = TIDE_LOCK_INITIALIZER;
+static struct tide_lock orphans_lock = TIDE_LOCK_INITIALIZER;
+static struct heap *orphans;          /* under orphans_lock */
+static struct heap *_Atomic heaps;    /* pushed to by any thread, never taken from */
+
+/* ---- Orphans ----------------------------------------------------------- */
+
+static void make_orphan(struct heap *heap)
+{
+    tide_lock(&orphans_lock);
+    /* Sequentially consistent, as the look at the inbox after it: see remote.c. */
+    atomic_store(&heap->state, HEAP_ORPHAN);
+    if (atomic_load(&heap->inbox))
+        tide_heap_drain_inbox(heap);
+    heap->next_orphan = orphans;
+    orphans = heap;
+    tide_unlock(&orphans_lock);
+}
+
+static struct heap *adopt(void)
+{
+    struct heap *heap;
+
+    tide_lock(&orphans_lock);
+    heap = orphans;
+    if (heap) {
+        orphans = heap->next_orphan;
+        atomic_store(&heap->state, HEAP_OWNED);
+    }
+    tide_unlock(&orphans_lock);
+    return heap;
+}
+
+void tide_heap_visit_orphan(struct heap *heap)
+{
+    tide_lock(&orphans_lock);
+    if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
+        tide_heap_drain_inbox(heap);
+    tide_unlock(&orphans_lock);
+}
+
+/* ---- Giving back ------------------------------------------------------- */
+
+static void give_back_block(struct heap *heap, struct block *block)
+{
+    struct pool *pool = tide_pool_of(block);
+
+    if (tide_relaxed(&pool->owner) != heap) {
+        tide_heap_free_remote(NULL, pool, block);
+        return;
+    }
+    block->next = pool->freed;
+    pool->freed = block;
+    tide_heap_place(heap, pool, tide_pool_settle(pool, 1));
+}
+
+/* Makes the current pool an ordinary one: used, full, or gone. */
+static void retire_current(struct heap *heap, unsigned size_class)
+{
+    struct pool *pool = heap->current[size_class];
+
+    heap->current[size_class] = NULL;
+    if (!pool)
+        return;
+    if (tide_relaxed(&pool->left) == 0) {
+        tide_set_relaxed(&pool->state, POOL_FULL); /* in no list */
+        tide_heap_place(heap, pool, POOL_IS_EMPTY);
+    } else if (tide_pool_is_worth_using(pool)) {
+        tide_heap_place(heap, pool, POOL_IS_USABLE);
+    } else {
+        tide_pool_fill(pool);
+    }
+}
+
+void tide_heap_give_back(struct heap *heap)
+{
+    struct pool *pool;
+
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        struct block *block = heap->list[c], *next;
+
+        heap->list[c] = NULL;
+        for (; block; block = next) {
+            next = block->next;
+            give_back_block(heap, block);
+        }
+        tide_heap_send_stash(heap, c);
+    }
+    tide_heap_drain_inbox(heap);
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        retire_current(heap, c);
+    while ((pool = heap->stock)) {
+        heap->stock = pool->next;
+        heap->stock_count--;
+        tide_arena_put_run(pool);
+    }
+    tide_arena_leave(&heap->tenant);
+}
+
+/* ---- Birth and exit ---------------------------------------------------- */
+
+static void end_thread(void *heap)
+{
+    int saved_errno = errno;
+
+    own = GONE;
+    tide_heap_fast = &none;
+    tide_heap_give_back(heap);
+    make_orphan(heap);
+    errno = saved_errno;
+}
+
+static void enlist(struct heap *heap)
+{
+    struct heap *first = tide_relaxed(&heaps);
+
+    do
+        heap->next_heap = first;
+    while (!atomic_compare_exchange_weak_explicit(&heaps, &first, heap, memory_order_release,
+                                                  memory_order_relaxed));
+}
+
+struct heap *tide_heap_next(struct heap *heap)
+{
+    return heap ? heap->next_heap : tide_acquire(&heaps);
+}
+
+static struct heap *be_born(void)
+{
+    struct heap *heap;
+
+    if (!tide_heap_start())
+        return NULL;
+    heap = adopt();
+    if (!heap) {
+        heap = tide_os_record(sizeof *heap);
+        if (!heap)
+            return NULL;
+        enlist(heap);
+    }
+    heap->tenant.shard = tide_arena_shard_for_cpu(tide_os_cpu_now());
+    own = heap;
+    if (!tide_options.check)
+        tide_heap_fast = heap;
+    pthread_setspecific(key, heap); /* may allocate, from the heap just made */
+    return heap;
+}
+
+struct heap *tide_heap_enter(void)
+{
+    if (TIDE_LIKELY(own != NULL && own != GONE))
+        return own;
+    if (own == GONE) {
+        tide_lock(&late_lock);
+        return &late;
+    }
+    return be_born();
+}
+
+void tide_heap_leave(struct heap *heap)
+{
+    if (TIDE_UNLIKELY(heap == &late))
+        tide_unlock(&late_lock);
+}
+
+bool tide_heap_is_late(const struct heap *heap)
+{
+    return heap == &late;
+}
+
+/* ---- Start ------------------------------------------------------------- */
+
+static bool start_layers(void)
+{
+    unsigned shards;
+
+    tide_os_start();
+    tide_options_read(environ);
+    if (!tide_address_map_start())
+        return false;
+    shards = tide_options.shards ? (unsigned)tide_options.shards : tide_os_cpu_count();
+    tide_arena_start(shards, tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL);
+    tide_huge_start();
+    if (pthread_key_create(&key, end_thread) != 0)
+        tide_base_fatal("the program has used up all pthread keys, and one is needed to see "
+                        "threads end");
+    enlist(&late);
+    if (tide_options.help)
+        tide_options_print();
+    return true;
+}
+
+bool tide_heap_start(void)
+{
+    if (TIDE_LIKELY(tide_acquire(&is_started)))
+        return true;
+    tide_lock(&start_lock);
+    if (!tide_relaxed(&is_started))
+        tide_set_release(&is_started, start_layers());
+    tide_unlock(&start_lock);
+    return tide_relaxed(&is_started);
+}
+
+/* ---- Fork -------------------------------------------------------------- */
+
+void tide_heap_before_fork(void)
+{
+    tide_lock(&start_lock);
+    tide_lock(&late_lock);
+    tide_lock(&orphans_lock);
+}
+
+/* The parent's other threads may have been anywhere in their heaps, and fork
+ * does not copy all pages at one moment: what the child sees of those heaps
+ * can't be trusted, so nothing is ever taken from them again.  Frees of their
+ * blocks still go to their pools' returned lists.  Orphans were at rest, as
+ * their lock was held. */
+static void retire_lost_heaps(void)
+{
+    struct heap *heap;
+
+    for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
+        if (heap != own && heap != &late && tide_relaxed(&heap->state) == HEAP_OWNED)
+            tide_set_relaxed(&heap->state, HEAP_RETIRED);
+}
+
+void tide_heap_after_fork(bool in_child)
+{
+    if (in_child) {
+        retire_lost_heaps();
+        tide_lock_reset(&orphans_lock, false);
+        tide_lock_reset(&late_lock, false);
+        tide_lock_reset(&start_lock, false);
+    } else {
+        tide_unlock(&orphans_lock);
+        tide_unlock(&late_lock);
+        tide_unlock(&start_lock);
+    }
+}
+
+/* ---- Invariants -------------------------------------------------------- */
+
+static void check_list(struct heap *heap, unsigned size_class)
+{
+    uint32_t foreign = 0;
+
+    for (struct block *block = heap->list[size_class]; block; block = block->next) {
+        struct pool *pool = tide_pool_of(block);
+
+        TIDE_REQUIRE(pool->size_class == size_class && tide_pool_has_block(pool, block));
+        TIDE_REQUIRE(tide_relaxed(&pool->owner) != heap || pool == heap->current[size_class]);
+    }
+    for (struct block *block = heap->stash[size_class].blocks; block; block = block->next, foreign++)
+        TIDE_REQUIRE(tide_relaxed(&tide_pool_of(block)->owner) != heap);
+    TIDE_REQUIRE(foreign == heap->stash[size_class].count);
+}
+
+static void check_pool_of(struct heap *heap, struct pool *pool, unsigned size_class)
+{
+    TIDE_REQUIRE(tide_relaxed(&pool->owner) == heap && pool->size_class == size_class);
+    TIDE_REQUIRE(tide_relaxed(&pool->state) == POOL_USED);
+    tide_pool_check(pool);
+}
+
+void tide_heap_check(struct heap *heap)
+{
+    uint32_t stocked = 0;
+
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        check_list(heap, c);
+        if (heap->current[c])
+            check_pool_of(heap, heap->current[c], c);
+        for (struct pool *pool = heap->used[c]; pool; pool = pool->next) {
+            TIDE_REQUIRE(pool != heap->current[c]);
+            TIDE_REQUIRE(!pool->next || pool->next->prev == pool);
+            check_pool_of(heap, pool, c);
+        }
+    }
+    for (struct pool *pool = heap->stock; pool; pool = pool->next, stocked++)
+        TIDE_REQUIRE(tide_relaxed(&pool->state) == POOL_EMPTY && pool->slots == 1);
+    TIDE_REQUIRE(stocked == heap->stock_count);
+}

@@ -1,0 +1,94 @@
+/* heap/heap.h - one thread's usedpools
+ *
+ * A heap is changed only by its owner: the thread it belongs to; a thread that
+ * visits it as an orphan, under the orphans' lock; or, for the late heap that
+ * serves threads past their destructors, whoever holds its lock.  Others reach
+ * it in one way: they put pools with returned blocks in its inbox.
+ *
+ * For each class there is the list malloc takes from; the current pool, which
+ * that list was last filled from; the used pools, which have free blocks; and
+ * the stash, foreign blocks that this thread freed.  Full pools are in no
+ * list: a free brings them back.  Invariants: a current pool is not in the
+ * used list, and every pool in the used list is POOL_USED.
+ */
+#ifndef TIDE_HEAP_HEAP_H
+#define TIDE_HEAP_HEAP_H
+
+#include <stdbool.h>
+
+#include "arena/manager.h"
+#include "pool/pool.h"
+
+enum heap_state {
+    HEAP_OWNED,
+    HEAP_ORPHAN,  /* its thread has ended; waits to be adopted */
+    HEAP_RETIRED, /* its thread is in the parent of this fork child; never used again */
+};
+
+struct stash {
+    struct block *blocks;
+    uint32_t count;
+};
+
+struct heap {
+    struct block *list[TIDE_CLASSES];
+    struct pool *current[TIDE_CLASSES];
+    struct pool *used[TIDE_CLASSES];
+    struct stash stash[TIDE_CLASSES];
+    struct tide_tenant tenant;
+    struct pool *stock;       /* empty pools of one slot, linked by next */
+    uint32_t stock_count;
+    struct heap *next_orphan; /* under the orphans' lock */
+    struct heap *next_heap;   /* constant: all heaps */
+    _Atomic uint32_t state;   /* enum heap_state; written by the owner, read by any thread */
+
+    /* A cache line that other threads write: pools with returned blocks. */
+    _Alignas(TIDE_CACHE_LINE) struct pool *_Atomic inbox;
+};
+
+/* ---- Whose heap -------------------------------------------------------- */
+
+/* The calling thread's heap, made or adopted if it has none; NULL and ENOMEM
+ * when that fails.  Must be followed by tide_heap_leave. */
+struct heap *tide_heap_enter(void);
+void tide_heap_leave(struct heap *heap);
+
+/* All heaps ever made: NULL gives the first, NULL ends it. */
+struct heap *tide_heap_next(struct heap *heap);
+
+/* Whether this thread frees through heap without a stash. */
+bool tide_heap_is_late(const struct heap *heap);
+
+/* Lets an orphan's returned blocks go, so that memory comes back though no
+ * thread adopts it. */
+void tide_heap_visit_orphan(struct heap *heap);
+
+/* ---- Pools of a heap: its owner only ----------------------------------- */
+
+/* A block for the class whose list is empty, and a new list.  NULL and ENOMEM
+ * when there is no memory. */
+void *tide_heap_refill(struct heap *heap, unsigned size_class);
+
+/* Collects all pools in the inbox. */
+void tide_heap_drain_inbox(struct heap *heap);
+
+/* Moves a pool to where its change of state puts it. */
+void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change change);
+
+/* Gives back every list, stash, current pool and stocked pool that can go. */
+void tide_heap_give_back(struct heap *heap);
+
+/* ---- Start and fork ---------------------------------------------------- */
+
+/* Whether the allocator is ready; the first caller makes it so. */
+bool tide_heap_start(void);
+
+void tide_heap_before_fork(void);
+void tide_heap_after_fork(bool in_child);
+
+/* ---- Invariants -------------------------------------------------------- */
+
+/* Walks the lists of a heap that is not in use meanwhile. */
+void tide_heap_check(struct heap *heap);
+
+#endif

@@ -1,0 +1,59 @@
+/* heap/heap_fast.h - malloc and free when nothing special happens
+ *
+ * malloc: this thread's list for the class, pop.  free: the slot's descriptor,
+ * is its owner this thread's heap, push, count.  No lock, no atomic
+ * read-modify-write.
+ *
+ * A thread without a heap points to one whose lists are empty and which owns
+ * nothing, so that the first call misses and sets everything up; with
+ * TIDEPOOL_CHECK=on all threads keep pointing there and every call is checked.
+ * Any address may be tested: NULL and foreign ones are not in the address map.
+ * The further slots of a pool and the slots of runs have no owner.
+ */
+#ifndef TIDE_HEAP_HEAP_FAST_H
+#define TIDE_HEAP_HEAP_FAST_H
+
+#include "arena/address_map.h"
+#include "heap/heap.h"
+
+#define TIDE_TLS __attribute__((tls_model("initial-exec"))) _Thread_local
+
+extern TIDE_HIDDEN TIDE_TLS struct heap *tide_heap_fast; /* never NULL */
+
+void *tide_heap_malloc_slow(size_t size);
+void tide_heap_free_slow(void *block);
+void tide_heap_free_last(struct pool *pool); /* left has reached zero */
+
+static inline void *tide_heap_malloc(size_t size)
+{
+    if (TIDE_LIKELY(size <= TIDE_LOOKUP_MAX)) {
+        struct block **list = &tide_heap_fast->list[tide_class_of_small(size)];
+        struct block *block = *list;
+
+        if (TIDE_LIKELY(block != NULL)) {
+            *list = block->next;
+            return block;
+        }
+    }
+    return tide_heap_malloc_slow(size);
+}
+
+static inline void tide_heap_free(void *address)
+{
+    struct block *block = address;
+    struct pool *pool;
+
+    if (TIDE_LIKELY(tide_memory_at(block) == TIDE_ARENA)) {
+        pool = tide_slot_pool(block);
+        if (TIDE_LIKELY(tide_relaxed(&pool->owner) == tide_heap_fast && pool->freed != block)) {
+            block->next = pool->freed;
+            pool->freed = block;
+            if (TIDE_UNLIKELY(tide_owner_drops_to_zero(&pool->left)))
+                tide_heap_free_last(pool);
+            return;
+        }
+    }
+    tide_heap_free_slow(block);
+}
+
+#endif

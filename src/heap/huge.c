@@ -1,0 +1,329 @@
+/* heap/huge.c - see huge.h.  lock guards the two lists and the totals; no
+ * system call is made under it. */
+#include "heap/huge.h"
+
+#include <errno.h>
+#include <stdint.h>
+
+#include "arena/address_map.h"
+#include "arena/manager.h"
+#include "base/bits.h"
+#include "base/fatal.h"
+#include "base/geometry.h"
+#include "base/lock.h"
+#include "base/options.h"
+#include "os/map.h"
+
+enum { MOST_CACHED = 64 }; /* bounds the search for one that fits */
+
+static struct tide_lock own_lock = TIDE_LOCK_INITIALIZER;
+static struct tide_lock *lock = &own_lock;
+static struct huge *all;                  /* under lock */
+static struct huge *newest, *oldest;      /* under lock: the cache */
+static struct huge_totals totals;         /* under lock */
+
+void tide_huge_start(void)
+{
+    struct tide_lock *global = tide_arena_global_lock();
+
+    lock = global ? global : &own_lock;
+}
+
+/* ---- Lists: under lock ------------------------------------------------- */
+
+static void link_block(struct huge *huge)
+{
+    huge->is_cached = false;
+    huge->prev = NULL;
+    huge->next = all;
+    if (all)
+        all->prev = huge;
+    all = huge;
+    totals.blocks++;
+    totals.bytes += huge->bytes;
+}
+
+static void unlink_block(struct huge *huge)
+{
+    if (huge->next)
+        huge->next->prev = huge->prev;
+    if (huge->prev)
+        huge->prev->next = huge->next;
+    else
+        all = huge->next;
+    totals.blocks--;
+    totals.bytes -= huge->bytes;
+}
+
+static void link_cached(struct huge *huge)
+{
+    huge->is_cached = true;
+    huge->prev = NULL;
+    huge->next = newest;
+    if (newest)
+        newest->prev = huge;
+    else
+        oldest = huge;
+    newest = huge;
+    totals.cached_blocks++;
+    totals.cached_bytes += huge->bytes;
+}
+
+static void unlink_cached(struct huge *huge)
+{
+    if (huge->next)
+        huge->next->prev = huge->prev;
+    else
+        oldest = huge->prev;
+    if (huge->prev)
+        huge->prev->next = huge->next;
+    else
+        newest = huge->next;
+    totals.cached_blocks--;
+    totals.cached_bytes -= huge->bytes;
+}
+
+/* The newest cached mapping that has bytes and at most a quarter more. */
+static struct huge *take_cached(size_t bytes)
+{
+    struct huge *huge;
+
+    tide_lock(lock);
+    for (huge = newest; huge; huge = huge->next)
+        if (huge->bytes >= bytes && huge->bytes - bytes <= bytes / 4)
+            break;
+    if (huge) {
+        unlink_cached(huge);
+        link_block(huge);
+    }
+    tide_unlock(lock);
+    return huge;
+}
+
+/* The oldest cached mapping while there are too many or more than keep bytes. */
+static struct huge *take_surplus(size_t keep)
+{
+    struct huge *huge = NULL;
+
+    tide_lock(lock);
+    if (totals.cached_bytes > keep || totals.cached_blocks > MOST_CACHED) {
+        huge = oldest;
+        unlink_cached(huge);
+    }
+    tide_unlock(lock);
+    return huge;
+}
+
+/* ---- Mappings ---------------------------------------------------------- */
+
+static bool enter(struct huge *huge)
+{
+    bool is_aligned = ((uintptr_t)huge->block & (TIDE_ARENA_BYTES - 1)) == 0;
+    char *from = is_aligned ? huge->block : huge->start;
+
+    return tide_address_map_set(from, huge->bytes - (size_t)(from - huge->start),
+                                is_aligned ? TIDE_HUGE_ALIGNED : TIDE_HUGE, TIDE_HUGE_REST);
+}
+
+static void leave(struct huge *huge)
+{
+    bool is_aligned = ((uintptr_t)huge->block & (TIDE_ARENA_BYTES - 1)) == 0;
+    char *from = is_aligned ? huge->block : huge->start;
+
+    tide_address_map_clear(from, huge->bytes - (size_t)(from - huge->start));
+}
+
+static void unmap(struct huge *huge)
+{
+    leave(huge);
+    tide_os_unmap(huge->start, huge->bytes);
+}
+
+/* lead is the distance from the mapping's aligned start to the block. */
+static struct huge *map(size_t bytes, size_t lead, size_t alignment)
+{
+    size_t page = tide_os_page_bytes;
+    bool is_aligned = lead >= TIDE_ARENA_BYTES;
+    char *start = tide_os_map(bytes, is_aligned ? alignment : TIDE_ARENA_BYTES);
+    struct huge *huge;
+
+    if (!start)
+        return NULL;
+    if (is_aligned) { /* the record's page, right before the block, is all that leads */
+        tide_os_unmap(start, lead - page);
+        start += lead - page;
+        bytes -= lead - page;
+        lead = page;
+    }
+    huge = (struct huge *)start;
+    huge->start = start;
+    huge->bytes = bytes;
+    huge->block = start + lead;
+    if (!enter(huge)) {
+        tide_os_unmap(start, bytes);
+        return NULL;
+    }
+    return huge;
+}
+
+struct huge *tide_huge_at(const void *address)
+{
+    uintptr_t piece = (uintptr_t)address & ~(TIDE_ARENA_BYTES - 1);
+    struct huge *huge;
+
+    while (tide_memory_at((void *)piece) == TIDE_HUGE_REST)
+        piece -= TIDE_ARENA_BYTES;
+    huge = (struct huge *)(tide_memory_at((void *)piece) == TIDE_HUGE ? piece
+                                                                      : piece - tide_os_page_bytes);
+    return (const char *)address < huge->start + huge->bytes ? huge : NULL;
+}
+
+/* ---- The four verbs ---------------------------------------------------- */
+
+void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
+{
+    size_t page = tide_os_page_bytes;
+    size_t lead = alignment > page ? alignment : page, bytes;
+    struct huge *huge;
+
+    if (size > PTRDIFF_MAX - 2 * page || lead > PTRDIFF_MAX - 2 * page - size) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    bytes = lead + tide_round_up(size, page);
+    huge = lead == page ? take_cached(bytes) : NULL;
+    if (is_zero)
+        *is_zero = !huge;
+    if (huge)
+        return huge->block;
+    huge = map(bytes, lead, alignment);
+    if (!huge && tide_huge_trim(0) > 0)
+        huge = map(bytes, lead, alignment);
+    if (!huge) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    tide_lock(lock);
+    link_block(huge);
+    tide_unlock(lock);
+    return huge->block;
+}
+
+void tide_huge_free(void *block)
+{
+    struct huge *huge = tide_huge_at(block);
+    size_t most = (size_t)tide_options.huge_cache;
+    bool is_kept = huge->bytes <= most && huge->block == huge->start + tide_os_page_bytes;
+
+    tide_lock(lock);
+    unlink_block(huge);
+    if (is_kept)
+        link_cached(huge);
+    tide_unlock(lock);
+    if (is_kept)
+        tide_huge_trim(most);
+    else
+        unmap(huge);
+}
+
+size_t tide_huge_trim(size_t keep)
+{
+    size_t returned = 0;
+
+    for (struct huge *huge = take_surplus(keep); huge; huge = take_surplus(keep)) {
+        returned += huge->bytes;
+        unmap(huge);
+    }
+    return returned;
+}
+
+/* Changes the mapping's length where it is. */
+static bool resize_in_place(struct huge *huge, size_t bytes)
+{
+    size_t old_bytes = huge->bytes;
+
+    if (bytes < old_bytes) {
+        leave(huge);
+        huge->bytes = tide_os_resize(huge->start, old_bytes, bytes) ? bytes : old_bytes;
+        enter(huge); /* can't fail: that part of the map is in use */
+        return true;
+    }
+    if (!tide_os_resize(huge->start, old_bytes, bytes))
+        return false;
+    huge->bytes = bytes;
+    if (enter(huge))
+        return true;
+    tide_os_resize(huge->start, bytes, old_bytes);
+    huge->bytes = old_bytes;
+    return false;
+}
+
+/* Moves the pages to a mapping of the new length.  The old range leaves the
+ * address map first: once moved, it may be another thread's. */
+static struct huge *move(struct huge *huge, size_t bytes)
+{
+    struct huge *moved;
+    char *start;
+
+    if (((uintptr_t)huge->start & (TIDE_ARENA_BYTES - 1)) != 0)
+        return NULL;
+    leave(huge);
+    start = tide_os_move(huge->start, huge->bytes, bytes, TIDE_ARENA_BYTES);
+    if (!start) {
+        enter(huge);
+        return NULL;
+    }
+    moved = (struct huge *)start;
+    moved->block = start + (moved->block - moved->start);
+    moved->start = start;
+    moved->bytes = bytes;
+    if (!enter(moved))
+        tide_base_fatal("no memory to enter a block of %zu bytes in the address map", bytes);
+    return moved;
+}
+
+void *tide_huge_resize(void *block, size_t size)
+{
+    struct huge *huge = tide_huge_at(block), *resized = huge;
+    size_t lead = (size_t)(huge->block - huge->start), bytes;
+
+    if (size > PTRDIFF_MAX - 2 * lead)
+        return NULL;
+    bytes = lead + tide_round_up(size, tide_os_page_bytes);
+    if (bytes == huge->bytes)
+        return block;
+    tide_lock(lock);
+    unlink_block(huge);
+    tide_unlock(lock);
+    if (!resize_in_place(huge, bytes)) {
+        resized = move(huge, bytes);
+        huge = resized ? resized : huge;
+    }
+    tide_lock(lock);
+    link_block(huge);
+    tide_unlock(lock);
+    return resized ? resized->block : NULL;
+}
+
+struct huge_totals tide_huge_totals(void)
+{
+    struct huge_totals now;
+
+    tide_lock(lock);
+    now = totals;
+    tide_unlock(lock);
+    return now;
+}
+
+void tide_huge_before_fork(void)
+{
+    tide_lock(lock);
+}
+
+void tide_huge_after_fork(bool in_child)
+{
+    if (in_child)
+        tide_lock_reset(&own_lock, false);
+    else
+        tide_unlock(lock);
+}

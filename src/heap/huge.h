@@ -1,0 +1,59 @@
+/* heap/huge.h - blocks too large for an arena, each in a mapping of its own
+ *
+ *   start (aligned to an arena's size)
+ *   +---------------+----------------------------------+
+ *   | record's page | block                            |
+ *   +---------------+----------------------------------+
+ *
+ * An alignment above a page moves the block up, and one of an arena's size or
+ * more makes it start on such a boundary, with its record in the page before.
+ * Freed mappings wait in a cache bounded in bytes, the oldest going first.
+ */
+#ifndef TIDE_HEAP_HUGE_H
+#define TIDE_HEAP_HUGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct huge {
+    char *start;             /* of the mapping; constant while it is mapped */
+    size_t bytes;            /* of the mapping; the block's owner */
+    char *block;             /* constant while it is mapped */
+    bool is_cached;          /* under the huge lock, read by any thread with the block */
+    struct huge *next, *prev; /* under the huge lock: all blocks, or the cache */
+};
+
+struct huge_totals {
+    size_t blocks, bytes, cached_blocks, cached_bytes;
+};
+
+void tide_huge_start(void);
+
+/* A block of size bytes.  NULL and ENOMEM when there is no memory.  *is_zero,
+ * unless NULL, becomes whether all of it is zero.  Any thread. */
+void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero);
+
+/* Frees a live huge block. */
+void tide_huge_free(void *block);
+
+/* Resizes a live huge block, where it is or by moving its pages.  NULL when
+ * neither is possible; then nothing has changed. */
+void *tide_huge_resize(void *block, size_t size);
+
+/* The record of the huge block that address lies in or near; NULL: none. */
+struct huge *tide_huge_at(const void *address);
+
+static inline size_t tide_huge_usable(const struct huge *huge)
+{
+    return huge->bytes - (size_t)(huge->block - huge->start);
+}
+
+/* Unmaps cached mappings until at most keep bytes are cached.  Bytes returned. */
+size_t tide_huge_trim(size_t keep);
+
+struct huge_totals tide_huge_totals(void);
+
+void tide_huge_before_fork(void);
+void tide_huge_after_fork(bool in_child);
+
+#endif

@@ -1,0 +1,147 @@
+/* heap/refill.c - where malloc's next blocks come from
+ *
+ * In this order: blocks of the class that this thread freed for others, the
+ * current pool, another used pool, an empty pool from the stock, a new one.
+ */
+#include "base/fatal.h"
+#include "base/options.h"
+#include "heap/heap.h"
+#include "pool/returned.h"
+
+static void link_used(struct heap *heap, struct pool *pool)
+{
+    struct pool **first = &heap->used[pool->size_class];
+
+    pool->prev = NULL;
+    pool->next = *first;
+    if (pool->next)
+        pool->next->prev = pool;
+    *first = pool;
+}
+
+static void unlink_used(struct heap *heap, struct pool *pool)
+{
+    if (pool->next)
+        pool->next->prev = pool->prev;
+    if (pool->prev)
+        pool->prev->next = pool->next;
+    else
+        heap->used[pool->size_class] = pool->next;
+    pool->next = pool->prev = NULL;
+}
+
+static void drop_pool(struct heap *heap, struct pool *pool)
+{
+    tide_pool_close(pool);
+    if (pool->slots == 1 && heap->stock_count < tide_options.pool_stock &&
+        tide_relaxed(&heap->state) == HEAP_OWNED) {
+        pool->next = heap->stock;
+        heap->stock = pool;
+        heap->stock_count++;
+    } else {
+        tide_arena_put_run(pool);
+    }
+}
+
+void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change change)
+{
+    if (change == POOL_UNCHANGED || heap->current[pool->size_class] == pool)
+        return; /* the current pool stays, even empty: malloc comes back to it */
+    if (change == POOL_IS_USABLE) {
+        link_used(heap, pool);
+        return;
+    }
+    if (tide_relaxed(&pool->state) == POOL_USED)
+        unlink_used(heap, pool);
+    drop_pool(heap, pool);
+}
+
+void tide_heap_drain_inbox(struct heap *heap)
+{
+    struct pool *pool, *next;
+
+    if (!tide_relaxed(&heap->inbox))
+        return;
+    /* Pairs with the release in remote.c: each pool's next_inbox is seen. */
+    pool = atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
+    for (; pool; pool = next) {
+        next = pool->next_inbox; /* collecting lets others queue the pool again */
+        tide_heap_place(heap, pool, tide_pool_collect(pool));
+    }
+}
+
+static struct block *take_stash(struct heap *heap, unsigned size_class)
+{
+    struct stash *stash = &heap->stash[size_class];
+    struct block *blocks = stash->blocks;
+
+    stash->blocks = NULL;
+    stash->count = 0;
+    return blocks;
+}
+
+/* Freed blocks of the current pool, else untouched ones.  A pool without
+ * enough of either is full and no longer current. */
+static struct block *take_current(struct heap *heap, unsigned size_class)
+{
+    struct pool *pool = heap->current[size_class];
+    struct block *blocks;
+
+    if (!pool)
+        return NULL;
+    if (!tide_pool_is_worth_using(pool)) {
+        tide_pool_fill(pool);
+        heap->current[size_class] = NULL;
+        return NULL;
+    }
+    blocks = tide_pool_take_freed(pool);
+    return blocks ? blocks : tide_pool_carve(pool);
+}
+
+static struct block *take_used(struct heap *heap, unsigned size_class)
+{
+    struct pool *pool = heap->used[size_class];
+
+    if (!pool)
+        return NULL;
+    unlink_used(heap, pool);
+    heap->current[size_class] = pool;
+    return take_current(heap, size_class);
+}
+
+static struct block *take_new(struct heap *heap, unsigned size_class)
+{
+    unsigned slots = tide_class_slots(size_class);
+    struct pool *pool = heap->stock;
+
+    if (slots == 1 && pool) {
+        heap->stock = pool->next;
+        heap->stock_count--;
+    } else {
+        pool = tide_arena_take_run(&heap->tenant, slots, 1);
+        if (!pool)
+            return NULL;
+    }
+    tide_pool_open(pool, size_class, heap);
+    heap->current[size_class] = pool;
+    return tide_pool_carve(pool);
+}
+
+void *tide_heap_refill(struct heap *heap, unsigned size_class)
+{
+    static struct block *(*const sources[])(struct heap *, unsigned) = {
+        take_stash, take_current, take_used, take_new,
+    };
+
+    TIDE_ASSERT(!heap->list[size_class]);
+    tide_heap_drain_inbox(heap);
+    for (size_t n = 0; n < sizeof sources / sizeof *sources; n++) {
+        struct block *blocks = sources[n](heap, size_class);
+
+        if (blocks) {
+            heap->list[size_class] = blocks->next;
+            return blocks;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,87 @@
+/* heap/remote.c - see remote.h.  No locks. */
+#include "heap/remote.h"
+
+#include "base/options.h"
+#include "pool/returned.h"
+
+enum { CHAINS = 32 };
+
+static void put_in_inbox(struct heap *owner, struct pool *pool)
+{
+    struct pool *first = tide_relaxed(&owner->inbox);
+
+    do
+        pool->next_inbox = first;
+    while (!atomic_compare_exchange_weak(&owner->inbox, &first, pool));
+}
+
+/* The pool can't go before its owner has seen the chain: the owner is read
+ * first, while the chain's blocks still count as allocated. */
+static void send_chain(const struct chain *chain)
+{
+    struct heap *owner = tide_relaxed(&chain->pool->owner);
+
+    if (!tide_pool_return(chain))
+        return;
+    put_in_inbox(owner, chain->pool);
+    /* Sequentially consistent with the inbox: either the ending thread, which
+     * sets the state and then looks, sees the pool, or this one sees the state. */
+    if (atomic_load(&owner->state) == HEAP_ORPHAN)
+        tide_heap_visit_orphan(owner);
+}
+
+static void add_to_chain(struct chain *chain, struct block *block)
+{
+    block->next = chain->first;
+    chain->first = block;
+    chain->last = chain->last ? chain->last : block;
+    chain->count++;
+}
+
+void tide_heap_send_home(struct block *blocks)
+{
+    struct chain chains[CHAINS] = { { .pool = NULL } };
+    struct block *next;
+
+    for (; blocks; blocks = next) {
+        struct pool *pool = tide_pool_of(blocks);
+        struct chain *chain = &chains[(uintptr_t)pool / sizeof *pool % CHAINS];
+
+        next = blocks->next;
+        if (chain->pool && chain->pool != pool)
+            send_chain(chain);
+        if (chain->pool != pool)
+            *chain = (struct chain){ .pool = pool };
+        add_to_chain(chain, blocks);
+    }
+    for (struct chain *chain = chains; chain < chains + CHAINS; chain++)
+        if (chain->pool)
+            send_chain(chain);
+}
+
+void tide_heap_send_stash(struct heap *heap, unsigned size_class)
+{
+    struct stash *stash = &heap->stash[size_class];
+    struct block *blocks = stash->blocks;
+
+    stash->blocks = NULL;
+    stash->count = 0;
+    tide_heap_send_home(blocks);
+}
+
+void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block)
+{
+    struct stash *stash;
+
+    if (!heap || tide_heap_is_late(heap)) {
+        block->next = NULL;
+        tide_heap_send_home(block);
+        return;
+    }
+    stash = &heap->stash[pool->size_class];
+    block->next = stash->blocks;
+    stash->blocks = block;
+    stash->count++;
+    if ((uint64_t)stash->count * pool->block_bytes > (uint64_t)tide_options.stash)
+        tide_heap_send_stash(heap, pool->size_class);
+}

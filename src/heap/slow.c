@@ -1,0 +1,181 @@
+/* heap/slow.c - see slow.h */
+#include "heap/slow.h"
+
+#include <errno.h>
+#include <stdint.h>
+
+#include "base/fatal.h"
+#include "base/options.h"
+#include "heap/heap_fast.h"
+#include "heap/huge.h"
+#include "heap/inspect.h"
+#include "heap/large.h"
+#include "heap/remote.h"
+#include "os/map.h"
+
+static void *out_of_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* With checks on a block's bit is kept for each 16 bytes, so class 0 is left
+ * out. */
+static unsigned class_to_use(size_t size)
+{
+    unsigned size_class = tide_class_of(size);
+
+    return TIDE_UNLIKELY(tide_options.check && size_class == 0) ? 1 : size_class;
+}
+
+static void *take_block(struct heap *heap, unsigned size_class)
+{
+    struct block *block = heap->list[size_class];
+
+    if (TIDE_LIKELY(block != NULL))
+        heap->list[size_class] = block->next;
+    else
+        block = tide_heap_refill(heap, size_class);
+    if (TIDE_UNLIKELY(tide_options.check && block) && tide_arena_mark_live(block))
+        tide_base_fatal("the free list of %u-byte blocks holds %p, which is allocated: a freed "
+                        "block was written to",
+                        tide_class_bytes[size_class], (void *)block);
+    return block;
+}
+
+static void *malloc_from(struct heap *heap, size_t size, bool *is_zero)
+{
+    if (size <= TIDE_POOLED_MAX)
+        return take_block(heap, class_to_use(size));
+    return tide_large_malloc(heap, size, TIDE_ALIGNMENT, is_zero);
+}
+
+void *tide_heap_malloc_any(size_t size, bool *is_zero)
+{
+    struct heap *heap;
+    void *block;
+
+    *is_zero = false;
+    if (size > PTRDIFF_MAX)
+        return out_of_memory();
+    heap = tide_heap_enter();
+    if (!heap)
+        return out_of_memory();
+    if (size > TIDE_RUN_MAX) {
+        tide_heap_leave(heap);
+        return tide_huge_malloc(size, TIDE_ALIGNMENT, is_zero);
+    }
+    block = malloc_from(heap, size, is_zero);
+    tide_heap_leave(heap);
+    return block ? block : out_of_memory();
+}
+
+void *tide_heap_malloc_slow(size_t size)
+{
+    struct heap *heap = tide_heap_fast;
+    bool is_zero;
+
+    if (size > TIDE_LOOKUP_MAX && size <= TIDE_POOLED_MAX) {
+        struct block **list = &heap->list[tide_class_of_medium(size)], *block = *list;
+
+        if (TIDE_LIKELY(block != NULL)) {
+            *list = block->next;
+            return block;
+        }
+    }
+    return tide_heap_malloc_any(size, &is_zero);
+}
+
+void *tide_heap_malloc_aligned(size_t size, size_t alignment)
+{
+    unsigned size_class;
+    struct heap *heap;
+    bool is_zero;
+    void *block;
+
+    if (alignment <= TIDE_ALIGNMENT)
+        return tide_heap_malloc_any(size > TIDE_WORD_BYTES || alignment <= TIDE_WORD_BYTES
+                                        ? size
+                                        : TIDE_ALIGNMENT,
+                                    &is_zero);
+    if (size > PTRDIFF_MAX)
+        return out_of_memory();
+    heap = tide_heap_enter();
+    if (!heap)
+        return out_of_memory();
+    size_class = tide_class_of_aligned(size, alignment);
+    if (size_class < TIDE_CLASSES)
+        block = take_block(heap, size_class);
+    else if (size <= TIDE_RUN_MAX && alignment <= TIDE_RUN_MAX)
+        block = tide_large_malloc(heap, size, alignment, NULL);
+    else {
+        tide_heap_leave(heap);
+        return tide_huge_malloc(size, alignment, NULL);
+    }
+    tide_heap_leave(heap);
+    return block ? block : out_of_memory();
+}
+
+static void free_own(struct pool *pool, struct block *block)
+{
+    if (TIDE_UNLIKELY(pool->freed == block))
+        tide_heap_report_free(block, pool->block_bytes, "free");
+    block->next = pool->freed;
+    pool->freed = block;
+    if (tide_owner_drops_to_zero(&pool->left))
+        tide_heap_free_last(pool);
+}
+
+static void free_pooled(struct pool *pool, void *address, const char *call)
+{
+    struct heap *heap;
+
+    if (TIDE_UNLIKELY(tide_options.check) && !tide_arena_clear_live(address))
+        tide_heap_report_free(address, pool->block_bytes, call);
+    heap = tide_heap_enter();
+    if (heap && tide_relaxed(&pool->owner) == heap)
+        free_own(pool, address);
+    else
+        tide_heap_free_remote(heap, pool, address);
+    if (heap)
+        tide_heap_leave(heap);
+}
+
+void tide_heap_free_checked(void *address, const char *call)
+{
+    struct found found = tide_heap_find(address, call);
+    int saved_errno = errno;
+
+    switch (found.kind) {
+    case FOUND_POOLED:
+        free_pooled(found.pool, address, call);
+        break;
+    case FOUND_RUN:
+        tide_arena_put_run(found.pool);
+        break;
+    case FOUND_HUGE:
+        tide_huge_free(address);
+        break;
+    }
+    errno = saved_errno;
+}
+
+void tide_heap_free_last(struct pool *pool)
+{
+    tide_heap_place(tide_relaxed(&pool->owner), pool, tide_pool_settle(pool, 0));
+}
+
+void tide_heap_free_slow(void *address)
+{
+    if (address)
+        tide_heap_free_checked(address, "free");
+}
+
+size_t tide_heap_good_size(size_t size)
+{
+    if (size <= TIDE_POOLED_MAX)
+        return tide_class_bytes[class_to_use(size)];
+    if (size <= TIDE_RUN_MAX)
+        return tide_round_up(size, TIDE_SLOT_BYTES);
+    return size <= PTRDIFF_MAX ? tide_round_up(size, tide_os_page_bytes) : size;
+}

@@ -1,0 +1,76 @@
+# ---- Public headers ---------------------------------------------------------
+
+tideincludedir = $(includedir)/tidepool
+tideinclude_HEADERS = \
+	include/tidepool/malloc.h
+
+# ---- All objects, for libtidepool and for the tests -------------------------
+
+noinst_LTLIBRARIES += libtidepool-core.la
+libtidepool_core_la_CFLAGS = $(AM_CFLAGS) $(TIDE_LIB_CFLAGS)
+libtidepool_core_la_SOURCES = \
+	src/base/atomic.h \
+	src/base/bits.h \
+	src/base/fatal.c \
+	src/base/fatal.h \
+	src/base/geometry.h \
+	src/base/lock.c \
+	src/base/lock.h \
+	src/base/options.c \
+	src/base/options.h \
+	src/base/options_table.h \
+	src/os/cpu.c \
+	src/os/cpu.h \
+	src/os/map.c \
+	src/os/map.h \
+	src/os/records.c \
+	src/os/records.h \
+	src/arena/address_map.c \
+	src/arena/address_map.h \
+	src/arena/arena.c \
+	src/arena/arena.h \
+	src/arena/layout.h \
+	src/arena/manager.c \
+	src/arena/manager.h \
+	src/pool/pool.c \
+	src/pool/pool.h \
+	src/pool/returned.c \
+	src/pool/returned.h \
+	src/pool/size_class.c \
+	src/pool/size_class.h \
+	src/heap/heap.c \
+	src/heap/heap.h \
+	src/heap/heap_fast.h \
+	src/heap/huge.c \
+	src/heap/huge.h \
+	src/heap/large.c \
+	src/heap/large.h \
+	src/heap/inspect.c \
+	src/heap/inspect.h \
+	src/heap/refill.c \
+	src/heap/remote.c \
+	src/heap/remote.h \
+	src/heap/slow.c \
+	src/heap/slow.h \
+	src/api/aligned.c \
+	src/api/glibc.c \
+	src/api/mallopt.c \
+	src/api/malloc.c \
+	src/api/operators.c \
+	src/api/override.h \
+	src/api/resize.c \
+	src/api/start.c \
+	src/api/start.h \
+	src/api/stats.c \
+	src/api/stats.h
+
+# ---- libtidepool.so and libtidepool.a ---------------------------------------
+
+lib_LTLIBRARIES += libtidepool.la
+libtidepool_la_SOURCES =
+libtidepool_la_LIBADD = libtidepool-core.la
+libtidepool_la_LDFLAGS = $(TIDE_LDFLAGS) $(TIDE_LIB_LDFLAGS) \
+	-version-info $(TIDE_VERSION_INFO) \
+	-Wl,--version-script=$(srcdir)/tidepool.map \
+	-Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
+EXTRA_libtidepool_la_DEPENDENCIES = tidepool.map

@@ -1,0 +1,185 @@
+/* os/map.c - see map.h
+ *
+ * Aligned mappings are asked for below the last one, where top-down address
+ * spaces have room: mostly one system call.  A range that could not be
+ * unmapped is kept in a list, its record in its own first page; kept_lock
+ * guards the list and is held over a few instructions only.
+ */
+#include "os/map.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/lock.h"
+
+struct kept {
+    struct kept *next;
+    size_t bytes;
+};
+
+size_t tide_os_page_bytes = 4096;
+
+static struct tide_lock kept_lock = TIDE_LOCK_INITIALIZER;
+static struct kept *kept;          /* under kept_lock */
+static _Atomic unsigned kept_count; /* under kept_lock, read by anyone */
+
+static _Atomic uintptr_t lowest; /* start of the last aligned mapping; a hint */
+
+static _Atomic unsigned fail_every, requests; /* tests only */
+
+void tide_os_start(void)
+{
+    tide_os_page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void tide_os_fail_map_every(unsigned n)
+{
+    atomic_store(&requests, 0);
+    atomic_store(&fail_every, n);
+}
+
+static bool is_failing(void)
+{
+    unsigned every = tide_relaxed(&fail_every);
+
+    return TIDE_UNLIKELY(every != 0) && (atomic_fetch_add(&requests, 1) + 1) % every == 0;
+}
+
+static void *map_at(uintptr_t hint, size_t bytes, int protection)
+{
+    void *start = mmap((void *)hint, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return start == MAP_FAILED ? NULL : start;
+}
+
+static void *take_kept(size_t bytes, size_t alignment)
+{
+    struct kept **link, *found;
+
+    tide_lock(&kept_lock);
+    for (link = &kept; (found = *link); link = &found->next)
+        if (found->bytes == bytes && ((uintptr_t)found & (alignment - 1)) == 0)
+            break;
+    if (found) {
+        *link = found->next;
+        tide_count(&kept_count, -1u);
+    }
+    tide_unlock(&kept_lock);
+    if (found)
+        memset(found, 0, sizeof *found);
+    return found;
+}
+
+static void keep(void *start, size_t bytes)
+{
+    struct kept *range = start;
+
+    tide_os_purge(start, bytes);
+    range->bytes = bytes;
+    tide_lock(&kept_lock);
+    range->next = kept;
+    kept = range;
+    tide_count(&kept_count, 1);
+    tide_unlock(&kept_lock);
+}
+
+/* The middle of a mapping larger by the alignment. */
+static void *map_trimmed(size_t bytes, size_t alignment)
+{
+    size_t room = bytes + alignment - tide_os_page_bytes, before;
+    char *start = room < bytes ? NULL : map_at(0, room, PROT_READ | PROT_WRITE);
+
+    if (!start)
+        return NULL;
+    before = -(uintptr_t)start & (alignment - 1);
+    if (before != 0)
+        tide_os_unmap(start, before);
+    if (room - before != bytes)
+        tide_os_unmap(start + before + bytes, room - before - bytes);
+    return start + before;
+}
+
+void *tide_os_map(size_t bytes, size_t alignment)
+{
+    uintptr_t hint = tide_relaxed(&lowest);
+    char *start;
+
+    if (is_failing()) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (TIDE_UNLIKELY(tide_relaxed(&kept_count) != 0) && (start = take_kept(bytes, alignment)))
+        return start;
+    hint = hint > bytes ? tide_round_down(hint - bytes, alignment) : 0;
+    start = map_at(hint, bytes, PROT_READ | PROT_WRITE);
+    if (start && ((uintptr_t)start & (alignment - 1)) != 0) {
+        munmap(start, bytes);
+        start = map_trimmed(bytes, alignment);
+    }
+    if (start)
+        tide_set_relaxed(&lowest, (uintptr_t)start);
+    else
+        errno = ENOMEM;
+    return start;
+}
+
+void *tide_os_map_readonly(size_t bytes)
+{
+    return is_failing() ? NULL : map_at(0, bytes, PROT_READ);
+}
+
+bool tide_os_make_writable(void *start, size_t bytes)
+{
+    return !is_failing() && mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
+}
+
+void tide_os_unmap(void *start, size_t bytes)
+{
+    if (munmap(start, bytes) != 0)
+        keep(start, bytes);
+}
+
+void tide_os_purge(void *start, size_t bytes)
+{
+    /* Locked pages can't be given back; they must read as zero all the same. */
+    if (madvise(start, bytes, MADV_DONTNEED) != 0)
+        memset(start, 0, bytes);
+}
+
+bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes)
+{
+    if (new_bytes > old_bytes && is_failing())
+        return false;
+    return mremap(start, old_bytes, new_bytes, 0) != MAP_FAILED;
+}
+
+void *tide_os_move(void *start, size_t old_bytes, size_t new_bytes, size_t alignment)
+{
+    void *target = tide_os_map(new_bytes, alignment);
+
+    if (!target)
+        return NULL;
+    if (mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
+        tide_os_unmap(target, new_bytes);
+        return NULL;
+    }
+    return target;
+}
+
+void tide_os_before_fork(void)
+{
+    tide_lock(&kept_lock);
+}
+
+void tide_os_after_fork(bool in_child)
+{
+    if (in_child)
+        tide_lock_reset(&kept_lock, false);
+    else
+        tide_unlock(&kept_lock);
+}

@@ -1,0 +1,48 @@
+/* os/map.h - address space from the kernel and back to it
+ *
+ * Everything here may be called by any thread at any time and takes no lock
+ * that is ever held while calling up.  Lengths are whole pages.  A failure is
+ * NULL or false with errno from the kernel, and nothing is changed by it.
+ */
+#ifndef TIDE_OS_MAP_H
+#define TIDE_OS_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Size of the kernel's pages; set by tide_os_start. */
+extern size_t tide_os_page_bytes;
+
+void tide_os_start(void);
+
+/* Zeroed, readable and writable memory aligned to alignment, a power of two
+ * of at least a page. */
+void *tide_os_map(size_t bytes, size_t alignment);
+
+/* Zero pages that can only be read and cost no memory or commit charge, until
+ * tide_os_make_writable. */
+void *tide_os_map_readonly(size_t bytes);
+bool tide_os_make_writable(void *start, size_t bytes);
+
+/* Gives a mapping back.  When the kernel can't unmap (its limit on the number
+ * of mappings), the pages go back and the range is kept for the next
+ * tide_os_map that it suits. */
+void tide_os_unmap(void *start, size_t bytes);
+
+/* Gives the pages back but keeps the range, which reads as zero. */
+void tide_os_purge(void *start, size_t bytes);
+
+/* Changes the length of a mapping, where it is (false when something is in the
+ * way), or by moving its pages to a new range with the given alignment (NULL
+ * when there is none). */
+bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes);
+void *tide_os_move(void *start, size_t old_bytes, size_t new_bytes, size_t alignment);
+
+/* For tests: every nth request for address space fails as if there were none;
+ * 0 ends it. */
+void tide_os_fail_map_every(unsigned n);
+
+void tide_os_before_fork(void);
+void tide_os_after_fork(bool in_child);
+
+#endif

@@ -1,0 +1,121 @@
+/* pool/pool.c - see pool.h */
+#include "pool/pool.h"
+
+#include "base/fatal.h"
+#include "os/map.h"
+
+enum { WORTH_USING = 16 }; /* a pool is used when one block in so many is free */
+
+static uint32_t blocks_needed(const struct pool *pool)
+{
+    return pool->capacity < WORTH_USING ? 1 : pool->capacity / WORTH_USING;
+}
+
+void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
+{
+    TIDE_ASSERT(pool->slots == tide_class_slots(size_class));
+    pool->freed = NULL;
+    pool->block_bytes = tide_class_bytes[size_class];
+    pool->capacity = (uint32_t)(tide_pool_bytes(pool) / pool->block_bytes);
+    pool->size_class = (uint8_t)size_class;
+    pool->next = pool->prev = NULL;
+    tide_set_relaxed(&pool->left, 0);
+    tide_set_relaxed(&pool->held, 0);
+    tide_set_relaxed(&pool->carved, 0);
+    tide_set_relaxed(&pool->returned, 0);
+    tide_set_relaxed(&pool->state, POOL_USED);
+    tide_set_relaxed(&pool->owner, owner);
+}
+
+void tide_pool_close(struct pool *pool)
+{
+    TIDE_ASSERT(tide_relaxed(&pool->left) + tide_relaxed(&pool->held) == 0);
+    TIDE_ASSERT(tide_relaxed(&pool->returned) == 0);
+    tide_set_relaxed(&pool->owner, NULL);
+    tide_set_relaxed(&pool->state, POOL_EMPTY);
+    pool->is_zero = false;
+}
+
+struct block *tide_pool_carve(struct pool *pool)
+{
+    uint32_t carved = tide_relaxed(&pool->carved), bytes = pool->block_bytes, count;
+    char *first = tide_pool_start(pool) + (size_t)carved * bytes, *end, *block;
+
+    if (carved == pool->capacity)
+        return NULL;
+    end = (char *)tide_round_down((uintptr_t)first, tide_os_page_bytes) + tide_os_page_bytes;
+    for (count = 1, block = first; block + bytes < end && carved + count < pool->capacity; count++) {
+        ((struct block *)block)->next = (struct block *)(block + bytes);
+        block += bytes;
+    }
+    ((struct block *)block)->next = NULL;
+    tide_set_relaxed(&pool->carved, carved + count);
+    tide_count(&pool->left, count);
+    return (struct block *)first;
+}
+
+struct block *tide_pool_take_freed(struct pool *pool)
+{
+    struct block *freed = pool->freed;
+
+    tide_count(&pool->left, tide_pool_freed_count(pool));
+    pool->freed = NULL;
+    return freed;
+}
+
+bool tide_pool_is_worth_using(const struct pool *pool)
+{
+    return tide_relaxed(&pool->carved) < pool->capacity ||
+           tide_pool_freed_count(pool) >= blocks_needed(pool);
+}
+
+void tide_pool_fill(struct pool *pool)
+{
+    uint32_t left = tide_relaxed(&pool->left);
+    uint32_t wait = blocks_needed(pool) - tide_pool_freed_count(pool);
+
+    TIDE_ASSERT(!tide_pool_is_worth_using(pool) && wait <= left);
+    tide_set_relaxed(&pool->held, left - wait);
+    tide_set_relaxed(&pool->left, wait);
+    tide_set_relaxed(&pool->state, POOL_FULL);
+}
+
+enum pool_change tide_pool_settle(struct pool *pool, uint32_t count)
+{
+    uint32_t left = tide_relaxed(&pool->left), held = tide_relaxed(&pool->held);
+
+    TIDE_ASSERT(count <= left + held);
+    if (count < left) {
+        tide_set_relaxed(&pool->left, left - count);
+        return POOL_UNCHANGED;
+    }
+    tide_set_relaxed(&pool->left, left + held - count);
+    tide_set_relaxed(&pool->held, 0);
+    if (left + held == count)
+        return POOL_IS_EMPTY;
+    tide_set_relaxed(&pool->state, POOL_USED);
+    return POOL_IS_USABLE;
+}
+
+bool tide_pool_has_block(const struct pool *pool, const void *block)
+{
+    uint32_t distance = (uint32_t)((const char *)block - tide_pool_start(pool));
+
+    return distance % pool->block_bytes == 0 &&
+           distance / pool->block_bytes < tide_relaxed(&pool->carved);
+}
+
+void tide_pool_check(const struct pool *pool)
+{
+    uint32_t left = tide_relaxed(&pool->left), held = tide_relaxed(&pool->held), freed = 0;
+
+    TIDE_REQUIRE(tide_relaxed(&pool->carved) <= pool->capacity);
+    TIDE_REQUIRE(left + held <= tide_relaxed(&pool->carved));
+    TIDE_REQUIRE(held == 0 || tide_relaxed(&pool->state) == POOL_FULL);
+    TIDE_REQUIRE(pool->block_bytes == tide_class_bytes[pool->size_class]);
+    for (struct block *block = pool->freed; block; block = block->next, freed++) {
+        TIDE_REQUIRE(tide_pool_of(block) == pool && tide_pool_has_block(pool, block));
+        TIDE_REQUIRE(freed < pool->capacity);
+    }
+    TIDE_REQUIRE(freed == tide_pool_freed_count(pool));
+}

@@ -1,0 +1,67 @@
+/* pool/pool.h - blocks in a pool: carving, freeing, and changes of state
+ *
+ * Only the heap that owns a pool calls these, but for the function that
+ * returns a chain of blocks from other threads.
+ *
+ * left counts down frees.  A used pool reaches zero when it is empty.  A full
+ * one is used again only after a sixteenth of its blocks came back: until then
+ * left holds that smaller count and held the rest.  So a free tests one thing.
+ *
+ * A heap takes blocks from a pool in bulk (a freed list whole, or a page of
+ * untouched blocks) and from then on they count as allocated: malloc changes
+ * nothing in a pool.
+ */
+#ifndef TIDE_POOL_POOL_H
+#define TIDE_POOL_POOL_H
+
+#include <stdbool.h>
+
+#include "arena/layout.h"
+#include "pool/size_class.h"
+
+enum pool_change {
+    POOL_UNCHANGED,
+    POOL_IS_USABLE, /* was full, is used */
+    POOL_IS_EMPTY,  /* no block is allocated */
+};
+
+struct block {
+    struct block *next;
+};
+
+/* Makes a run an unused pool of the class. */
+void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner);
+
+/* Makes a pool without allocated blocks nobody's; its slots can go back. */
+void tide_pool_close(struct pool *pool);
+
+/* Untouched blocks up to the end of a page, at least one, in a list in order
+ * of address; NULL when none is left. */
+struct block *tide_pool_carve(struct pool *pool);
+
+/* All freed blocks as a list, NULL when there are none. */
+struct block *tide_pool_take_freed(struct pool *pool);
+
+/* Whether enough blocks are free or untouched for the pool to be used. */
+bool tide_pool_is_worth_using(const struct pool *pool);
+
+/* The pool has too few free blocks to be used: it is full until more came back. */
+void tide_pool_fill(struct pool *pool);
+
+/* Enters that count more blocks were freed.  With 0, just settles left having
+ * reached zero. */
+enum pool_change tide_pool_settle(struct pool *pool, uint32_t count);
+
+/* Blocks that were freed and not taken again; any thread, near. */
+static inline uint32_t tide_pool_freed_count(const struct pool *pool)
+{
+    return tide_relaxed(&pool->carved) - tide_relaxed(&pool->left) - tide_relaxed(&pool->held);
+}
+
+/* A block of the pool starts there and has been carved. */
+bool tide_pool_has_block(const struct pool *pool, const void *block);
+
+/* Walks the pool and asserts its invariants. */
+void tide_pool_check(const struct pool *pool);
+
+#endif

@@ -1,0 +1,63 @@
+/* pool/size_class.h - size to class and class to size
+ *
+ * Class 0 has blocks of 8 bytes; then every 16 bytes to 512; then 8 classes
+ * per doubling to POOLED_MAX.  All but class 0 are multiples of 16, which the
+ * ABI's alignment of malloc asks for.
+ */
+#ifndef TIDE_POOL_SIZE_CLASS_H
+#define TIDE_POOL_SIZE_CLASS_H
+
+#include "base/bits.h"
+#include "base/geometry.h"
+
+enum {
+    TIDE_SMALL_CLASSES = 1 + TIDE_SMALL_MAX / TIDE_ALIGNMENT,
+    TIDE_CLASSES_PER_DOUBLING = 8,
+    TIDE_POOLED_MAX_LOG2 = TIDE_SLOT_SHIFT - 1,
+    TIDE_SMALL_MAX_LOG2 = 9,
+    TIDE_CLASSES = TIDE_SMALL_CLASSES +
+                   TIDE_CLASSES_PER_DOUBLING * (TIDE_POOLED_MAX_LOG2 - TIDE_SMALL_MAX_LOG2),
+};
+_Static_assert(TIDE_POOLED_MAX == (size_t)1 << TIDE_POOLED_MAX_LOG2, "");
+_Static_assert(TIDE_SMALL_MAX == (size_t)1 << TIDE_SMALL_MAX_LOG2, "");
+
+/* Sizes up to here are looked up by their number of 8-byte words. */
+#define TIDE_LOOKUP_MAX ((size_t)1024)
+
+extern TIDE_HIDDEN const uint8_t tide_class_of_words[TIDE_LOOKUP_MAX / TIDE_WORD_BYTES + 1];
+extern TIDE_HIDDEN const uint32_t tide_class_bytes[TIDE_CLASSES];
+
+/* The class of a size up to LOOKUP_MAX. */
+static inline unsigned tide_class_of_small(size_t size)
+{
+    return tide_class_of_words[(size + TIDE_WORD_BYTES - 1) / TIDE_WORD_BYTES];
+}
+
+/* The class of a size from SMALL_MAX + 1 to POOLED_MAX: the power of two below
+ * it, and which eighth above that it needs. */
+static inline unsigned tide_class_of_medium(size_t size)
+{
+    unsigned log2 = tide_log2(size - 1);
+    unsigned eighths = (unsigned)((size - 1) >> (log2 - 3)); /* 8 to 15 */
+
+    return TIDE_SMALL_CLASSES + (log2 - TIDE_SMALL_MAX_LOG2) * TIDE_CLASSES_PER_DOUBLING + eighths -
+           TIDE_CLASSES_PER_DOUBLING;
+}
+
+/* The class of a size up to POOLED_MAX. */
+static inline unsigned tide_class_of(size_t size)
+{
+    return size <= TIDE_LOOKUP_MAX ? tide_class_of_small(size) : tide_class_of_medium(size);
+}
+
+/* Slots of a pool of the class. */
+static inline unsigned tide_class_slots(unsigned size_class)
+{
+    return tide_class_bytes[size_class] <= TIDE_NARROW_MAX ? 1 : TIDE_WIDE_SLOTS;
+}
+
+/* The smallest class whose blocks hold size bytes and, as pools are aligned to
+ * a slot, are all aligned to alignment; TIDE_CLASSES when there is none. */
+unsigned tide_class_of_aligned(size_t size, size_t alignment);
+
+#endif
