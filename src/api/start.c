@@ -7,6 +7,7 @@
 #include "arena/address_map.h"
 #include "arena/manager.h"
 #include "base/fatal.h"
+#include "base/lock.h"
 #include "base/options.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
@@ -21,10 +22,12 @@ static void before_fork(void)
     tide_address_map_before_fork();
     tide_os_records_before_fork();
     tide_os_before_fork();
+    tide_lock_begin_fork();
 }
 
 static void after_fork(bool in_child)
 {
+    tide_lock_end_fork();
     tide_os_after_fork(in_child);
     tide_os_records_after_fork(in_child);
     tide_address_map_after_fork(in_child);

@@ -5,14 +5,13 @@
 #include "base/fatal.h"
 #include "os/map.h"
 
-struct arena *tide_arena_create(struct tide_lock *lock, unsigned shard)
+struct arena *tide_arena_create(unsigned shard)
 {
     struct arena *arena = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
 
     if (!arena)
         return NULL;
-    tide_lock_reset(&arena->own_lock, false);
-    arena->lock = lock ? lock : &arena->own_lock;
+    tide_lock_reset(&arena->lock, false);
     arena->shard = (uint16_t)shard;
     tide_set_relaxed(&arena->free, TIDE_ALL_FREE);
     if (!tide_address_map_set(arena, TIDE_ARENA_BYTES, TIDE_ARENA, TIDE_ARENA)) {

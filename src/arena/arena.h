@@ -9,9 +9,9 @@
 
 #include "arena/layout.h"
 
-/* A new arena with all slots free and clean; lock NULL means its own.  NULL
- * and ENOMEM when there is no memory. */
-struct arena *tide_arena_create(struct tide_lock *lock, unsigned shard);
+/* A new arena with all slots free and clean.  NULL and ENOMEM when there is no
+ * memory. */
+struct arena *tide_arena_create(unsigned shard);
 
 /* Gives the whole mapping back.  The caller has made sure that no one can
  * reach the arena. */

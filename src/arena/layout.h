@@ -65,8 +65,7 @@ struct pool {
 _Static_assert(sizeof(struct pool) == 1 << TIDE_DESCRIPTOR_SHIFT, "a slot's descriptor is found by scaling");
 
 struct arena {
-    struct tide_lock *lock;  /* own_lock, or the global one */
-    struct tide_lock own_lock;
+    struct tide_lock lock;   /* the manager takes its global one instead if it has one */
     _Atomic uint64_t free;   /* under lock, read by walkers: slots of no pool */
     _Atomic uint64_t dirty;  /* likewise: slots whose pages may be resident */
     struct arena *next, *prev;         /* under the shard's lock: its bucket */
@@ -74,6 +73,7 @@ struct arena {
     uint32_t tenants;        /* under the shard's lock: heaps and walkers that hold on to it */
     uint16_t shard;          /* constant */
     uint8_t bucket;          /* written under both locks */
+    bool is_fork_locked;     /* under the shard's lock: a fork has locked it */
     struct pool pools[TIDE_SLOTS - 1]; /* of slots 1 and up */
     _Atomic uint64_t live[TIDE_ARENA_BYTES / TIDE_ALIGNMENT / 64];
 };

@@ -11,6 +11,8 @@
  */
 #include "arena/manager.h"
 
+#include <errno.h>
+
 #include "arena/arena.h"
 #include "base/fatal.h"
 #include "base/geometry.h"
@@ -41,6 +43,11 @@ void tide_arena_start(unsigned count, bool is_lock_global)
         tide_lock_reset(&shards[n].own_lock, false);
         shards[n].lock = shared_lock ? shared_lock : &shards[n].own_lock;
     }
+}
+
+static struct tide_lock *lock_of(struct arena *arena)
+{
+    return shared_lock ? shared_lock : &arena->lock;
 }
 
 unsigned tide_arena_shard_for_cpu(unsigned cpu)
@@ -154,7 +161,7 @@ static void settle_and_unlock(struct arena *arena)
             delist(arena);
         tide_unlock(shard->lock);
     }
-    tide_unlock(arena->lock);
+    tide_unlock(lock_of(arena));
     if (is_to_go)
         release(arena);
 }
@@ -165,14 +172,14 @@ static void leave(struct arena *arena)
     struct shard *shard = shard_of(arena);
     bool is_to_go;
 
-    tide_lock(arena->lock);
+    tide_lock(lock_of(arena));
     tide_lock(shard->lock);
     arena->tenants--;
     is_to_go = is_surplus(arena);
     if (is_to_go)
         delist(arena);
     tide_unlock(shard->lock);
-    tide_unlock(arena->lock);
+    tide_unlock(lock_of(arena));
     if (is_to_go)
         release(arena);
 }
@@ -190,8 +197,8 @@ static void wait_for(struct shard *shard, struct arena *arena)
 {
     arena->tenants++;
     tide_unlock(shard->lock);
-    tide_lock(arena->lock);
-    tide_unlock(arena->lock);
+    tide_lock(lock_of(arena));
+    tide_unlock(lock_of(arena));
     leave(arena);
     tide_lock(shard->lock);
 }
@@ -209,7 +216,7 @@ static struct pool *take_from_home(struct tide_tenant *tenant, unsigned slots, u
     struct arena *arena = tenant->arena;
     struct pool *run;
 
-    if (!arena || !tide_lock_try(arena->lock))
+    if (!arena || !tide_lock_try(lock_of(arena)))
         return NULL;
     run = tide_arena_take_locked(arena, slots, alignment);
     settle_and_unlock(arena);
@@ -228,7 +235,7 @@ static struct pool *take_from_arena(struct arena *arena, unsigned slots, unsigne
     }
     if (run && is_tenancy)
         arena->tenants++;
-    tide_unlock(arena->lock);
+    tide_unlock(lock_of(arena));
     return run;
 }
 
@@ -247,7 +254,7 @@ static struct pool *take_from_free(struct shard *shard, unsigned slots, unsigned
             struct pool *run;
 
             next = arena->next;
-            if (!tide_lock_try(arena->lock)) {
+            if (!tide_lock_try(lock_of(arena))) {
                 *busy = arena;
                 continue;
             }
@@ -281,7 +288,7 @@ static struct pool *take_from_shard(struct shard *shard, unsigned slots, unsigne
 
 static struct pool *take_from_new(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
 {
-    struct arena *arena = tide_arena_create(shared_lock, tenant->shard);
+    struct arena *arena = tide_arena_create(tenant->shard);
     struct pool *run;
 
     if (!arena)
@@ -309,14 +316,17 @@ static struct pool *take_from_all(struct tide_tenant *tenant, unsigned slots, un
 struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
 {
     struct pool *run = take_from_home(tenant, slots, alignment);
+    int saved_errno = errno;
 
     if (run)
         return run;
     run = take_from_all(tenant, slots, alignment, false);
     if (!run)
         run = take_from_new(tenant, slots, alignment);
-    if (!run)
+    if (!run) {
         run = take_from_all(tenant, slots, alignment, true);
+        errno = run ? saved_errno : ENOMEM;
+    }
     if (run && is_for_pools(slots)) {
         tide_arena_leave(tenant);
         tenant->arena = tide_arena_of(run);
@@ -328,7 +338,7 @@ void tide_arena_put_run(struct pool *run)
 {
     struct arena *arena = tide_arena_of(run);
 
-    tide_lock(arena->lock);
+    tide_lock(lock_of(arena));
     tide_arena_put_locked(arena, run);
     settle_and_unlock(arena);
 }
@@ -338,7 +348,7 @@ bool tide_arena_resize_run(struct pool *run, unsigned slots)
     struct arena *arena = tide_arena_of(run);
     bool is_resized;
 
-    tide_lock(arena->lock);
+    tide_lock(lock_of(arena));
     is_resized = tide_arena_resize_locked(arena, run, slots);
     settle_and_unlock(arena);
     return is_resized;
@@ -380,7 +390,7 @@ static size_t purge(struct arena *arena)
 {
     uint64_t claim, rest;
 
-    tide_lock(arena->lock);
+    tide_lock(lock_of(arena));
     claim = tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty);
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) & ~claim);
     settle_and_unlock(arena);
@@ -394,7 +404,7 @@ static size_t purge(struct arena *arena)
                       (size_t)count << TIDE_SLOT_SHIFT);
         rest &= ~tide_bit_run(first, count);
     }
-    tide_lock(arena->lock);
+    tide_lock(lock_of(arena));
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | claim);
     tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) & ~claim);
     settle_and_unlock(arena);
@@ -409,10 +419,10 @@ static void release_spares(void)
 
         tide_lock(shards[n].lock);
         for (struct arena *arena = shards[n].buckets[EMPTY]; arena && !spare; arena = arena->next)
-            if (arena->tenants == 0 && tide_lock_try(arena->lock)) {
+            if (arena->tenants == 0 && tide_lock_try(lock_of(arena))) {
                 spare = arena;
                 delist(arena);
-                tide_unlock(arena->lock);
+                tide_unlock(lock_of(arena));
             }
         tide_unlock(shards[n].lock);
         if (spare)
@@ -464,7 +474,7 @@ void tide_arena_lock_counts(struct tide_lock *sum)
     for (unsigned n = 0; n < shard_count; n++)
         add_counts(sum, shards[n].lock);
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
-        add_counts(sum, arena->lock);
+        add_counts(sum, lock_of(arena));
 }
 
 /* ---- Fork -------------------------------------------------------------- */
@@ -475,12 +485,13 @@ static struct arena *lock_all_arenas(void)
 {
     for (unsigned n = 0; n < shard_count; n++)
         for (struct arena *arena = shards[n].all; arena; arena = arena->next_all) {
-            if (tide_lock_try(arena->lock))
+            arena->is_fork_locked = tide_lock_try(lock_of(arena));
+            if (arena->is_fork_locked)
                 continue;
             for (unsigned done = 0; done <= n; done++)
                 for (struct arena *locked = shards[done].all; locked && locked != arena;
                      locked = locked->next_all)
-                    tide_unlock(locked->lock);
+                    tide_unlock(lock_of(locked));
             return arena;
         }
     return NULL;
@@ -499,8 +510,8 @@ void tide_arena_before_fork(void)
         busy->tenants++;
         for (unsigned n = 0; n < shard_count; n++)
             tide_unlock(shards[n].lock);
-        tide_lock(busy->lock);
-        tide_unlock(busy->lock);
+        tide_lock(lock_of(busy));
+        tide_unlock(lock_of(busy));
         leave(busy);
     }
 }
@@ -510,11 +521,13 @@ void tide_arena_after_fork(bool in_child)
     if (in_child)
         tide_lock_reset(&global_lock, true);
     for (unsigned n = 0; n < shard_count; n++) {
-        for (struct arena *arena = shards[n].all; arena; arena = arena->next_all)
+        for (struct arena *arena = shards[n].all; arena; arena = arena->next_all) {
             if (in_child)
-                tide_lock_reset(&arena->own_lock, false);
-            else
-                tide_unlock(arena->lock);
+                tide_lock_reset(&arena->lock, false);
+            else if (arena->is_fork_locked) /* not made since, by a fork handler */
+                tide_unlock(lock_of(arena));
+            arena->is_fork_locked = false;
+        }
         if (in_child)
             tide_lock_reset(&shards[n].own_lock, false);
         else
@@ -548,9 +561,9 @@ void tide_arena_check(void)
         tide_unlock(shards[n].lock);
     }
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena)) {
-        tide_lock(arena->lock);
+        tide_lock(lock_of(arena));
         tide_arena_check_locked(arena);
         TIDE_REQUIRE(arena->bucket == right_bucket(arena));
-        tide_unlock(arena->lock);
+        tide_unlock(lock_of(arena));
     }
 }

@@ -3,6 +3,9 @@
 
 #include <time.h>
 
+static _Atomic bool is_forking;
+static pthread_t forker; /* while is_forking, which is set after it */
+
 static uint64_t now_ns(void)
 {
     struct timespec now;
@@ -27,4 +30,24 @@ void tide_lock_reset(struct tide_lock *lock, bool recursive)
     static const pthread_mutex_t again = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
     lock->mutex = recursive ? again : normal;
+    lock->nested = 0;
+}
+
+void tide_lock_begin_fork(void)
+{
+    forker = pthread_self();
+    tide_set_release(&is_forking, true);
+}
+
+void tide_lock_end_fork(void)
+{
+    tide_set_relaxed(&is_forking, false);
+}
+
+bool tide_lock_nest(struct tide_lock *lock)
+{
+    if (!tide_acquire(&is_forking) || !pthread_equal(forker, pthread_self()))
+        return false;
+    lock->nested++;
+    return true;
 }

@@ -11,6 +11,10 @@
  *   7. map        arena/address_map.c  making a page of the address map writable
  *   8. records    os/records.c       the allocator's own records
  * With arena_lock=global, 4 to 6 are one recursive lock.
+ *
+ * A forking thread holds all of them from the first fork handler of tidepool's
+ * to the last.  Handlers of others that run in between may allocate: for that
+ * thread, a lock that it holds is taken again by counting.
  */
 #ifndef TIDE_BASE_LOCK_H
 #define TIDE_BASE_LOCK_H
@@ -20,12 +24,14 @@
 #include <stdint.h>
 
 #include "base/atomic.h"
+#include "base/bits.h"
 
 struct tide_lock {
     pthread_mutex_t mutex;
     _Atomic uint64_t acquired;  /* written under the lock, read by walkers */
     _Atomic uint64_t contended; /* likewise: acquisitions that had to wait */
     _Atomic uint64_t waited_ns; /* likewise: how long they waited in all */
+    uint32_t nested;            /* under the lock: times the forking thread has it again */
 };
 
 #define TIDE_LOCK_INITIALIZER { .mutex = PTHREAD_MUTEX_INITIALIZER }
@@ -36,10 +42,17 @@ void tide_lock_reset(struct tide_lock *lock, bool recursive);
 
 void tide_lock_wait(struct tide_lock *lock);
 
+/* Around fork, by the thread that forks and holds every lock. */
+void tide_lock_begin_fork(void);
+void tide_lock_end_fork(void);
+
+/* Takes a busy lock again if this thread is forking. */
+bool tide_lock_nest(struct tide_lock *lock);
+
 static inline bool tide_lock_try(struct tide_lock *lock)
 {
     if (pthread_mutex_trylock(&lock->mutex) != 0)
-        return false;
+        return tide_lock_nest(lock);
     tide_count(&lock->acquired, 1);
     return true;
 }
@@ -52,7 +65,10 @@ static inline void tide_lock(struct tide_lock *lock)
 
 static inline void tide_unlock(struct tide_lock *lock)
 {
-    pthread_mutex_unlock(&lock->mutex);
+    if (TIDE_UNLIKELY(lock->nested != 0))
+        lock->nested--;
+    else
+        pthread_mutex_unlock(&lock->mutex);
 }
 
 #endif

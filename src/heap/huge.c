@@ -184,13 +184,14 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
 {
     size_t page = tide_os_page_bytes;
     size_t lead = alignment > page ? alignment : page, bytes;
+    int saved_errno = errno;
     struct huge *huge;
 
     if (size > PTRDIFF_MAX - 2 * page || lead > PTRDIFF_MAX - 2 * page - size) {
         errno = ENOMEM;
         return NULL;
     }
-    bytes = lead + tide_round_up(size, page);
+    bytes = lead + tide_round_up(size ? size : 1, page);
     huge = lead == page ? take_cached(bytes) : NULL;
     if (is_zero)
         *is_zero = !huge;
@@ -199,10 +200,9 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
     huge = map(bytes, lead, alignment);
     if (!huge && tide_huge_trim(0) > 0)
         huge = map(bytes, lead, alignment);
-    if (!huge) {
-        errno = ENOMEM;
+    if (!huge)
         return NULL;
-    }
+    errno = saved_errno; /* of a first try that failed */
     tide_lock(lock);
     link_block(huge);
     tide_unlock(lock);
