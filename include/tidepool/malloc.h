@@ -110,8 +110,9 @@ TIDE_API void *tide_pvalloc(size_t size) TIDE_USE_RESULT;
 TIDE_API size_t tide_usable_size(const void *block);
 
 /* Bytes that tide_malloc(size) would really give: the size to ask for when
- * a buffer may as well be a little larger.  Size itself when it is more than
- * can be allocated. */
+ * a buffer may as well be a little larger.  (A huge block may be larger still,
+ * when it is one that was freed before.)  Size itself when it is more than can
+ * be allocated. */
 TIDE_API size_t tide_good_size(size_t size) __attribute__((const));
 
 /* Whether address lies in memory that tidepool manages (a block, a free

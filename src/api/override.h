@@ -4,11 +4,18 @@
 
 #include "config.h"
 
+/* gcc asks for the attributes of both names to agree; clang has no way to say so. */
+#if defined(__clang__)
+#define TIDE_LIKE(function)
+#else
+#define TIDE_LIKE(function) , copy(function)
+#endif
+
 /* At the end of a file: name is another name of function, defined in it. */
 #if TIDE_OVERRIDE
 #define TIDE_ALSO_NAMED(name, function)                                                     \
     extern __typeof__(function) name                                                        \
-        __attribute__((alias(#function), visibility("default"), copy(function)));
+        __attribute__((alias(#function), visibility("default") TIDE_LIKE(function)));
 #else
 #define TIDE_ALSO_NAMED(name, function)
 #endif

@@ -3,8 +3,7 @@
 
 #include <time.h>
 
-static _Atomic bool is_forking;
-static pthread_t forker; /* while is_forking, which is set after it */
+static _Atomic pthread_t forker; /* 0: no thread is forking */
 
 static uint64_t now_ns(void)
 {
@@ -35,18 +34,17 @@ void tide_lock_reset(struct tide_lock *lock, bool recursive)
 
 void tide_lock_begin_fork(void)
 {
-    forker = pthread_self();
-    tide_set_release(&is_forking, true);
+    tide_set_relaxed(&forker, pthread_self());
 }
 
 void tide_lock_end_fork(void)
 {
-    tide_set_relaxed(&is_forking, false);
+    tide_set_relaxed(&forker, 0);
 }
 
 bool tide_lock_nest(struct tide_lock *lock)
 {
-    if (!tide_acquire(&is_forking) || !pthread_equal(forker, pthread_self()))
+    if (tide_relaxed(&forker) != pthread_self())
         return false;
     lock->nested++;
     return true;
