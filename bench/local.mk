@@ -1,3 +1,9 @@
+# Built by make check and make bench.
+check_PROGRAMS += bench/micro/fast_path
+bench_micro_fast_path_SOURCES = bench/micro/fast_path.c
+bench_micro_fast_path_LDADD =
+dist_check_SCRIPTS += bench/micro/count_fast_path.sh
+
 # make demo: servers with and without tidepool, side by side.
 EXTRA_DIST += bench/servers/demo.sh
 

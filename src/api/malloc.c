@@ -12,8 +12,15 @@
 #include "heap/inspect.h"
 #include "heap/slow.h"
 
-/* A static link that takes this object takes the start with it. */
-static void (*const start)(void) __attribute__((used)) = tide_api_start;
+/* A static link that takes this object, as every program does, must take all
+ * of malloc's family and the start with it. */
+static void (*const whole[])(void) __attribute__((used)) = {
+    tide_api_start,
+    tide_malloc_stats,
+    (void (*)(void))tide_realloc,
+    (void (*)(void))tide_aligned_alloc,
+    (void (*)(void))tide_mallopt,
+};
 
 void *tide_malloc(size_t size)
 {
