@@ -74,3 +74,5 @@ libtidepool_la_LDFLAGS = $(TIDE_LDFLAGS) $(TIDE_LIB_LDFLAGS) \
 	-Wl,--version-script=$(srcdir)/tidepool.map \
 	-Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
 EXTRA_libtidepool_la_DEPENDENCIES = tidepool.map
+
+EXTRA_DIST += src/README.md

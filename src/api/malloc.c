@@ -43,7 +43,7 @@ void *tide_calloc(size_t count, size_t size)
 
 void tide_free(void *block)
 {
-    tide_heap_free(block);
+    tide_heap_free(block, "free");
 }
 
 static void check_size(void *block, size_t size, const char *call)
@@ -67,7 +67,7 @@ void tide_free_sized(void *block, size_t size)
         tide_heap_free_checked(block, "free_sized");
         return;
     }
-    tide_heap_free(block);
+    tide_heap_free(block, "free_sized");
 }
 
 void tide_free_aligned_sized(void *block, size_t alignment, size_t size)
@@ -80,7 +80,7 @@ void tide_free_aligned_sized(void *block, size_t alignment, size_t size)
         tide_heap_free_checked(block, "free_aligned_sized");
         return;
     }
-    tide_heap_free(block);
+    tide_heap_free(block, "free_aligned_sized");
 }
 
 TIDE_ALSO_NAMED(malloc, tide_malloc)

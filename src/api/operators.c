@@ -149,7 +149,7 @@ NOTHROW_ALIGNED(_ZnamSt11align_val_tRKSt9nothrow_t)
     TIDE_EXPORT void name(void *block, ##__VA_ARGS__);                                       \
     void name(void *block, ##__VA_ARGS__)                                                    \
     {                                                                                        \
-        tide_heap_free(block);                                                               \
+        tide_heap_free(block, "operator delete");                                                               \
     }
 #define UNUSED __attribute__((unused))
 

@@ -43,7 +43,7 @@ void *tide_realloc(void *block, size_t size)
         return tide_heap_malloc(size);
     found = tide_heap_find(block, "realloc");
     if (size == 0) {
-        tide_heap_free(block);
+        tide_heap_free(block, "realloc");
         return NULL;
     }
     resized = resize_in_kind(block, &found, size);
@@ -52,7 +52,7 @@ void *tide_realloc(void *block, size_t size)
         if (!resized)
             return size <= found.bytes ? block : NULL; /* a smaller one stays, if need be */
         memcpy(resized, block, size < found.bytes ? size : found.bytes);
-        tide_heap_free(block);
+        tide_heap_free(block, "realloc");
     }
     errno = saved_errno;
     return resized;

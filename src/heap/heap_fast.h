@@ -21,7 +21,7 @@
 extern TIDE_HIDDEN TIDE_TLS struct heap *tide_heap_fast; /* never NULL */
 
 void *tide_heap_malloc_slow(size_t size);
-void tide_heap_free_slow(void *block);
+void tide_heap_free_slow(void *block, const char *call);
 void tide_heap_free_last(struct pool *pool); /* left has reached zero */
 
 static inline void *tide_heap_malloc(size_t size)
@@ -38,7 +38,8 @@ static inline void *tide_heap_malloc(size_t size)
     return tide_heap_malloc_slow(size);
 }
 
-static inline void tide_heap_free(void *address)
+/* A mistake is reported as call's. */
+static inline void tide_heap_free(void *address, const char *call)
 {
     struct block *block = address;
     struct pool *pool;
@@ -53,7 +54,7 @@ static inline void tide_heap_free(void *address)
             return;
         }
     }
-    tide_heap_free_slow(block);
+    tide_heap_free_slow(block, call);
 }
 
 #endif

@@ -116,10 +116,10 @@ void *tide_heap_malloc_aligned(size_t size, size_t alignment)
     return block ? block : out_of_memory();
 }
 
-static void free_own(struct pool *pool, struct block *block)
+static void free_own(struct pool *pool, struct block *block, const char *call)
 {
     if (TIDE_UNLIKELY(pool->freed == block))
-        tide_heap_report_free(block, pool->block_bytes, "free");
+        tide_heap_report_free(block, pool->block_bytes, call);
     block->next = pool->freed;
     pool->freed = block;
     if (tide_owner_drops_to_zero(&pool->left))
@@ -134,7 +134,7 @@ static void free_pooled(struct pool *pool, void *address, const char *call)
         tide_heap_report_free(address, pool->block_bytes, call);
     heap = tide_heap_enter();
     if (heap && tide_relaxed(&pool->owner) == heap)
-        free_own(pool, address);
+        free_own(pool, address, call);
     else
         tide_heap_free_remote(heap, pool, address);
     if (heap)
@@ -165,10 +165,10 @@ void tide_heap_free_last(struct pool *pool)
     tide_heap_place(tide_relaxed(&pool->owner), pool, tide_pool_settle(pool, 0));
 }
 
-void tide_heap_free_slow(void *address)
+void tide_heap_free_slow(void *address, const char *call)
 {
     if (address)
-        tide_heap_free_checked(address, "free");
+        tide_heap_free_checked(address, call);
 }
 
 size_t tide_heap_good_size(size_t size)

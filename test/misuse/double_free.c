@@ -1,0 +1,11 @@
+/* expect: tidepool: free(PTR): already free: a block of 112 bytes */
+/* default too */
+#include "tidepool/malloc.h"
+
+int main(void)
+{
+    void *block = tide_malloc(112);
+    tide_free(block);
+    tide_free(block);
+    return 0;
+}

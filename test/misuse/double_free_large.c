@@ -1,0 +1,11 @@
+/* expect: tidepool: free(PTR): already free, or never allocated */
+/* default too */
+#include "tidepool/malloc.h"
+
+int main(void)
+{
+    void *block = tide_malloc(131072);
+    tide_free(block);
+    tide_free(block);
+    return 0;
+}

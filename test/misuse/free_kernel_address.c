@@ -1,0 +1,9 @@
+/* expect: tidepool: free(PTR): not a tidepool block: no memory of tidepool's is there */
+/* default too */
+#include "tidepool/malloc.h"
+
+int main(void)
+{
+    tide_free((void *)0xffff888000001000);
+    return 0;
+}

@@ -1,0 +1,10 @@
+/* expect: tidepool: free(PTR): not a tidepool block: no memory of tidepool's is there */
+/* default too */
+#include "tidepool/malloc.h"
+
+int main(void)
+{
+    long object[4] = {0};
+    tide_free(object);
+    return 0;
+}

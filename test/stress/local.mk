@@ -1,0 +1,62 @@
+# Stress tests: plain programs with a main, many threads and the allocator's
+# own check at the end; they also run under ThreadSanitizer.  Each is run in
+# every mode by run_modes.sh, through a script of its own that is the test.
+#
+# By hand, with more work (see each program's first lines):
+#   test/stress/model 100000000
+#   test/stress/thread_churn 1000 100
+#   test/stress/fork_storm 1000 16
+stress_common = test/stress/common.c test/stress/common.h
+stress_programs =
+
+stress_programs += test/stress/exhaustion
+test_stress_exhaustion_SOURCES = test/stress/exhaustion.c $(stress_common)
+test_stress_exhaustion_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/fork_storm
+test_stress_fork_storm_SOURCES = test/stress/fork_storm.c $(stress_common)
+test_stress_fork_storm_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/late_free
+test_stress_late_free_SOURCES = test/stress/late_free.c $(stress_common)
+test_stress_late_free_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/mmap_failure
+test_stress_mmap_failure_SOURCES = test/stress/mmap_failure.c $(stress_common)
+test_stress_mmap_failure_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/model
+test_stress_model_SOURCES = test/stress/model.c $(stress_common)
+test_stress_model_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/producer_consumer
+test_stress_producer_consumer_SOURCES = test/stress/producer_consumer.c $(stress_common)
+test_stress_producer_consumer_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/remote_free
+test_stress_remote_free_SOURCES = test/stress/remote_free.c $(stress_common)
+test_stress_remote_free_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/signals
+test_stress_signals_SOURCES = test/stress/signals.c $(stress_common)
+test_stress_signals_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/thread_churn
+test_stress_thread_churn_SOURCES = test/stress/thread_churn.c $(stress_common)
+test_stress_thread_churn_LDADD = $(TIDE_CORE_LIBS)
+
+stress_scripts = \
+	test/stress/exhaustion_modes.sh \
+	test/stress/fork_storm_modes.sh \
+	test/stress/late_free_modes.sh \
+	test/stress/mmap_failure_modes.sh \
+	test/stress/model_modes.sh \
+	test/stress/producer_consumer_modes.sh \
+	test/stress/remote_free_modes.sh \
+	test/stress/signals_modes.sh \
+	test/stress/thread_churn_modes.sh
+
+check_PROGRAMS += $(stress_programs)
+EXTRA_DIST += test/stress/run_modes.sh
+dist_check_SCRIPTS += $(stress_scripts)
+TESTS += $(stress_scripts)
