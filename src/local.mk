@@ -32,6 +32,9 @@ libtidepool_core_la_SOURCES = \
 	src/arena/layout.h \
 	src/arena/manager.c \
 	src/arena/manager.h \
+	src/arena/shard.c \
+	src/arena/shard.h \
+	src/arena/upkeep.c \
 	src/pool/pool.c \
 	src/pool/pool.h \
 	src/pool/returned.c \

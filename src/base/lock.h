@@ -6,7 +6,7 @@
  *   2. late heap  heap/heap.c        threads that have run their destructors
  *   3. orphans    heap/heap.c        heaps without a thread
  *   4. arena      arena/arena.h      one per arena
- *   5. shard      arena/manager.c    one per shard
+ *   5. shard      arena/shard.h      one per shard
  *   6. huge       heap/huge.c        list and cache of huge blocks
  *   7. map        arena/address_map.c  making a page of the address map writable
  *   8. records    os/records.c       the allocator's own records

@@ -1,0 +1,139 @@
+/* arena/shard.c - see shard.h */
+#include "arena/shard.h"
+
+#include "arena/arena.h"
+
+struct shard tide_shards[MOST_SHARDS];
+unsigned tide_shard_count = 1;
+struct tide_lock *tide_shard_global_lock;
+_Atomic size_t tide_shard_created, tide_shard_released;
+
+/* ---- Buckets: all under the shard's lock ------------------------------- */
+
+unsigned tide_shard_bucket_of(const struct arena *arena)
+{
+    return tide_relaxed(&arena->free) == TIDE_ALL_FREE
+               ? BUCKET_EMPTY
+               : tide_shard_bucket_for(tide_arena_free_slots(arena));
+}
+
+static void link_arena(struct arena *arena, unsigned bucket)
+{
+    struct shard *shard = tide_shard_of(arena);
+
+    arena->bucket = (uint8_t)bucket;
+    arena->prev = NULL;
+    arena->next = shard->buckets[bucket];
+    if (arena->next)
+        arena->next->prev = arena;
+    shard->buckets[bucket] = arena;
+    shard->nonempty |= 1u << bucket;
+}
+
+static void unlink_arena(struct arena *arena)
+{
+    struct shard *shard = tide_shard_of(arena);
+
+    if (arena->next)
+        arena->next->prev = arena->prev;
+    if (arena->prev)
+        arena->prev->next = arena->next;
+    else
+        shard->buckets[arena->bucket] = arena->next;
+    if (!shard->buckets[arena->bucket])
+        shard->nonempty &= ~(1u << arena->bucket);
+}
+
+void tide_shard_enlist(struct arena *arena)
+{
+    struct shard *shard = tide_shard_of(arena);
+
+    arena->next_all = shard->all;
+    if (arena->next_all)
+        arena->next_all->prev_all = arena;
+    shard->all = arena;
+    link_arena(arena, tide_shard_bucket_of(arena));
+}
+
+void tide_shard_relist(struct arena *arena)
+{
+    unsigned bucket = tide_shard_bucket_of(arena);
+
+    if (bucket != arena->bucket) {
+        unlink_arena(arena);
+        link_arena(arena, bucket);
+    }
+}
+
+void tide_shard_delist(struct arena *arena)
+{
+    if (arena->next_all)
+        arena->next_all->prev_all = arena->prev_all;
+    if (arena->prev_all)
+        arena->prev_all->next_all = arena->next_all;
+    else
+        tide_shard_of(arena)->all = arena->next_all;
+    unlink_arena(arena);
+}
+
+/* ---- Release ----------------------------------------------------------- */
+
+/* Takes the arena out if nobody needs it and the shard has another empty one. */
+static bool delist_surplus(struct arena *arena)
+{
+    bool is_surplus = arena->bucket == BUCKET_EMPTY && arena->tenants == 0 &&
+                      (arena->next || arena->prev);
+
+    if (is_surplus)
+        tide_shard_delist(arena);
+    return is_surplus;
+}
+
+void tide_shard_release(struct arena *arena)
+{
+    atomic_fetch_add_explicit(&tide_shard_released, 1, memory_order_relaxed);
+    tide_arena_destroy(arena);
+}
+
+void tide_shard_settle_and_unlock(struct arena *arena)
+{
+    struct shard *shard = tide_shard_of(arena);
+    bool is_to_go = false;
+
+    if (tide_shard_bucket_of(arena) != arena->bucket) {
+        tide_lock(shard->lock);
+        tide_shard_relist(arena);
+        is_to_go = delist_surplus(arena);
+        tide_unlock(shard->lock);
+    }
+    tide_unlock(tide_shard_arena_lock(arena));
+    if (is_to_go)
+        tide_shard_release(arena);
+}
+
+/* ---- Tenancies --------------------------------------------------------- */
+
+void tide_shard_leave(struct arena *arena)
+{
+    struct shard *shard = tide_shard_of(arena);
+    bool is_to_go;
+
+    tide_lock(tide_shard_arena_lock(arena));
+    tide_lock(shard->lock);
+    arena->tenants--;
+    is_to_go = delist_surplus(arena);
+    tide_unlock(shard->lock);
+    tide_unlock(tide_shard_arena_lock(arena));
+    if (is_to_go)
+        tide_shard_release(arena);
+}
+
+void tide_shard_wait_for(struct shard *shard, struct arena *arena)
+{
+    arena->tenants++;
+    tide_unlock(shard->lock);
+    tide_lock(tide_shard_arena_lock(arena));
+    tide_unlock(tide_shard_arena_lock(arena));
+    tide_shard_leave(arena);
+    tide_lock(shard->lock);
+}

@@ -1,0 +1,83 @@
+/* arena/shard.h - a group of arenas, listed by how many slots they have free
+ *
+ * The arena manager's inside, for manager.c and upkeep.c.
+ *
+ * Locks: arena, then its shard; against that order only by trylock.  The bucket
+ * lists, their nonempty bits and tenants are guarded by the shard's lock;
+ * arena->bucket is written under both locks, so either suffices to read it.
+ * Whoever holds neither may use an arena only as its tenant or while a block in
+ * it is allocated.
+ *
+ * Buckets: 0 for arenas without a free slot, 1 to 16 for those with some, by
+ * fours, BUCKET_EMPTY for those with nothing else.
+ */
+#ifndef TIDE_ARENA_SHARD_H
+#define TIDE_ARENA_SHARD_H
+
+#include <stdbool.h>
+
+#include "arena/layout.h"
+
+enum {
+    SLOTS_PER_BUCKET = 4,
+    BUCKET_EMPTY = TIDE_SLOTS / SLOTS_PER_BUCKET + 1,
+    BUCKETS,
+    MOST_SHARDS = 64,
+};
+
+struct shard {
+    _Alignas(TIDE_CACHE_LINE) struct tide_lock own_lock;
+    struct tide_lock *lock;         /* own_lock, or the global one */
+    struct arena *buckets[BUCKETS]; /* under lock */
+    uint32_t nonempty;              /* under lock: bit n for bucket n */
+    struct arena *all;              /* under lock: every arena of the shard */
+};
+
+/* Constant after the start, but for what is in the shards. */
+extern struct shard tide_shards[MOST_SHARDS];
+extern unsigned tide_shard_count;
+extern struct tide_lock *tide_shard_global_lock; /* for all shards and arenas; NULL: their own */
+
+/* Arenas ever made, and those that went back to the OS. */
+extern _Atomic size_t tide_shard_created, tide_shard_released;
+
+static inline struct shard *tide_shard_of(const struct arena *arena)
+{
+    return &tide_shards[arena->shard];
+}
+
+static inline struct tide_lock *tide_shard_arena_lock(struct arena *arena)
+{
+    return tide_shard_global_lock ? tide_shard_global_lock : &arena->lock;
+}
+
+/* The first bucket whose arenas may have so many slots free. */
+static inline unsigned tide_shard_bucket_for(unsigned free_slots)
+{
+    return (free_slots + SLOTS_PER_BUCKET - 1) / SLOTS_PER_BUCKET;
+}
+
+/* The bucket that an arena belongs in. */
+unsigned tide_shard_bucket_of(const struct arena *arena);
+
+/* Under the shard's lock (and, but for a new arena, the arena's): enters it in
+ * the shard, moves it to its right bucket, takes it out. */
+void tide_shard_enlist(struct arena *arena);
+void tide_shard_relist(struct arena *arena);
+void tide_shard_delist(struct arena *arena);
+
+/* Gives a delisted arena back to the OS.  No locks held. */
+void tide_shard_release(struct arena *arena);
+
+/* Under the arena's lock, which it gives up: the arena's free slots have
+ * changed.  The arena may be gone after. */
+void tide_shard_settle_and_unlock(struct arena *arena);
+
+/* Takes back one tenancy; the arena may be gone after.  No locks held. */
+void tide_shard_leave(struct arena *arena);
+
+/* Under the shard's lock, given up meanwhile: waits until the arena's lock has
+ * been free. */
+void tide_shard_wait_for(struct shard *shard, struct arena *arena);
+
+#endif

@@ -1,0 +1,221 @@
+/* arena/upkeep.c - the rest of manager.h: walking, trimming, counts, fork and
+ * checks.  The locks are explained in shard.h. */
+#include "arena/arena.h"
+#include "arena/manager.h"
+#include "arena/shard.h"
+#include "base/fatal.h"
+#include "os/map.h"
+
+/* ---- Walking and trimming ---------------------------------------------- */
+
+/* The first arena at or after arena in the shard or a later one, held. */
+static struct arena *hold_from(struct arena *arena, unsigned shard)
+{
+    for (;; arena = tide_shards[shard].all) {
+        if (arena) {
+            arena->tenants++;
+            tide_unlock(tide_shards[shard].lock);
+            return arena;
+        }
+        tide_unlock(tide_shards[shard].lock);
+        if (++shard == tide_shard_count)
+            return NULL;
+        tide_lock(tide_shards[shard].lock);
+    }
+}
+
+struct arena *tide_arena_next(struct arena *arena)
+{
+    unsigned shard = arena ? arena->shard : 0;
+    struct arena *next;
+
+    tide_lock(tide_shards[shard].lock);
+    next = hold_from(arena ? arena->next_all : tide_shards[0].all, shard);
+    if (arena)
+        tide_shard_leave(arena);
+    return next;
+}
+
+/* Returns the pages of free slots.  The slots are claimed meanwhile, so that
+ * no lock is held over the system calls. */
+static size_t purge(struct arena *arena)
+{
+    uint64_t claim, rest;
+
+    tide_lock(tide_shard_arena_lock(arena));
+    claim = tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty);
+    tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) & ~claim);
+    tide_shard_settle_and_unlock(arena);
+    if (claim == 0)
+        return 0;
+    for (rest = claim; rest != 0;) {
+        unsigned first = tide_lowest_bit(rest);
+        unsigned count = ~(rest >> first) != 0 ? tide_lowest_bit(~(rest >> first)) : 64;
+
+        tide_os_purge((char *)arena + ((size_t)first << TIDE_SLOT_SHIFT),
+                      (size_t)count << TIDE_SLOT_SHIFT);
+        rest &= ~tide_bit_run(first, count);
+    }
+    tide_lock(tide_shard_arena_lock(arena));
+    tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | claim);
+    tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) & ~claim);
+    tide_shard_settle_and_unlock(arena);
+    return (size_t)tide_bit_count(claim) << TIDE_SLOT_SHIFT;
+}
+
+/* Releases the empty arenas that the shards keep. */
+static void release_spares(void)
+{
+    for (unsigned n = 0; n < tide_shard_count; n++) {
+        struct arena *spare = NULL;
+
+        tide_lock(tide_shards[n].lock);
+        for (struct arena *arena = tide_shards[n].buckets[BUCKET_EMPTY]; arena && !spare; arena = arena->next)
+            if (arena->tenants == 0 && tide_lock_try(tide_shard_arena_lock(arena))) {
+                spare = arena;
+                tide_shard_delist(arena);
+                tide_unlock(tide_shard_arena_lock(arena));
+            }
+        tide_unlock(tide_shards[n].lock);
+        if (spare)
+            tide_shard_release(spare);
+    }
+}
+
+size_t tide_arena_trim(size_t keep)
+{
+    size_t returnable = tide_arena_returnable(), returned = 0;
+
+    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+        if (returnable > keep + returned)
+            returned += purge(arena);
+    if (keep == 0)
+        release_spares();
+    return returned;
+}
+
+size_t tide_arena_returnable(void)
+{
+    size_t slots = 0;
+
+    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+        slots += tide_bit_count(tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty));
+    return slots << TIDE_SLOT_SHIFT;
+}
+
+struct tide_arena_totals tide_arena_totals(void)
+{
+    size_t gone = tide_relaxed(&tide_shard_released), made = tide_relaxed(&tide_shard_created);
+
+    return (struct tide_arena_totals){ .arenas = made - gone, .created = made, .released = gone };
+}
+
+static void add_counts(struct tide_lock *sum, const struct tide_lock *lock)
+{
+    tide_count(&sum->acquired, tide_relaxed(&lock->acquired));
+    tide_count(&sum->contended, tide_relaxed(&lock->contended));
+    tide_count(&sum->waited_ns, tide_relaxed(&lock->waited_ns));
+}
+
+void tide_arena_lock_counts(struct tide_lock *sum)
+{
+    if (tide_shard_global_lock) {
+        add_counts(sum, tide_shard_global_lock);
+        return;
+    }
+    for (unsigned n = 0; n < tide_shard_count; n++)
+        add_counts(sum, tide_shards[n].lock);
+    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+        add_counts(sum, tide_shard_arena_lock(arena));
+}
+
+/* ---- Fork -------------------------------------------------------------- */
+
+/* Under all shards' locks: locks every arena; else the one that is busy, with
+ * none locked. */
+static struct arena *lock_all_arenas(void)
+{
+    for (unsigned n = 0; n < tide_shard_count; n++)
+        for (struct arena *arena = tide_shards[n].all; arena; arena = arena->next_all) {
+            arena->is_fork_locked = tide_lock_try(tide_shard_arena_lock(arena));
+            if (arena->is_fork_locked)
+                continue;
+            for (unsigned done = 0; done <= n; done++)
+                for (struct arena *locked = tide_shards[done].all; locked && locked != arena;
+                     locked = locked->next_all)
+                    tide_unlock(tide_shard_arena_lock(locked));
+            return arena;
+        }
+    return NULL;
+}
+
+void tide_arena_before_fork(void)
+{
+    for (;;) {
+        struct arena *busy;
+
+        for (unsigned n = 0; n < tide_shard_count; n++)
+            tide_lock(tide_shards[n].lock);
+        busy = lock_all_arenas();
+        if (!busy)
+            return;
+        busy->tenants++;
+        for (unsigned n = 0; n < tide_shard_count; n++)
+            tide_unlock(tide_shards[n].lock);
+        tide_lock(tide_shard_arena_lock(busy));
+        tide_unlock(tide_shard_arena_lock(busy));
+        tide_shard_leave(busy);
+    }
+}
+
+void tide_arena_after_fork(bool in_child)
+{
+    if (in_child && tide_shard_global_lock)
+        tide_lock_reset(tide_shard_global_lock, true);
+    for (unsigned n = 0; n < tide_shard_count; n++) {
+        for (struct arena *arena = tide_shards[n].all; arena; arena = arena->next_all) {
+            if (in_child)
+                tide_lock_reset(&arena->lock, false);
+            else if (arena->is_fork_locked) /* not made since, by a fork handler */
+                tide_unlock(tide_shard_arena_lock(arena));
+            arena->is_fork_locked = false;
+        }
+        if (in_child)
+            tide_lock_reset(&tide_shards[n].own_lock, false);
+        else
+            tide_unlock(tide_shards[n].lock);
+    }
+}
+
+/* ---- Invariants -------------------------------------------------------- */
+
+static void check_shard(struct shard *shard)
+{
+    size_t listed = 0, all = 0;
+
+    for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
+        TIDE_REQUIRE(!(shard->nonempty >> bucket & 1) == !shard->buckets[bucket]);
+        for (struct arena *arena = shard->buckets[bucket]; arena; arena = arena->next, listed++) {
+            TIDE_REQUIRE(arena->bucket == bucket && tide_shard_of(arena) == shard);
+            TIDE_REQUIRE(!arena->next || arena->next->prev == arena);
+        }
+    }
+    for (struct arena *arena = shard->all; arena; arena = arena->next_all, all++)
+        TIDE_REQUIRE(!arena->next_all || arena->next_all->prev_all == arena);
+    TIDE_REQUIRE(listed == all);
+}
+
+void tide_arena_check(void)
+{
+    for (unsigned n = 0; n < tide_shard_count; n++) {
+        tide_lock(tide_shards[n].lock);
+        check_shard(&tide_shards[n]);
+        tide_unlock(tide_shards[n].lock);
+    }
+    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena)) {
+        tide_lock(tide_shard_arena_lock(arena));
+        tide_arena_check_locked(arena);
+        TIDE_REQUIRE(arena->bucket == tide_shard_bucket_of(arena));
+        tide_unlock(tide_shard_arena_lock(arena));
+    }
+}
