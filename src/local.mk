@@ -70,7 +70,10 @@ libtidepool_core_la_SOURCES = \
 # ---- libtidepool.so and libtidepool.a ---------------------------------------
 
 lib_LTLIBRARIES += libtidepool.la
-libtidepool_la_SOURCES =
+# Not of the core: libtool compiles it with PIC defined for the shared library
+# and without for the static one, which must not have it.
+libtidepool_la_SOURCES = src/api/nothrow.c
+libtidepool_la_CFLAGS = $(AM_CFLAGS) $(TIDE_LIB_CFLAGS)
 libtidepool_la_LIBADD = libtidepool-core.la
 libtidepool_la_LDFLAGS = $(TIDE_LDFLAGS) $(TIDE_LIB_LDFLAGS) \
 	-version-info $(TIDE_VERSION_INFO) \

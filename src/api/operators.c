@@ -2,9 +2,7 @@
  *
  * Failing is libstdc++'s business: the new_handler is asked for and called,
  * and std::bad_alloc thrown, by functions of libstdc++, found when the program
- * has it.  What needs a catch (the nothrow forms, whose handler may throw) is
- * left to libstdc++'s own forms, which call the throwing ones here; a static
- * link takes those from libstdc++ in the first place.
+ * has it.  The nothrow forms of new are in nothrow.c.
  */
 #include "config.h"
 
@@ -95,53 +93,6 @@ void *_ZnamSt11align_val_t(size_t size, size_t alignment)
 {
     return new_aligned_block(size, alignment);
 }
-
-#ifdef PIC /* in the shared library; see above for the static one */
-
-typedef void *nothrow_function(size_t size, const void *tag);
-typedef void *nothrow_aligned_function(size_t size, size_t alignment, const void *tag);
-
-static void *new_nothrow(size_t size, const void *tag, const char *name)
-{
-    void *block = tide_heap_malloc(size);
-    nothrow_function *next;
-
-    if (TIDE_LIKELY(block != NULL))
-        return block;
-    next = (nothrow_function *)dlsym(RTLD_NEXT, name);
-    return next ? next(size, tag) : NULL;
-}
-
-static void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag, const char *name)
-{
-    void *block = tide_heap_malloc_aligned(size, alignment);
-    nothrow_aligned_function *next;
-
-    if (TIDE_LIKELY(block != NULL))
-        return block;
-    next = (nothrow_aligned_function *)dlsym(RTLD_NEXT, name);
-    return next ? next(size, alignment, tag) : NULL;
-}
-
-#define NOTHROW(name)                                                                        \
-    TIDE_EXPORT void *name(size_t size, const void *tag);                                    \
-    void *name(size_t size, const void *tag)                                                 \
-    {                                                                                        \
-        return new_nothrow(size, tag, #name);                                                \
-    }
-#define NOTHROW_ALIGNED(name)                                                                \
-    TIDE_EXPORT void *name(size_t size, size_t alignment, const void *tag);                  \
-    void *name(size_t size, size_t alignment, const void *tag)                               \
-    {                                                                                        \
-        return new_aligned_nothrow(size, alignment, tag, #name);                             \
-    }
-
-NOTHROW(_ZnwmRKSt9nothrow_t)
-NOTHROW(_ZnamRKSt9nothrow_t)
-NOTHROW_ALIGNED(_ZnwmSt11align_val_tRKSt9nothrow_t)
-NOTHROW_ALIGNED(_ZnamSt11align_val_tRKSt9nothrow_t)
-
-#endif
 
 /* delete and delete[]: plain, sized, aligned, both, and the nothrow ones.
  * What follows the block tells nothing that free doesn't know. */

@@ -1,0 +1,39 @@
+# Real programs under the library, checked for right answers (common.sh says how).
+#
+# From test/local.mk's AM_TESTS_ENVIRONMENT they take TIDE_LIB, TIDE_OVERRIDE, CC and CXX. By hand:
+#   LIB=.../libtidepool.so test/preload/redis.sh
+# Two more are found from those and need be set only when they lie elsewhere:
+#   TIDE_STATIC_LIB  libtidepool.a     [beside TIDE_LIB]
+#   TIDE_INCLUDE     public headers    [include/ of the source]
+# The scripts ask for bash and call it themselves when $(SHELL) is another shell.
+PRELOAD_TESTS = \
+	test/preload/symbols.sh \
+	test/preload/linked.sh \
+	test/preload/dlopen.sh \
+	test/preload/static.sh \
+	test/preload/forks.sh \
+	test/preload/late_frees.sh \
+	test/preload/new_fails.sh \
+	test/preload/compile.sh \
+	test/preload/git.sh \
+	test/preload/memcached.sh \
+	test/preload/nginx.sh \
+	test/preload/perl.sh \
+	test/preload/python.sh \
+	test/preload/redis.sh \
+	test/preload/sqlite.sh
+
+TESTS += $(PRELOAD_TESTS)
+EXTRA_DIST += $(PRELOAD_TESTS) \
+	test/preload/atfork_early.c \
+	test/preload/common.sh \
+	test/preload/dlopen_threads.c \
+	test/preload/forks.c \
+	test/preload/late_frees.cc \
+	test/preload/linked_program.c \
+	test/preload/memcached_client.py \
+	test/preload/new_fails.cc \
+	test/preload/python_work.py \
+	test/preload/static_threads.c \
+	test/preload/templates.cc \
+	test/preload/whose_malloc.cc

@@ -1,0 +1,17 @@
+#!/bin/bash
+# operator new that fails (new_fails.cc), under LD_PRELOAD and in a program linked statically.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@"
+. "$(dirname "$0")/common.sh"
+need "${cxx[0]}" g++
+need_override
+
+flags=(-std=gnu++17 -O1 -Wall -Wextra -Wno-alloc-size-larger-than -pthread)
+run compile "${cxx[@]}" "${flags[@]}" -o "$tmp/new_fails" "$here/new_fails.cc"
+preloaded "$tmp/new_fails" >"$tmp/out" 2>"$tmp/err" || fail_with "$tmp/out" "new_fails under LD_PRELOAD"
+quiet "$tmp/err"
+equal "answer under LD_PRELOAD" "$(cat "$tmp/out")" ok
+
+link_statically new_fails.static "${cxx[@]}" "${flags[@]}" "$here/new_fails.cc"
+"$tmp/new_fails.static" >"$tmp/out" 2>"$tmp/err" || fail_with "$tmp/out" "new_fails linked statically"
+quiet "$tmp/err"
+equal "answer of the static program" "$(cat "$tmp/out")" ok
