@@ -57,6 +57,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/slow.h \
 	src/api/aligned.c \
 	src/api/glibc.c \
+	src/api/libstdcxx.c \
+	src/api/libstdcxx.h \
 	src/api/mallopt.c \
 	src/api/malloc.c \
 	src/api/operators.c \
@@ -78,7 +80,7 @@ libtidepool_la_LIBADD = libtidepool-core.la
 libtidepool_la_LDFLAGS = $(TIDE_LDFLAGS) $(TIDE_LIB_LDFLAGS) \
 	-version-info $(TIDE_VERSION_INFO) \
 	-Wl,--version-script=$(srcdir)/tidepool.map \
-	-Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
+	-Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst
 EXTRA_libtidepool_la_DEPENDENCIES = tidepool.map
 
 EXTRA_DIST += src/README.md

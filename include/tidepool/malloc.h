@@ -113,7 +113,7 @@ TIDE_API size_t tide_usable_size(const void *block);
  * a buffer may as well be a little larger.  (A huge block may be larger still,
  * when it is one that was freed before.)  Size itself when it is more than can
  * be allocated. */
-TIDE_API size_t tide_good_size(size_t size) __attribute__((const));
+TIDE_API size_t tide_good_size(size_t size) __attribute__((pure));
 
 /* Whether address lies in memory that tidepool manages (a block, a free
  * block or its own records).  Any address may be asked about. */
@@ -124,8 +124,10 @@ TIDE_API const char *tide_version(void);
 
 /* ---- glibc's control and statistics ------------------------------------ */
 
-/* Returns to the OS everything that can go, but for pad bytes of it.
- * 1 if any memory was returned, else 0.  glibc's malloc_trim. */
+/* Returns to the OS what the calling thread, the arenas and the cache of huge
+ * blocks hold free, but for about pad bytes of it.  What other threads keep for
+ * themselves stays.  1 if any memory was returned, else 0.  glibc's
+ * malloc_trim. */
 TIDE_API int tide_malloc_trim(size_t pad);
 
 /* What the program holds.  Fields that have no meaning here are 0:

@@ -6,6 +6,7 @@
 
 #include "api/override.h"
 #include "base/bits.h"
+#include "heap/heap.h"
 #include "heap/slow.h"
 #include "os/map.h"
 
@@ -46,16 +47,26 @@ void *tide_memalign(size_t alignment, size_t size)
     return tide_heap_malloc_aligned(size, alignment);
 }
 
+/* Known once the allocator has started. */
+static size_t page_bytes(void)
+{
+    struct heap *heap = tide_heap_enter();
+
+    if (heap)
+        tide_heap_leave(heap);
+    return tide_os_page_bytes;
+}
+
 void *tide_valloc(size_t size)
 {
-    return tide_heap_malloc_aligned(size, tide_os_page_bytes);
+    return tide_heap_malloc_aligned(size, page_bytes());
 }
 
 void *tide_pvalloc(size_t size)
 {
     if (size > PTRDIFF_MAX)
         return fail(ENOMEM);
-    return tide_valloc(tide_round_up(size, tide_os_page_bytes));
+    return tide_valloc(tide_round_up(size, page_bytes()));
 }
 
 TIDE_ALSO_NAMED(aligned_alloc, tide_aligned_alloc)

@@ -29,7 +29,7 @@ bool tide_owns(const void *address)
 {
     enum tide_memory memory = tide_memory_at(address);
 
-    return memory == TIDE_ARENA || (memory != TIDE_FOREIGN && tide_huge_at(address));
+    return memory == TIDE_ARENA || (memory != TIDE_FOREIGN && tide_huge_owns(address));
 }
 
 const char *tide_version(void)
@@ -40,14 +40,15 @@ const char *tide_version(void)
 int tide_malloc_trim(size_t pad)
 {
     struct heap *heap = tide_heap_enter();
-    size_t released = tide_arena_totals().released, returned = 0;
+    size_t released = tide_arena_totals().released, returned = 0, cached;
 
     if (heap) {
         tide_heap_give_back(heap);
         tide_heap_leave(heap);
     }
     returned += tide_huge_trim(pad);
-    returned += tide_arena_trim(pad);
+    cached = tide_huge_totals().cached_bytes;
+    returned += tide_arena_trim(pad > cached ? pad - cached : 0);
     return returned > 0 || tide_arena_totals().released > released;
 }
 

@@ -15,7 +15,7 @@
 /* A static link that takes this object, as every program does, must take all
  * of malloc's family and the start with it. */
 static void (*const whole[])(void) __attribute__((used)) = {
-    tide_api_start,
+    (void (*)(void))tide_api_start,
     tide_malloc_stats,
     (void (*)(void))tide_realloc,
     (void (*)(void))tide_aligned_alloc,

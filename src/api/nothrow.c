@@ -10,9 +10,9 @@
 
 #if TIDE_OVERRIDE && defined(PIC)
 
-#include <dlfcn.h>
 #include <stddef.h>
 
+#include "api/libstdcxx.h"
 #include "heap/heap_fast.h"
 #include "heap/slow.h"
 
@@ -21,39 +21,31 @@
 typedef void *nothrow_function(size_t size, const void *tag);
 typedef void *nothrow_aligned_function(size_t size, size_t alignment, const void *tag);
 
-static void *new_nothrow(size_t size, const void *tag, const char *name)
-{
-    void *block = tide_heap_malloc(size);
-    nothrow_function *next;
-
-    if (TIDE_LIKELY(block != NULL))
-        return block;
-    next = (nothrow_function *)dlsym(RTLD_NEXT, name);
-    return next ? next(size, tag) : NULL;
-}
-
-static void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag, const char *name)
-{
-    void *block = tide_heap_malloc_aligned(size, alignment);
-    nothrow_aligned_function *next;
-
-    if (TIDE_LIKELY(block != NULL))
-        return block;
-    next = (nothrow_aligned_function *)dlsym(RTLD_NEXT, name);
-    return next ? next(size, alignment, tag) : NULL;
-}
+/* libstdc++'s function of the same name. */
+#define FIND(name)                                                                           \
+    ((void *)tide_api_find_libstdcxx(#name, (void *)name, __builtin_return_address(0)))
 
 #define NOTHROW(name)                                                                        \
     TIDE_EXPORT void *name(size_t size, const void *tag);                                    \
     void *name(size_t size, const void *tag)                                                 \
     {                                                                                        \
-        return new_nothrow(size, tag, #name);                                                \
+        void *block = tide_heap_malloc(size);                                                \
+                                                                                             \
+        if (TIDE_LIKELY(block != NULL))                                                      \
+            return block;                                                                    \
+        nothrow_function *next = FIND(name);                                                 \
+        return next ? next(size, tag) : NULL;                                                \
     }
 #define NOTHROW_ALIGNED(name)                                                                \
     TIDE_EXPORT void *name(size_t size, size_t alignment, const void *tag);                  \
     void *name(size_t size, size_t alignment, const void *tag)                               \
     {                                                                                        \
-        return new_aligned_nothrow(size, alignment, tag, #name);                             \
+        void *block = tide_heap_malloc_aligned(size, alignment);                             \
+                                                                                             \
+        if (TIDE_LIKELY(block != NULL))                                                      \
+            return block;                                                                    \
+        nothrow_aligned_function *next = FIND(name);                                         \
+        return next ? next(size, alignment, tag) : NULL;                                     \
     }
 
 NOTHROW(_ZnwmRKSt9nothrow_t)

@@ -8,9 +8,9 @@
 
 #if TIDE_OVERRIDE
 
-#include <dlfcn.h>
 #include <stddef.h>
 
+#include "api/libstdcxx.h"
 #include "base/fatal.h"
 #include "heap/heap_fast.h"
 #include "heap/slow.h"
@@ -25,18 +25,18 @@ typedef void throw_function(void);
 extern handler_function *_ZSt15get_new_handlerv(void) __attribute__((weak));
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
-static void *find(void *linked, const char *name)
+static void *find(void *linked, const char *name, const void *caller)
 {
-    return linked ? linked : dlsym(RTLD_DEFAULT, name);
+    return linked ? linked : tide_api_find_libstdcxx(name, NULL, caller);
 }
 
 /* Runs the new_handler once, or throws when there is none. */
-static __attribute__((cold)) void handle_failure(size_t size)
+static __attribute__((cold)) void handle_failure(size_t size, const void *caller)
 {
-    get_handler_function *get_handler =
-        (get_handler_function *)find((void *)_ZSt15get_new_handlerv, "_ZSt15get_new_handlerv");
-    throw_function *throw_bad_alloc =
-        (throw_function *)find((void *)_ZSt17__throw_bad_allocv, "_ZSt17__throw_bad_allocv");
+    get_handler_function *get_handler = (get_handler_function *)find(
+        (void *)_ZSt15get_new_handlerv, "_ZSt15get_new_handlerv", caller);
+    throw_function *throw_bad_alloc = (throw_function *)find(
+        (void *)_ZSt17__throw_bad_allocv, "_ZSt17__throw_bad_allocv", caller);
     handler_function *handler = get_handler ? get_handler() : NULL;
 
     if (handler) {
@@ -50,21 +50,21 @@ static __attribute__((cold)) void handle_failure(size_t size)
                     size);
 }
 
-static void *new_block(size_t size)
+static __attribute__((always_inline)) inline void *new_block(size_t size)
 {
     void *block;
 
     while (TIDE_UNLIKELY(!(block = tide_heap_malloc(size))))
-        handle_failure(size);
+        handle_failure(size, __builtin_return_address(0));
     return block;
 }
 
-static void *new_aligned_block(size_t size, size_t alignment)
+static __attribute__((always_inline)) inline void *new_aligned_block(size_t size, size_t alignment)
 {
     void *block;
 
     while (TIDE_UNLIKELY(!(block = tide_heap_malloc_aligned(size, alignment))))
-        handle_failure(size);
+        handle_failure(size, __builtin_return_address(0));
     return block;
 }
 

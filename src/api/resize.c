@@ -49,8 +49,12 @@ void *tide_realloc(void *block, size_t size)
     resized = resize_in_kind(block, &found, size);
     if (!resized) {
         resized = tide_heap_malloc(size);
+        if (!resized && size <= found.bytes) { /* nothing smaller is to be had */
+            errno = saved_errno;
+            return block;
+        }
         if (!resized)
-            return size <= found.bytes ? block : NULL; /* a smaller one stays, if need be */
+            return NULL;
         memcpy(resized, block, size < found.bytes ? size : found.bytes);
         tide_heap_free(block, "realloc");
     }

@@ -46,14 +46,15 @@ static void in_child(void)
     after_fork(true);
 }
 
-__attribute__((constructor)) void tide_api_start(void)
+/* The first constructor of all (the library is linked with -z initfirst): fork
+ * runs handlers that prepare in reverse order, so tidepool's, which take every
+ * lock, run last, and nobody else's wait for a lock meanwhile.  The C library
+ * has no environ yet; constructors are given it. */
+__attribute__((constructor(101))) void tide_api_start(int argc, char **argv, char **environment)
 {
-    static bool is_done; /* constructors run one at a time */
-
-    if (is_done)
-        return;
-    is_done = true;
-    tide_heap_start();
+    (void)argc;
+    (void)argv;
+    tide_heap_start(environment);
     if (pthread_atfork(before_fork, in_parent, in_child) != 0)
         tide_base_fatal("no memory to register the fork handlers");
 }

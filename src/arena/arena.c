@@ -76,7 +76,7 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
     first = tide_lowest_bit(starts);
     taken = tide_bit_run(first, slots);
     run = descriptor(arena, first);
-    run->slots = (uint8_t)slots;
+    tide_set_relaxed(&run->slots, (uint8_t)slots);
     run->is_zero = (dirty & taken) == 0;
     tide_set_relaxed(&run->state, POOL_RUN);
     enter_rest(arena, run, first + 1, first + slots);
@@ -114,7 +114,7 @@ bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned sl
         tide_set_relaxed(&arena->free, free & ~more);
         tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) | more);
     }
-    run->slots = (uint8_t)slots;
+    tide_set_relaxed(&run->slots, (uint8_t)slots);
     return true;
 }
 

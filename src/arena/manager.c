@@ -7,7 +7,7 @@
 #include "arena/arena.h"
 #include "arena/shard.h"
 
-enum { MOST_TRIES = 16 }; /* arenas that are looked into before a new one is made */
+enum { MOST_TRIES = 4 }; /* arenas of each bucket that are looked into before a new one is made */
 
 static struct tide_lock global_lock = TIDE_LOCK_RECURSIVE_INITIALIZER;
 
@@ -78,12 +78,11 @@ static struct pool *take_from_free(struct shard *shard, unsigned slots, unsigned
                                    unsigned most_tries, struct arena **busy)
 {
     uint32_t candidates = shard->nonempty & (~0u << tide_shard_bucket_for(slots));
-    unsigned tries = 0;
 
     for (; candidates != 0; candidates &= candidates - 1) {
         struct arena *arena = shard->buckets[tide_lowest_bit(candidates)], *next;
 
-        for (; arena && tries++ < most_tries; arena = next) {
+        for (unsigned tries = 0; arena && tries < most_tries; arena = next, tries++) {
             struct pool *run;
 
             next = arena->next;

@@ -132,9 +132,11 @@ void tide_arena_lock_counts(struct tide_lock *sum)
 /* ---- Fork -------------------------------------------------------------- */
 
 /* Under all shards' locks: locks every arena; else the one that is busy, with
- * none locked. */
+ * none locked.  A global lock is all theirs already. */
 static struct arena *lock_all_arenas(void)
 {
+    if (tide_shard_global_lock)
+        return NULL;
     for (unsigned n = 0; n < tide_shard_count; n++)
         for (struct arena *arena = tide_shards[n].all; arena; arena = arena->next_all) {
             arena->is_fork_locked = tide_lock_try(tide_shard_arena_lock(arena));

@@ -70,7 +70,7 @@ static int suffix_shift(const char *text)
 
     if (*text == '\0')
         return 0;
-    found = strchr(letters, *text & ~0x20);
+    found = *text > ' ' ? strchr(letters, *text & ~0x20) : NULL;
     return found && text[1] == '\0' ? 10 * (int)(found - letters + 1) : -1;
 }
 
@@ -162,6 +162,17 @@ void tide_options_read(char *const *environment)
             take(name, (size_t)(end - name), end + 1);
         }
     }
+}
+
+void tide_options_warn_late(char *const *environment)
+{
+    for (; *environment; environment++)
+        if (strncmp(*environment, PREFIX, sizeof PREFIX - 1) == 0) {
+            tide_base_warn("setting %.100s came too late and the defaults are kept: memory was "
+                           "asked for before the program's environment was ready",
+                           *environment);
+            return;
+        }
 }
 
 void tide_options_print(void)

@@ -26,6 +26,9 @@ extern TIDE_HIDDEN struct tide_options tide_options;
  * nothing.  In a setuid program nothing is read. */
 void tide_options_read(char *const *environment);
 
+/* Warns if environment has settings that can't be taken any more. */
+void tide_options_warn_late(char *const *environment);
+
 /* The table with each current value, to stderr. */
 void tide_options_print(void);
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "arena/address_map.h"
@@ -60,6 +61,8 @@ static struct heap *adopt(void)
     heap = orphans;
     if (heap) {
         orphans = heap->next_orphan;
+        heap->process = getpid();
+        tide_set_relaxed(&heap->thread, gettid());
         atomic_store(&heap->state, HEAP_OWNED);
     }
     tide_unlock(&orphans_lock);
@@ -72,6 +75,32 @@ void tide_heap_visit_orphan(struct heap *heap)
     if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
         tide_heap_drain_inbox(heap);
     tide_unlock(&orphans_lock);
+}
+
+/* A heap whose thread is gone without having made it an orphan: one that was
+ * born when the thread's destructors had already run.  A few are looked at each
+ * time; NULL when none of them is. */
+static struct heap *adopt_lost(void)
+{
+    static struct heap *next; /* under orphans_lock */
+    struct heap *lost = NULL;
+    pid_t process = getpid();
+
+    tide_lock(&orphans_lock);
+    for (int looks = 0; looks < 4 && !lost; looks++) {
+        struct heap *heap = next ? next : tide_acquire(&heaps);
+
+        if (!heap)
+            break;
+        next = heap->next_heap;
+        if (tide_relaxed(&heap->state) == HEAP_OWNED && heap->process == process &&
+            tgkill(process, tide_relaxed(&heap->thread), 0) != 0 && errno == ESRCH)
+            lost = heap;
+    }
+    if (lost)
+        tide_set_relaxed(&lost->thread, gettid());
+    tide_unlock(&orphans_lock);
+    return lost;
 }
 
 /* ---- Giving back ------------------------------------------------------- */
@@ -162,22 +191,28 @@ struct heap *tide_heap_next(struct heap *heap)
 
 static struct heap *be_born(void)
 {
+    int saved_errno = errno;
     struct heap *heap;
 
-    if (!tide_heap_start())
+    if (!tide_acquire(&is_started) && !tide_heap_start(environ))
         return NULL;
     heap = adopt();
+    if (!heap)
+        heap = adopt_lost();
     if (!heap) {
         heap = tide_os_record(sizeof *heap);
         if (!heap)
             return NULL;
+        heap->process = getpid();
+        tide_set_relaxed(&heap->thread, gettid());
         enlist(heap);
     }
     heap->tenant.shard = tide_arena_shard_for_cpu(tide_os_cpu_now());
     own = heap;
     if (!tide_options.check)
         tide_heap_fast = heap;
-    pthread_setspecific(key, heap); /* may allocate, from the heap just made */
+    pthread_setspecific(key, heap); /* may allocate, from the heap just made; may fail */
+    errno = saved_errno;
     return heap;
 }
 
@@ -205,12 +240,16 @@ bool tide_heap_is_late(const struct heap *heap)
 
 /* ---- Start ------------------------------------------------------------- */
 
-static bool start_layers(void)
+static bool start_layers(char *const *environment)
 {
     unsigned shards;
 
     tide_os_start();
-    tide_options_read(environ);
+    if (tide_os_page_bytes > TIDE_SLOT_BYTES)
+        tide_base_fatal("the " TIDE_GEOMETRY_NAME " geometry needs memory pages of at most %zu "
+                        "bytes, and this system's have %zu: configure --with-geometry=server",
+                        TIDE_SLOT_BYTES, tide_os_page_bytes);
+    tide_options_read(environment);
     if (!tide_address_map_start())
         return false;
     shards = tide_options.shards ? (unsigned)tide_options.shards : tide_os_cpu_count();
@@ -225,13 +264,18 @@ static bool start_layers(void)
     return true;
 }
 
-bool tide_heap_start(void)
+bool tide_heap_start(char *const *environment)
 {
-    if (TIDE_LIKELY(tide_acquire(&is_started)))
-        return true;
+    static bool has_environment; /* under start_lock */
+
     tide_lock(&start_lock);
-    if (!tide_relaxed(&is_started))
-        tide_set_release(&is_started, start_layers());
+    if (!tide_relaxed(&is_started)) {
+        has_environment = environment != NULL;
+        tide_set_release(&is_started, start_layers(environment));
+    } else if (environment && !has_environment) {
+        has_environment = true;
+        tide_options_warn_late(environment);
+    }
     tide_unlock(&start_lock);
     return tide_relaxed(&is_started);
 }
@@ -249,7 +293,9 @@ void tide_heap_before_fork(void)
  * does not copy all pages at one moment: what the child sees of those heaps
  * can't be trusted, so nothing is ever taken from them again.  Frees of their
  * blocks still go to their pools' returned lists.  Orphans were at rest, as
- * their lock was held. */
+ * their lock was held.  What such a thread held on to for good: its tenancies,
+ * slots that it was purging, and a pool of this thread's that it was about to
+ * put in the inbox. */
 static void retire_lost_heaps(void)
 {
     struct heap *heap;
@@ -257,6 +303,10 @@ static void retire_lost_heaps(void)
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         if (heap != own && heap != &late && tide_relaxed(&heap->state) == HEAP_OWNED)
             tide_set_relaxed(&heap->state, HEAP_RETIRED);
+    if (own && own != GONE) {
+        own->process = getpid();
+        tide_set_relaxed(&own->thread, gettid());
+    }
 }
 
 void tide_heap_after_fork(bool in_child)

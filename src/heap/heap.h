@@ -15,6 +15,7 @@
 #define TIDE_HEAP_HEAP_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "arena/manager.h"
 #include "pool/pool.h"
@@ -41,6 +42,8 @@ struct heap {
     struct heap *next_orphan; /* under the orphans' lock */
     struct heap *next_heap;   /* constant: all heaps */
     _Atomic uint32_t state;   /* enum heap_state; written by the owner, read by any thread */
+    _Atomic pid_t thread;     /* the owner's; under the orphans' lock or before it is listed */
+    pid_t process;            /* likewise */
 
     /* A cache line that other threads write: pools with returned blocks. */
     _Alignas(TIDE_CACHE_LINE) struct pool *_Atomic inbox;
@@ -80,8 +83,11 @@ void tide_heap_give_back(struct heap *heap);
 
 /* ---- Start and fork ---------------------------------------------------- */
 
-/* Whether the allocator is ready; the first caller makes it so. */
-bool tide_heap_start(void);
+/* Whether the allocator is ready; the first caller makes it so, with the
+ * settings in environment.  NULL (it came before the C library was ready)
+ * leaves the defaults, and a later caller that has one warns of settings that
+ * came too late. */
+bool tide_heap_start(char *const *environment);
 
 void tide_heap_before_fork(void);
 void tide_heap_after_fork(bool in_child);

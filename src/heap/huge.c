@@ -184,7 +184,6 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
 {
     size_t page = tide_os_page_bytes;
     size_t lead = alignment > page ? alignment : page, bytes;
-    int saved_errno = errno;
     struct huge *huge;
 
     if (size > PTRDIFF_MAX - 2 * page || lead > PTRDIFF_MAX - 2 * page - size) {
@@ -198,11 +197,8 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
     if (huge)
         return huge->block;
     huge = map(bytes, lead, alignment);
-    if (!huge && tide_huge_trim(0) > 0)
-        huge = map(bytes, lead, alignment);
     if (!huge)
         return NULL;
-    errno = saved_errno; /* of a first try that failed */
     tide_lock(lock);
     link_block(huge);
     tide_unlock(lock);
@@ -296,13 +292,30 @@ void *tide_huge_resize(void *block, size_t size)
     unlink_block(huge);
     tide_unlock(lock);
     if (!resize_in_place(huge, bytes)) {
-        resized = move(huge, bytes);
+        /* Only for want of room there: pages that can't be moved are copied. */
+        resized = errno == ENOMEM ? move(huge, bytes) : NULL;
         huge = resized ? resized : huge;
     }
     tide_lock(lock);
     link_block(huge);
     tide_unlock(lock);
     return resized ? resized->block : NULL;
+}
+
+bool tide_huge_owns(const void *address)
+{
+    const char *byte = address;
+    const struct huge *lists[2], *huge;
+    bool is_inside = false;
+
+    tide_lock(lock);
+    lists[0] = all;
+    lists[1] = newest;
+    for (int n = 0; n < 2; n++)
+        for (huge = lists[n]; huge && !is_inside; huge = huge->next)
+            is_inside = byte >= huge->start && byte < huge->start + huge->bytes;
+    tide_unlock(lock);
+    return is_inside;
 }
 
 struct huge_totals tide_huge_totals(void)

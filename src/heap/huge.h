@@ -40,7 +40,12 @@ void tide_huge_free(void *block);
  * neither is possible; then nothing has changed. */
 void *tide_huge_resize(void *block, size_t size);
 
-/* The record of the huge block that address lies in or near; NULL: none. */
+/* Whether address lies in a huge block, live or cached, or its record.  Any
+ * address; takes time for each huge block. */
+bool tide_huge_owns(const void *address);
+
+/* The record of the huge block that address lies in or near; NULL: none.  Only
+ * for addresses that nobody else is freeing. */
 struct huge *tide_huge_at(const void *address);
 
 static inline size_t tide_huge_usable(const struct huge *huge)

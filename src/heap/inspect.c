@@ -13,6 +13,11 @@ static _Noreturn void report_inside(const void *address, const void *start, size
                      (size_t)((const char *)address - (const char *)start));
 }
 
+static _Noreturn void report_records(const void *address, const char *call)
+{
+    tide_base_misuse(call, address, "not a block: tidepool's own records are there");
+}
+
 void tide_heap_report_free(const void *address, size_t bytes, const char *call)
 {
     tide_base_misuse(call, address, "already free: a block of %zu bytes", bytes);
@@ -38,7 +43,7 @@ static struct found find_in_arena(const void *address, const char *call)
     struct pool *pool;
 
     if (tide_slot_of(address) < TIDE_HEADER_SLOTS)
-        tide_base_misuse(call, address, "not a block: tidepool's own records are there");
+        report_records(address, call);
     pool = tide_pool_of(address);
     switch (tide_relaxed(&pool->state)) {
     case POOL_USED:
@@ -68,6 +73,8 @@ struct found tide_heap_find(const void *address, const char *call)
     huge = tide_huge_at(address);
     if (!huge)
         tide_base_misuse(call, address, "not a tidepool block: a huge block is near");
+    if ((const char *)address < huge->block)
+        report_records(address, call);
     if (huge->block != address)
         report_inside(address, huge->block, tide_huge_usable(huge), call);
     if (huge->is_cached)

@@ -50,23 +50,38 @@ static void *malloc_from(struct heap *heap, size_t size, bool *is_zero)
     return tide_large_malloc(heap, size, TIDE_ALIGNMENT, is_zero);
 }
 
+static void *try_malloc(size_t size, bool *is_zero)
+{
+    struct heap *heap = tide_heap_enter();
+    void *block;
+
+    if (!heap)
+        return NULL;
+    block = size <= TIDE_RUN_MAX ? malloc_from(heap, size, is_zero)
+                                 : tide_huge_malloc(size, TIDE_ALIGNMENT, is_zero);
+    tide_heap_leave(heap);
+    return block;
+}
+
+/* Before an allocation fails, everything that was kept for later goes. */
+static bool can_reclaim(void)
+{
+    return tide_huge_trim(0) + tide_arena_trim(0) > 0;
+}
+
 void *tide_heap_malloc_any(size_t size, bool *is_zero)
 {
-    struct heap *heap;
+    int saved_errno = errno;
     void *block;
 
     *is_zero = false;
     if (size > PTRDIFF_MAX)
         return out_of_memory();
-    heap = tide_heap_enter();
-    if (!heap)
-        return out_of_memory();
-    if (size > TIDE_RUN_MAX) {
-        tide_heap_leave(heap);
-        return tide_huge_malloc(size, TIDE_ALIGNMENT, is_zero);
+    block = try_malloc(size, is_zero);
+    if (TIDE_UNLIKELY(!block) && can_reclaim()) {
+        block = try_malloc(size, is_zero);
+        errno = saved_errno;
     }
-    block = malloc_from(heap, size, is_zero);
-    tide_heap_leave(heap);
     return block ? block : out_of_memory();
 }
 
@@ -86,10 +101,27 @@ void *tide_heap_malloc_slow(size_t size)
     return tide_heap_malloc_any(size, &is_zero);
 }
 
+static void *try_malloc_aligned(size_t size, size_t alignment)
+{
+    unsigned size_class = tide_class_of_aligned(size, alignment);
+    struct heap *heap = tide_heap_enter();
+    void *block;
+
+    if (!heap)
+        return NULL;
+    if (size_class < TIDE_CLASSES)
+        block = take_block(heap, size_class);
+    else if (size <= TIDE_RUN_MAX && alignment <= TIDE_RUN_MAX)
+        block = tide_large_malloc(heap, size, alignment, NULL);
+    else
+        block = tide_huge_malloc(size, alignment, NULL);
+    tide_heap_leave(heap);
+    return block;
+}
+
 void *tide_heap_malloc_aligned(size_t size, size_t alignment)
 {
-    unsigned size_class;
-    struct heap *heap;
+    int saved_errno = errno;
     bool is_zero;
     void *block;
 
@@ -100,19 +132,11 @@ void *tide_heap_malloc_aligned(size_t size, size_t alignment)
                                     &is_zero);
     if (size > PTRDIFF_MAX)
         return out_of_memory();
-    heap = tide_heap_enter();
-    if (!heap)
-        return out_of_memory();
-    size_class = tide_class_of_aligned(size, alignment);
-    if (size_class < TIDE_CLASSES)
-        block = take_block(heap, size_class);
-    else if (size <= TIDE_RUN_MAX && alignment <= TIDE_RUN_MAX)
-        block = tide_large_malloc(heap, size, alignment, NULL);
-    else {
-        tide_heap_leave(heap);
-        return tide_huge_malloc(size, alignment, NULL);
+    block = try_malloc_aligned(size, alignment);
+    if (TIDE_UNLIKELY(!block) && can_reclaim()) {
+        block = try_malloc_aligned(size, alignment);
+        errno = saved_errno;
     }
-    tide_heap_leave(heap);
     return block ? block : out_of_memory();
 }
 

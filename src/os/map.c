@@ -118,7 +118,7 @@ void *tide_os_map(size_t bytes, size_t alignment)
     hint = hint > bytes ? tide_round_down(hint - bytes, alignment) : 0;
     start = map_at(hint, bytes, PROT_READ | PROT_WRITE);
     if (start && ((uintptr_t)start & (alignment - 1)) != 0) {
-        munmap(start, bytes);
+        tide_os_unmap(start, bytes);
         start = map_trimmed(bytes, alignment);
     }
     if (start)
@@ -140,21 +140,32 @@ bool tide_os_make_writable(void *start, size_t bytes)
 
 void tide_os_unmap(void *start, size_t bytes)
 {
+    uintptr_t address = (uintptr_t)start;
+    int saved_errno = errno;
+
     if (munmap(start, bytes) != 0)
         keep(start, bytes);
+    else /* the hint moves up again, or freed address space would never be used */
+        atomic_compare_exchange_strong(&lowest, &address, (uintptr_t)start + bytes);
+    errno = saved_errno;
 }
 
 void tide_os_purge(void *start, size_t bytes)
 {
+    int saved_errno = errno;
+
     /* Locked pages can't be given back; they must read as zero all the same. */
     if (madvise(start, bytes, MADV_DONTNEED) != 0)
         memset(start, 0, bytes);
+    errno = saved_errno;
 }
 
 bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes)
 {
-    if (new_bytes > old_bytes && is_failing())
+    if (new_bytes > old_bytes && is_failing()) {
+        errno = ENOMEM;
         return false;
+    }
     return mremap(start, old_bytes, new_bytes, 0) != MAP_FAILED;
 }
 

@@ -17,7 +17,7 @@ void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
     pool->freed = NULL;
     pool->block_bytes = tide_class_bytes[size_class];
     pool->capacity = (uint32_t)(tide_pool_bytes(pool) / pool->block_bytes);
-    pool->size_class = (uint8_t)size_class;
+    tide_set_relaxed(&pool->size_class, (uint8_t)size_class);
     pool->next = pool->prev = NULL;
     tide_set_relaxed(&pool->left, 0);
     tide_set_relaxed(&pool->held, 0);
