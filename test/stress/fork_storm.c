@@ -103,7 +103,7 @@ static _Noreturn void be_child(uint64_t number, struct parcel *own[OWN], int dep
     struct parcel *fresh[OWN];
     for (int i = 0; i < OWN; i++)
         fresh[i] = random_parcel(&rng);
-    if (!TEST_TSAN) /* which doesn't know how to start threads in such a child */
+    if (!TEST_SANITIZED) /* they can't start threads in such a child: their own locks may be held */
         start_threads(number);
     if (depth == 0 && number % 4 == 0)
         fork_and_wait(number + 1, fresh, 1);
