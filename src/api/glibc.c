@@ -126,10 +126,12 @@ void tide_malloc_stats(void)
                     stats.pooled_bytes + stats.run_bytes + stats.huge.bytes, stats.returnable_bytes);
     tide_base_print("heaps           %zu, of which %zu without a thread; records %zu bytes\n",
                     stats.heaps, stats.orphans, stats.record_bytes);
-    tide_base_print("locks           taken %" PRIu64 " times, waited for %" PRIu64 " times, %" PRIu64
-                    " us in all\n",
-                    tide_relaxed(&stats.locks.acquired), tide_relaxed(&stats.locks.contended),
-                    tide_relaxed(&stats.locks.waited_ns) / 1000);
+    for (enum lock_kind kind = 0; kind < LOCK_KINDS; kind++)
+        tide_base_print("lock %-10s taken %" PRIu64 " times, waited for %" PRIu64 " times, %" PRIu64
+                        " us in all\n",
+                        tide_stats_lock_name(kind), tide_relaxed(&stats.locks[kind].acquired),
+                        tide_relaxed(&stats.locks[kind].contended),
+                        tide_relaxed(&stats.locks[kind].waited_ns) / 1000);
 }
 
 int tide_malloc_info(int options, FILE *stream)
@@ -157,6 +159,10 @@ int tide_malloc_info(int options, FILE *stream)
     fprintf(stream, "<arenas count=\"%zu\" bytes=\"%zu\" created=\"%zu\" released=\"%zu\"/>\n",
             stats.arenas.arenas, stats.arenas.arenas * TIDE_ARENA_BYTES, stats.arenas.created,
             stats.arenas.released);
+    for (enum lock_kind kind = 0; kind < LOCK_KINDS; kind++)
+        fprintf(stream, "<lock name=\"%s\" taken=\"%" PRIu64 "\" waited=\"%" PRIu64 "\"/>\n",
+                tide_stats_lock_name(kind), tide_relaxed(&stats.locks[kind].acquired),
+                tide_relaxed(&stats.locks[kind].contended));
     fprintf(stream, "<heaps count=\"%zu\" orphans=\"%zu\"/>\n</malloc>\n", stats.heaps,
             stats.orphans);
     return ferror(stream) ? -1 : 0;

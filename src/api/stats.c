@@ -65,6 +65,16 @@ static void subtract_own_lists(struct stats *stats)
     tide_heap_leave(heap);
 }
 
+static void gather_locks(struct tide_lock locks[LOCK_KINDS])
+{
+    if (tide_arena_global_lock())
+        tide_lock_add_counts(&locks[LOCK_GLOBAL], tide_arena_global_lock());
+    tide_arena_lock_counts(&locks[LOCK_ARENA], &locks[LOCK_SHARD]);
+    tide_lock_add_counts(&locks[LOCK_HUGE], tide_huge_lock());
+    tide_lock_add_counts(&locks[LOCK_ORPHANS], tide_heap_orphans_lock());
+    tide_lock_add_counts(&locks[LOCK_LATE], tide_heap_late_lock());
+}
+
 void tide_stats_gather(struct stats *stats)
 {
     *stats = (struct stats){ .runs = 0 };
@@ -81,7 +91,15 @@ void tide_stats_gather(struct stats *stats)
     stats->huge = tide_huge_totals();
     stats->returnable_bytes = tide_arena_returnable() + stats->huge.cached_bytes;
     stats->record_bytes = tide_os_record_bytes();
-    tide_arena_lock_counts(&stats->locks);
+    gather_locks(stats->locks);
+}
+
+const char *tide_stats_lock_name(enum lock_kind kind)
+{
+    static const char *const names[] = { "global", "arena", "shard", "huge", "orphans", "late" };
+
+    _Static_assert(sizeof names / sizeof *names == LOCK_KINDS, "a name for each kind");
+    return names[kind];
 }
 
 void tide_api_check(void)

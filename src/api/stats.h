@@ -17,10 +17,12 @@ struct class_stats {
     size_t allocated;         /* blocks */
 };
 
+enum lock_kind { LOCK_GLOBAL, LOCK_ARENA, LOCK_SHARD, LOCK_HUGE, LOCK_ORPHANS, LOCK_LATE, LOCK_KINDS };
+
 struct stats {
     struct class_stats classes[TIDE_CLASSES];
     struct tide_arena_totals arenas;
-    struct tide_lock locks;            /* sums over the arena manager's locks */
+    struct tide_lock locks[LOCK_KINDS]; /* their counts only, summed up by kind */
     struct huge_totals huge;
     size_t runs, run_bytes;            /* large blocks in arenas */
     size_t empty_pools, free_slots;    /* counts */
@@ -31,6 +33,8 @@ struct stats {
 };
 
 void tide_stats_gather(struct stats *stats);
+
+const char *tide_stats_lock_name(enum lock_kind kind);
 
 /* Walks every structure and aborts with a message on a broken invariant.  No
  * other thread may be allocating or freeing meanwhile. */

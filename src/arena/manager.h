@@ -61,8 +61,9 @@ struct arena *tide_arena_next(struct arena *arena);
 
 struct tide_arena_totals tide_arena_totals(void);
 
-/* Sums the counts of all arenas' and shards' locks into *sum. */
-void tide_arena_lock_counts(struct tide_lock *sum);
+/* Sums up the counts of the arenas' own locks (of those that are still there)
+ * and of the shards'. */
+void tide_arena_lock_counts(struct tide_lock *arenas, struct tide_lock *all_shards);
 
 /* The lock that huge blocks share with the arenas in global mode, or NULL. */
 struct tide_lock *tide_arena_global_lock(void);

@@ -110,23 +110,12 @@ struct tide_arena_totals tide_arena_totals(void)
     return (struct tide_arena_totals){ .arenas = made - gone, .created = made, .released = gone };
 }
 
-static void add_counts(struct tide_lock *sum, const struct tide_lock *lock)
+void tide_arena_lock_counts(struct tide_lock *arenas, struct tide_lock *all_shards)
 {
-    tide_count(&sum->acquired, tide_relaxed(&lock->acquired));
-    tide_count(&sum->contended, tide_relaxed(&lock->contended));
-    tide_count(&sum->waited_ns, tide_relaxed(&lock->waited_ns));
-}
-
-void tide_arena_lock_counts(struct tide_lock *sum)
-{
-    if (tide_shard_global_lock) {
-        add_counts(sum, tide_shard_global_lock);
-        return;
-    }
     for (unsigned n = 0; n < tide_shard_count; n++)
-        add_counts(sum, tide_shards[n].lock);
+        tide_lock_add_counts(all_shards, &tide_shards[n].own_lock);
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
-        add_counts(sum, tide_shard_arena_lock(arena));
+        tide_lock_add_counts(arenas, &arena->lock);
 }
 
 /* ---- Fork -------------------------------------------------------------- */

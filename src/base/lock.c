@@ -32,6 +32,13 @@ void tide_lock_reset(struct tide_lock *lock, bool recursive)
     lock->nested = 0;
 }
 
+void tide_lock_add_counts(struct tide_lock *sum, const struct tide_lock *lock)
+{
+    tide_count(&sum->acquired, tide_relaxed(&lock->acquired));
+    tide_count(&sum->contended, tide_relaxed(&lock->contended));
+    tide_count(&sum->waited_ns, tide_relaxed(&lock->waited_ns));
+}
+
 void tide_lock_begin_fork(void)
 {
     tide_set_relaxed(&forker, pthread_self());

@@ -42,6 +42,9 @@ void tide_lock_reset(struct tide_lock *lock, bool recursive);
 
 void tide_lock_wait(struct tide_lock *lock);
 
+/* Adds the counts of lock to those of sum, which nobody else uses. */
+void tide_lock_add_counts(struct tide_lock *sum, const struct tide_lock *lock);
+
 /* Around fork, by the thread that forks and holds every lock. */
 void tide_lock_begin_fork(void);
 void tide_lock_end_fork(void);

@@ -238,6 +238,16 @@ bool tide_heap_is_late(const struct heap *heap)
     return heap == &late;
 }
 
+const struct tide_lock *tide_heap_orphans_lock(void)
+{
+    return &orphans_lock;
+}
+
+const struct tide_lock *tide_heap_late_lock(void)
+{
+    return &late_lock;
+}
+
 /* ---- Start ------------------------------------------------------------- */
 
 static bool start_layers(char *const *environment)

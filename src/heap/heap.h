@@ -81,6 +81,10 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 /* Gives back every list, stash, current pool and stocked pool that can go. */
 void tide_heap_give_back(struct heap *heap);
 
+/* The locks of orphans and of the late heap, for their counts. */
+const struct tide_lock *tide_heap_orphans_lock(void);
+const struct tide_lock *tide_heap_late_lock(void);
+
 /* ---- Start and fork ---------------------------------------------------- */
 
 /* Whether the allocator is ready; the first caller makes it so, with the

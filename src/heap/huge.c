@@ -328,6 +328,11 @@ struct huge_totals tide_huge_totals(void)
     return now;
 }
 
+const struct tide_lock *tide_huge_lock(void)
+{
+    return &own_lock;
+}
+
 void tide_huge_before_fork(void)
 {
     tide_lock(lock);

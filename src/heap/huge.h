@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct tide_lock;
+
 struct huge {
     char *start;             /* of the mapping; constant while it is mapped */
     size_t bytes;            /* of the mapping; the block's owner */
@@ -57,6 +59,9 @@ static inline size_t tide_huge_usable(const struct huge *huge)
 size_t tide_huge_trim(size_t keep);
 
 struct huge_totals tide_huge_totals(void);
+
+/* Its own lock, for its counts. */
+const struct tide_lock *tide_huge_lock(void);
 
 void tide_huge_before_fork(void);
 void tide_huge_after_fork(bool in_child);
