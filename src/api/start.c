@@ -14,26 +14,41 @@
 #include "os/map.h"
 #include "os/records.h"
 
+/* In order; the arena manager's locks come between the two groups. */
+static struct tide_lock *(*const outer[])(void) = {
+    tide_heap_start_lock,
+    tide_heap_late_lock,
+    tide_heap_orphans_lock,
+};
+static struct tide_lock *(*const inner[])(void) = {
+    tide_huge_lock,
+    tide_address_map_lock,
+    tide_os_records_lock,
+    tide_os_kept_lock,
+};
+
+enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inner };
+
 static void before_fork(void)
 {
-    tide_heap_before_fork();
+    for (int n = 0; n < OUTER; n++)
+        tide_lock(outer[n]());
     tide_arena_before_fork();
-    tide_huge_before_fork();
-    tide_address_map_before_fork();
-    tide_os_records_before_fork();
-    tide_os_before_fork();
+    for (int n = 0; n < INNER; n++)
+        tide_lock(inner[n]());
     tide_lock_begin_fork();
 }
 
 static void after_fork(bool in_child)
 {
     tide_lock_end_fork();
-    tide_os_after_fork(in_child);
-    tide_os_records_after_fork(in_child);
-    tide_address_map_after_fork(in_child);
-    tide_huge_after_fork(in_child);
+    if (in_child)
+        tide_heap_after_fork_in_child();
+    for (int n = INNER; n-- > 0;)
+        tide_lock_after_fork(inner[n](), in_child);
     tide_arena_after_fork(in_child);
-    tide_heap_after_fork(in_child);
+    for (int n = OUTER; n-- > 0;)
+        tide_lock_after_fork(outer[n](), in_child);
 }
 
 static void in_parent(void)

@@ -68,15 +68,7 @@ void tide_address_map_clear(const void *start, size_t bytes)
     tide_address_map_set(start, bytes, TIDE_FOREIGN, TIDE_FOREIGN);
 }
 
-void tide_address_map_before_fork(void)
+struct tide_lock *tide_address_map_lock(void)
 {
-    tide_lock(&lock);
-}
-
-void tide_address_map_after_fork(bool in_child)
-{
-    if (in_child)
-        tide_lock_reset(&lock, false);
-    else
-        tide_unlock(&lock);
+    return &lock;
 }

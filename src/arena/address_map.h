@@ -47,7 +47,8 @@ bool tide_address_map_set(const void *start, size_t bytes, enum tide_memory what
 
 void tide_address_map_clear(const void *start, size_t bytes);
 
-void tide_address_map_before_fork(void);
-void tide_address_map_after_fork(bool in_child);
+/* For fork. */
+struct tide_lock;
+struct tide_lock *tide_address_map_lock(void);
 
 #endif

@@ -165,10 +165,8 @@ void tide_arena_after_fork(bool in_child)
         tide_lock_reset(tide_shard_global_lock, true);
     for (unsigned n = 0; n < tide_shard_count; n++) {
         for (struct arena *arena = tide_shards[n].all; arena; arena = arena->next_all) {
-            if (in_child)
-                tide_lock_reset(&arena->lock, false);
-            else if (arena->is_fork_locked) /* not made since, by a fork handler */
-                tide_unlock(tide_shard_arena_lock(arena));
+            if (in_child || arena->is_fork_locked) /* not made since, by a fork handler */
+                tide_lock_after_fork(&arena->lock, in_child);
             arena->is_fork_locked = false;
         }
         if (in_child)

@@ -69,28 +69,32 @@ void tide_base_print(const char *format, ...)
     put(&line);
 }
 
-void tide_base_warn(const char *format, ...)
+TIDE_PRINTF_LIKE(1, 0)
+static void warn_list(const char *format, va_list arguments)
 {
     struct line line = { .length = 0 };
-    va_list arguments;
 
     append(&line, "tidepool: ");
-    va_start(arguments, format);
     append_list(&line, format, arguments);
-    va_end(arguments);
     end_line(&line);
+}
+
+void tide_base_warn(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    warn_list(format, arguments);
+    va_end(arguments);
 }
 
 void tide_base_fatal(const char *format, ...)
 {
-    struct line line = { .length = 0 };
     va_list arguments;
 
-    append(&line, "tidepool: ");
     va_start(arguments, format);
-    append_list(&line, format, arguments);
+    warn_list(format, arguments);
     va_end(arguments);
-    end_line(&line);
     abort();
 }
 

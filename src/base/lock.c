@@ -39,6 +39,14 @@ void tide_lock_add_counts(struct tide_lock *sum, const struct tide_lock *lock)
     tide_count(&sum->waited_ns, tide_relaxed(&lock->waited_ns));
 }
 
+void tide_lock_after_fork(struct tide_lock *lock, bool in_child)
+{
+    if (in_child)
+        tide_lock_reset(lock, false);
+    else
+        tide_unlock(lock);
+}
+
 void tide_lock_begin_fork(void)
 {
     tide_set_relaxed(&forker, pthread_self());

@@ -37,13 +37,16 @@ struct tide_lock {
 #define TIDE_LOCK_INITIALIZER { .mutex = PTHREAD_MUTEX_INITIALIZER }
 #define TIDE_LOCK_RECURSIVE_INITIALIZER { .mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP }
 
-/* For a lock in zeroed memory, and in a fork child, where the counts go on. */
+/* For a lock in zeroed memory, or in a fork child; the counts go on. */
 void tide_lock_reset(struct tide_lock *lock, bool recursive);
 
 void tide_lock_wait(struct tide_lock *lock);
 
 /* Adds the counts of lock to those of sum, which nobody else uses. */
 void tide_lock_add_counts(struct tide_lock *sum, const struct tide_lock *lock);
+
+/* Undoes the lock that was taken for a fork. */
+void tide_lock_after_fork(struct tide_lock *lock, bool in_child);
 
 /* Around fork, by the thread that forks and holds every lock. */
 void tide_lock_begin_fork(void);

@@ -238,14 +238,19 @@ bool tide_heap_is_late(const struct heap *heap)
     return heap == &late;
 }
 
-const struct tide_lock *tide_heap_orphans_lock(void)
+struct tide_lock *tide_heap_start_lock(void)
 {
-    return &orphans_lock;
+    return &start_lock;
 }
 
-const struct tide_lock *tide_heap_late_lock(void)
+struct tide_lock *tide_heap_late_lock(void)
 {
     return &late_lock;
+}
+
+struct tide_lock *tide_heap_orphans_lock(void)
+{
+    return &orphans_lock;
 }
 
 /* ---- Start ------------------------------------------------------------- */
@@ -292,13 +297,6 @@ bool tide_heap_start(char *const *environment)
 
 /* ---- Fork -------------------------------------------------------------- */
 
-void tide_heap_before_fork(void)
-{
-    tide_lock(&start_lock);
-    tide_lock(&late_lock);
-    tide_lock(&orphans_lock);
-}
-
 /* The parent's other threads may have been anywhere in their heaps, and fork
  * does not copy all pages at one moment: what the child sees of those heaps
  * can't be trusted, so nothing is ever taken from them again.  Frees of their
@@ -306,7 +304,7 @@ void tide_heap_before_fork(void)
  * their lock was held.  What such a thread held on to for good: its tenancies,
  * slots that it was purging, and a pool of this thread's that it was about to
  * put in the inbox. */
-static void retire_lost_heaps(void)
+void tide_heap_after_fork_in_child(void)
 {
     struct heap *heap;
 
@@ -316,20 +314,6 @@ static void retire_lost_heaps(void)
     if (own && own != GONE) {
         own->process = getpid();
         tide_set_relaxed(&own->thread, gettid());
-    }
-}
-
-void tide_heap_after_fork(bool in_child)
-{
-    if (in_child) {
-        retire_lost_heaps();
-        tide_lock_reset(&orphans_lock, false);
-        tide_lock_reset(&late_lock, false);
-        tide_lock_reset(&start_lock, false);
-    } else {
-        tide_unlock(&orphans_lock);
-        tide_unlock(&late_lock);
-        tide_unlock(&start_lock);
     }
 }
 

@@ -81,9 +81,10 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 /* Gives back every list, stash, current pool and stocked pool that can go. */
 void tide_heap_give_back(struct heap *heap);
 
-/* The locks of orphans and of the late heap, for their counts. */
-const struct tide_lock *tide_heap_orphans_lock(void);
-const struct tide_lock *tide_heap_late_lock(void);
+/* The module's locks, for fork and for their counts. */
+struct tide_lock *tide_heap_start_lock(void);
+struct tide_lock *tide_heap_late_lock(void);
+struct tide_lock *tide_heap_orphans_lock(void);
 
 /* ---- Start and fork ---------------------------------------------------- */
 
@@ -93,8 +94,9 @@ const struct tide_lock *tide_heap_late_lock(void);
  * came too late. */
 bool tide_heap_start(char *const *environment);
 
-void tide_heap_before_fork(void);
-void tide_heap_after_fork(bool in_child);
+/* In a fork child, under all locks: retires the heaps of threads that are not
+ * in it. */
+void tide_heap_after_fork_in_child(void);
 
 /* ---- Invariants -------------------------------------------------------- */
 

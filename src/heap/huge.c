@@ -328,20 +328,7 @@ struct huge_totals tide_huge_totals(void)
     return now;
 }
 
-const struct tide_lock *tide_huge_lock(void)
+struct tide_lock *tide_huge_lock(void)
 {
     return &own_lock;
-}
-
-void tide_huge_before_fork(void)
-{
-    tide_lock(lock);
-}
-
-void tide_huge_after_fork(bool in_child)
-{
-    if (in_child)
-        tide_lock_reset(&own_lock, false);
-    else
-        tide_unlock(lock);
 }

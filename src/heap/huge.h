@@ -60,10 +60,7 @@ size_t tide_huge_trim(size_t keep);
 
 struct huge_totals tide_huge_totals(void);
 
-/* Its own lock, for its counts. */
-const struct tide_lock *tide_huge_lock(void);
-
-void tide_huge_before_fork(void);
-void tide_huge_after_fork(bool in_child);
+/* Its own lock, for fork and for its counts. */
+struct tide_lock *tide_huge_lock(void);
 
 #endif

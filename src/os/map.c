@@ -182,15 +182,7 @@ void *tide_os_move(void *start, size_t old_bytes, size_t new_bytes, size_t align
     return target;
 }
 
-void tide_os_before_fork(void)
+struct tide_lock *tide_os_kept_lock(void)
 {
-    tide_lock(&kept_lock);
-}
-
-void tide_os_after_fork(bool in_child)
-{
-    if (in_child)
-        tide_lock_reset(&kept_lock, false);
-    else
-        tide_unlock(&kept_lock);
+    return &kept_lock;
 }

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct tide_lock;
+
 /* Size of the kernel's pages; set by tide_os_start. */
 extern size_t tide_os_page_bytes;
 
@@ -42,7 +44,7 @@ void *tide_os_move(void *start, size_t old_bytes, size_t new_bytes, size_t align
  * 0 ends it. */
 void tide_os_fail_map_every(unsigned n);
 
-void tide_os_before_fork(void);
-void tide_os_after_fork(bool in_child);
+/* For fork. */
+struct tide_lock *tide_os_kept_lock(void);
 
 #endif

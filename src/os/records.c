@@ -41,15 +41,7 @@ size_t tide_os_record_bytes(void)
     return tide_relaxed(&given);
 }
 
-void tide_os_records_before_fork(void)
+struct tide_lock *tide_os_records_lock(void)
 {
-    tide_lock(&lock);
-}
-
-void tide_os_records_after_fork(bool in_child)
-{
-    if (in_child)
-        tide_lock_reset(&lock, false);
-    else
-        tide_unlock(&lock);
+    return &lock;
 }

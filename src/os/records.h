@@ -7,7 +7,6 @@
 #ifndef TIDE_OS_RECORDS_H
 #define TIDE_OS_RECORDS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* NULL and ENOMEM when there is no memory.  Any thread. */
@@ -16,7 +15,8 @@ void *tide_os_record(size_t bytes);
 /* Bytes handed out so far. */
 size_t tide_os_record_bytes(void);
 
-void tide_os_records_before_fork(void);
-void tide_os_records_after_fork(bool in_child);
+/* For fork. */
+struct tide_lock;
+struct tide_lock *tide_os_records_lock(void);
 
 #endif
