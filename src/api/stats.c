@@ -57,7 +57,7 @@ static void subtract_own_lists(struct stats *stats)
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         size_t free = heap->stash[c].count;
 
-        for (const struct block *block = heap->list[c]; block; block = block->next)
+        for (const struct block *block = heap->list[c].freed; block; block = block->next)
             free++;
         stats->classes[c].allocated -= free < stats->classes[c].allocated ? free
                                                                           : stats->classes[c].allocated;

@@ -36,6 +36,17 @@ enum pool_state {
     POOL_FULL,  /* a heap's, (nearly) all blocks allocated */
 };
 
+struct block {
+    struct block *next;
+};
+
+/* Where a free puts a block: the pool's own list, or, while the pool is its
+ * heap's current one, the list that malloc takes from. */
+struct free_list {
+    struct block *freed;    /* owner: linked by their first word, last in first out */
+    _Atomic uint32_t left;  /* owner; read by walkers: frees until the pool's state changes */
+};
+
 /*
  * Invariants, with freed the length of the freed list and returned the count
  * in the returned word:
@@ -45,22 +56,28 @@ enum pool_state {
  */
 struct pool {
     struct heap *_Atomic owner;  /* NULL: none; written by the owner, read by any thread */
-    void *freed;                 /* owner: freed blocks, linked by their first word */
-    _Atomic uint32_t left;       /* owner; read by walkers: frees until the state changes */
+    struct free_list *frees_to;  /* owner: own, or the heap's list, where left means nothing */
+    union {
+        struct free_list own;
+        struct {
+            struct block *freed;
+            _Atomic uint32_t left;
+        };
+    };
     _Atomic uint32_t held;       /* likewise: frees from there until the pool is empty */
-    _Atomic uint32_t carved;     /* likewise: blocks that are not untouched */
-    uint32_t capacity;           /* blocks */
+    _Atomic uint16_t carved;     /* likewise: blocks that are not untouched */
+    uint16_t capacity;           /* blocks */
     uint32_t block_bytes;        /* owner; read by any thread that has a block of it */
     _Atomic uint8_t size_class;  /* likewise; and by walkers */
     _Atomic uint8_t state;       /* enum pool_state; owner or under arena->lock */
     _Atomic uint8_t slots;       /* likewise: length, in the first slot's only */
     uint8_t back;                /* under arena->lock: slots from the first one to this */
     struct pool *next, *prev;    /* owner: the heap's list for the class */
-    uint8_t is_zero;             /* under arena->lock: all its bytes were zero when taken */
 
     /* A cache line that other threads write. */
     _Alignas(TIDE_CACHE_LINE) _Atomic uint64_t returned; /* see pool/returned.h */
     struct pool *next_inbox;     /* whoever set the queued bit in returned, then the owner */
+    uint8_t is_zero;             /* under arena->lock: all its bytes were zero when taken */
 };
 _Static_assert(sizeof(struct pool) == 1 << TIDE_DESCRIPTOR_SHIFT, "a slot's descriptor is found by scaling");
 

@@ -123,9 +123,9 @@ static void retire_current(struct heap *heap, unsigned size_class)
 {
     struct pool *pool = heap->current[size_class];
 
-    heap->current[size_class] = NULL;
     if (!pool)
         return;
+    tide_heap_make_current(heap, size_class, NULL);
     if (tide_relaxed(&pool->left) == 0) {
         tide_set_relaxed(&pool->state, POOL_FULL); /* in no list */
         tide_heap_place(heap, pool, POOL_IS_EMPTY);
@@ -141,9 +141,9 @@ void tide_heap_give_back(struct heap *heap)
     struct pool *pool;
 
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        struct block *block = heap->list[c], *next;
+        struct block *block = heap->list[c].freed, *next;
 
-        heap->list[c] = NULL;
+        heap->list[c].freed = NULL;
         for (; block; block = next) {
             next = block->next;
             give_back_block(heap, block);
@@ -323,7 +323,7 @@ static void check_list(struct heap *heap, unsigned size_class)
 {
     uint32_t foreign = 0;
 
-    for (struct block *block = heap->list[size_class]; block; block = block->next) {
+    for (struct block *block = heap->list[size_class].freed; block; block = block->next) {
         struct pool *pool = tide_pool_of(block);
 
         TIDE_REQUIRE(pool->size_class == size_class && tide_pool_has_block(pool, block));

@@ -6,7 +6,7 @@
  * it in one way: they put pools with returned blocks in its inbox.
  *
  * For each class there is the list malloc takes from; the current pool, which
- * that list was last filled from; the used pools, which have free blocks; and
+ * that list was last filled from, whose blocks go back there when freed; the used pools, which have free blocks; and
  * the stash, foreign blocks that this thread freed.  Full pools are in no
  * list: a free brings them back.  Invariants: a current pool is not in the
  * used list, and every pool in the used list is POOL_USED.
@@ -32,7 +32,7 @@ struct stash {
 };
 
 struct heap {
-    struct block *list[TIDE_CLASSES];
+    struct free_list list[TIDE_CLASSES];
     struct pool *current[TIDE_CLASSES];
     struct pool *used[TIDE_CLASSES];
     struct stash stash[TIDE_CLASSES];
@@ -74,6 +74,9 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class);
 
 /* Collects all pools in the inbox. */
 void tide_heap_drain_inbox(struct heap *heap);
+
+/* Makes a pool (NULL: none) the current one, for a class whose list is empty. */
+void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool *pool);
 
 /* Moves a pool to where its change of state puts it. */
 void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change change);

@@ -27,7 +27,7 @@ void tide_heap_free_last(struct pool *pool); /* left has reached zero */
 static inline void *tide_heap_malloc(size_t size)
 {
     if (TIDE_LIKELY(size <= TIDE_LOOKUP_MAX)) {
-        struct block **list = &tide_heap_fast->list[tide_class_of_small(size)];
+        struct block **list = &tide_heap_fast->list[tide_class_of_small(size)].freed;
         struct block *block = *list;
 
         if (TIDE_LIKELY(block != NULL)) {
@@ -38,6 +38,18 @@ static inline void *tide_heap_malloc(size_t size)
     return tide_heap_malloc_slow(size);
 }
 
+/* Frees a block of this thread's pool.  A current pool's blocks go back to
+ * malloc's list; what they count down there means nothing. */
+static inline void tide_heap_push(struct pool *pool, struct block *block)
+{
+    struct free_list *list = pool->frees_to;
+
+    block->next = list->freed;
+    list->freed = block;
+    if (TIDE_UNLIKELY(tide_owner_drops_to_zero(&list->left)))
+        tide_heap_free_last(pool);
+}
+
 /* A mistake is reported as call's. */
 static inline void tide_heap_free(void *address, const char *call)
 {
@@ -46,11 +58,9 @@ static inline void tide_heap_free(void *address, const char *call)
 
     if (TIDE_LIKELY(tide_memory_at(block) == TIDE_ARENA)) {
         pool = tide_slot_pool(block);
-        if (TIDE_LIKELY(tide_relaxed(&pool->owner) == tide_heap_fast && pool->freed != block)) {
-            block->next = pool->freed;
-            pool->freed = block;
-            if (TIDE_UNLIKELY(tide_owner_drops_to_zero(&pool->left)))
-                tide_heap_free_last(pool);
+        if (TIDE_LIKELY(tide_relaxed(&pool->owner) == tide_heap_fast &&
+                        pool->frees_to->freed != block)) {
+            tide_heap_push(pool, block);
             return;
         }
     }

@@ -70,6 +70,18 @@ void tide_heap_drain_inbox(struct heap *heap)
     }
 }
 
+void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool *pool)
+{
+    struct pool *before = heap->current[size_class];
+
+    TIDE_ASSERT(!heap->list[size_class].freed);
+    if (before)
+        before->frees_to = &before->own;
+    if (pool)
+        pool->frees_to = &heap->list[size_class];
+    heap->current[size_class] = pool;
+}
+
 static struct block *take_stash(struct heap *heap, unsigned size_class)
 {
     struct stash *stash = &heap->stash[size_class];
@@ -91,7 +103,7 @@ static struct block *take_current(struct heap *heap, unsigned size_class)
         return NULL;
     if (!tide_pool_is_worth_using(pool)) {
         tide_pool_fill(pool);
-        heap->current[size_class] = NULL;
+        tide_heap_make_current(heap, size_class, NULL);
         return NULL;
     }
     blocks = tide_pool_take_freed(pool);
@@ -105,7 +117,7 @@ static struct block *take_used(struct heap *heap, unsigned size_class)
     if (!pool)
         return NULL;
     unlink_used(heap, pool);
-    heap->current[size_class] = pool;
+    tide_heap_make_current(heap, size_class, pool);
     return take_current(heap, size_class);
 }
 
@@ -123,7 +135,7 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
             return NULL;
     }
     tide_pool_open(pool, size_class, heap);
-    heap->current[size_class] = pool;
+    tide_heap_make_current(heap, size_class, pool);
     return tide_pool_carve(pool);
 }
 
@@ -133,13 +145,13 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class)
         take_stash, take_current, take_used, take_new,
     };
 
-    TIDE_ASSERT(!heap->list[size_class]);
+    TIDE_ASSERT(!heap->list[size_class].freed);
     tide_heap_drain_inbox(heap);
     for (size_t n = 0; n < sizeof sources / sizeof *sources; n++) {
         struct block *blocks = sources[n](heap, size_class);
 
         if (blocks) {
-            heap->list[size_class] = blocks->next;
+            heap->list[size_class].freed = blocks->next;
             return blocks;
         }
     }

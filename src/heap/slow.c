@@ -30,10 +30,10 @@ static unsigned class_to_use(size_t size)
 
 static void *take_block(struct heap *heap, unsigned size_class)
 {
-    struct block *block = heap->list[size_class];
+    struct block *block = heap->list[size_class].freed;
 
     if (TIDE_LIKELY(block != NULL))
-        heap->list[size_class] = block->next;
+        heap->list[size_class].freed = block->next;
     else
         block = tide_heap_refill(heap, size_class);
     if (TIDE_UNLIKELY(tide_options.check && block) && tide_arena_mark_live(block))
@@ -91,7 +91,7 @@ void *tide_heap_malloc_slow(size_t size)
     bool is_zero;
 
     if (size > TIDE_LOOKUP_MAX && size <= TIDE_POOLED_MAX) {
-        struct block **list = &heap->list[tide_class_of_medium(size)], *block = *list;
+        struct block **list = &heap->list[tide_class_of_medium(size)].freed, *block = *list;
 
         if (TIDE_LIKELY(block != NULL)) {
             *list = block->next;
@@ -142,12 +142,9 @@ void *tide_heap_malloc_aligned(size_t size, size_t alignment)
 
 static void free_own(struct pool *pool, struct block *block, const char *call)
 {
-    if (TIDE_UNLIKELY(pool->freed == block))
+    if (TIDE_UNLIKELY(pool->frees_to->freed == block))
         tide_heap_report_free(block, pool->block_bytes, call);
-    block->next = pool->freed;
-    pool->freed = block;
-    if (tide_owner_drops_to_zero(&pool->left))
-        tide_heap_free_last(pool);
+    tide_heap_push(pool, block);
 }
 
 static void free_pooled(struct pool *pool, void *address, const char *call)
@@ -186,7 +183,8 @@ void tide_heap_free_checked(void *address, const char *call)
 
 void tide_heap_free_last(struct pool *pool)
 {
-    tide_heap_place(tide_relaxed(&pool->owner), pool, tide_pool_settle(pool, 0));
+    if (pool->frees_to == &pool->own)
+        tide_heap_place(tide_relaxed(&pool->owner), pool, tide_pool_settle(pool, 0));
 }
 
 void tide_heap_free_slow(void *address, const char *call)

@@ -14,9 +14,10 @@ static uint32_t blocks_needed(const struct pool *pool)
 void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
 {
     TIDE_ASSERT(pool->slots == tide_class_slots(size_class));
+    pool->frees_to = &pool->own;
     pool->freed = NULL;
     pool->block_bytes = tide_class_bytes[size_class];
-    pool->capacity = (uint32_t)(tide_pool_bytes(pool) / pool->block_bytes);
+    pool->capacity = (uint16_t)(tide_pool_bytes(pool) / pool->block_bytes);
     tide_set_relaxed(&pool->size_class, (uint8_t)size_class);
     pool->next = pool->prev = NULL;
     tide_set_relaxed(&pool->left, 0);
@@ -49,7 +50,7 @@ struct block *tide_pool_carve(struct pool *pool)
         block += bytes;
     }
     ((struct block *)block)->next = NULL;
-    tide_set_relaxed(&pool->carved, carved + count);
+    tide_set_relaxed(&pool->carved, (uint16_t)(carved + count));
     tide_count(&pool->left, count);
     return (struct block *)first;
 }

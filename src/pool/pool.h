@@ -9,7 +9,8 @@
  *
  * A heap takes blocks from a pool in bulk (a freed list whole, or a page of
  * untouched blocks) and from then on they count as allocated: malloc changes
- * nothing in a pool.
+ * nothing in a pool.  Nor does a free while the pool is the heap's current one:
+ * the block goes back to the list it came from.
  */
 #ifndef TIDE_POOL_POOL_H
 #define TIDE_POOL_POOL_H
@@ -23,10 +24,6 @@ enum pool_change {
     POOL_UNCHANGED,
     POOL_IS_USABLE, /* was full, is used */
     POOL_IS_EMPTY,  /* no block is allocated */
-};
-
-struct block {
-    struct block *next;
 };
 
 /* Makes a run an unused pool of the class. */
@@ -55,7 +52,7 @@ enum pool_change tide_pool_settle(struct pool *pool, uint32_t count);
 /* Blocks that were freed and not taken again; any thread, near. */
 static inline uint32_t tide_pool_freed_count(const struct pool *pool)
 {
-    return tide_relaxed(&pool->carved) - tide_relaxed(&pool->left) - tide_relaxed(&pool->held);
+    return (uint32_t)tide_relaxed(&pool->carved) - tide_relaxed(&pool->left) - tide_relaxed(&pool->held);
 }
 
 /* A block of the pool starts there and has been carved. */
