@@ -4,6 +4,10 @@ bench_micro_fast_path_SOURCES = bench/micro/fast_path.c
 bench_micro_fast_path_LDADD =
 dist_check_SCRIPTS += bench/micro/count_fast_path.sh
 
+include bench/workloads/local.mk
+include bench/servers/local.mk
+include bench/replay/local.mk
+
 # make demo: servers with and without tidepool, side by side.
 EXTRA_DIST += bench/servers/demo.sh
 

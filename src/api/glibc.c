@@ -40,16 +40,16 @@ const char *tide_version(void)
 int tide_malloc_trim(size_t pad)
 {
     struct heap *heap = tide_heap_enter();
-    size_t released = tide_arena_totals().released, returned = 0, cached;
+    size_t returned, cached;
 
     if (heap) {
         tide_heap_give_back(heap);
         tide_heap_leave(heap);
     }
-    returned += tide_huge_trim(pad);
+    returned = tide_huge_trim(pad);
     cached = tide_huge_totals().cached_bytes;
     returned += tide_arena_trim(pad > cached ? pad - cached : 0);
-    return returned > 0 || tide_arena_totals().released > released;
+    return returned > 0;
 }
 
 struct tide_mallinfo2 tide_mallinfo2(void)

@@ -65,7 +65,7 @@ static void in_child(void)
  * runs handlers that prepare in reverse order, so tidepool's, which take every
  * lock, run last, and nobody else's wait for a lock meanwhile.  The C library
  * has no environ yet; constructors are given it. */
-__attribute__((constructor(101))) void tide_api_start(int argc, char **argv, char **environment)
+void tide_api_start(int argc, char **argv, char **environment)
 {
     (void)argc;
     (void)argv;

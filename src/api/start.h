@@ -5,6 +5,6 @@
 
 /* Makes the allocator ready, if no allocation did so before, and registers the
  * fork handlers.  Runs as a constructor. */
-void tide_api_start(int argc, char **argv, char **environment);
+__attribute__((constructor(101))) void tide_api_start(int argc, char **argv, char **environment);
 
 #endif

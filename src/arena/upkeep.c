@@ -63,9 +63,11 @@ static size_t purge(struct arena *arena)
     return (size_t)tide_bit_count(claim) << TIDE_SLOT_SHIFT;
 }
 
-/* Releases the empty arenas that the shards keep. */
-static void release_spares(void)
+/* Releases the empty arenas that the shards keep.  How many. */
+static size_t release_spares(void)
 {
+    size_t count = 0;
+
     for (unsigned n = 0; n < tide_shard_count; n++) {
         struct arena *spare = NULL;
 
@@ -77,9 +79,12 @@ static void release_spares(void)
                 tide_unlock(tide_shard_arena_lock(arena));
             }
         tide_unlock(tide_shards[n].lock);
-        if (spare)
+        if (spare) {
             tide_shard_release(spare);
+            count++;
+        }
     }
+    return count;
 }
 
 size_t tide_arena_trim(size_t keep)
@@ -89,8 +94,8 @@ size_t tide_arena_trim(size_t keep)
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         if (returnable > keep + returned)
             returned += purge(arena);
-    if (keep == 0)
-        release_spares();
+    if (keep == 0) /* their blocks' pages were counted above, their records' were not */
+        returned += release_spares() * tide_os_page_bytes;
     return returned;
 }
 

@@ -47,7 +47,10 @@ static bool is_failing(void)
 {
     unsigned every = tide_relaxed(&fail_every);
 
-    return TIDE_UNLIKELY(every != 0) && (atomic_fetch_add(&requests, 1) + 1) % every == 0;
+    if (TIDE_LIKELY(every == 0) || (atomic_fetch_add(&requests, 1) + 1) % every != 0)
+        return false;
+    errno = ENOMEM;
+    return true;
 }
 
 static void *map_at(uintptr_t hint, size_t bytes, int protection)
@@ -109,10 +112,8 @@ void *tide_os_map(size_t bytes, size_t alignment)
     uintptr_t hint = tide_relaxed(&lowest);
     char *start;
 
-    if (is_failing()) {
-        errno = ENOMEM;
+    if (is_failing())
         return NULL;
-    }
     if (TIDE_UNLIKELY(tide_relaxed(&kept_count) != 0) && (start = take_kept(bytes, alignment)))
         return start;
     hint = hint > bytes ? tide_round_down(hint - bytes, alignment) : 0;
@@ -162,10 +163,8 @@ void tide_os_purge(void *start, size_t bytes)
 
 bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes)
 {
-    if (new_bytes > old_bytes && is_failing()) {
-        errno = ENOMEM;
+    if (new_bytes > old_bytes && is_failing())
         return false;
-    }
     return mremap(start, old_bytes, new_bytes, 0) != MAP_FAILED;
 }
 

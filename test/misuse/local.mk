@@ -14,6 +14,8 @@ misuse_programs = \
 	test/misuse/free_aligned_sized_wrong \
 	test/misuse/free_beyond_huge \
 	test/misuse/free_arena_header \
+	test/misuse/free_huge_record \
+	test/misuse/free_huge_record_aligned \
 	test/misuse/free_interior_aligned \
 	test/misuse/free_interior_huge \
 	test/misuse/free_interior_large \
@@ -58,6 +60,10 @@ test_misuse_free_beyond_huge_SOURCES = test/misuse/free_beyond_huge.c
 test_misuse_free_beyond_huge_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_free_arena_header_SOURCES = test/misuse/free_arena_header.c
 test_misuse_free_arena_header_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_free_huge_record_SOURCES = test/misuse/free_huge_record.c
+test_misuse_free_huge_record_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_free_huge_record_aligned_SOURCES = test/misuse/free_huge_record_aligned.c
+test_misuse_free_huge_record_aligned_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_free_interior_aligned_SOURCES = test/misuse/free_interior_aligned.c
 test_misuse_free_interior_aligned_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_free_interior_huge_SOURCES = test/misuse/free_interior_huge.c

@@ -12,8 +12,10 @@ PRELOAD_TESTS = \
 	test/preload/dlopen.sh \
 	test/preload/static.sh \
 	test/preload/forks.sh \
+	test/preload/fork_mutex.sh \
 	test/preload/late_frees.sh \
 	test/preload/new_fails.sh \
+	test/preload/plugin.sh \
 	test/preload/compile.sh \
 	test/preload/git.sh \
 	test/preload/memcached.sh \
@@ -28,11 +30,15 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/atfork_early.c \
 	test/preload/common.sh \
 	test/preload/dlopen_threads.c \
+	test/preload/fork_mutex.c \
+	test/preload/fork_mutex_library.c \
 	test/preload/forks.c \
 	test/preload/late_frees.cc \
 	test/preload/linked_program.c \
 	test/preload/memcached_client.py \
 	test/preload/new_fails.cc \
+	test/preload/plugin.c \
+	test/preload/plugin_new_fails.cc \
 	test/preload/python_work.py \
 	test/preload/static_threads.c \
 	test/preload/templates.cc \

@@ -5,8 +5,8 @@
  * In destructors of thread-specific data (keys made before and after the first
  * allocation, and more of them than pthread_setspecific keeps without
  * allocating), of C11's tss and of thread_local objects; in atfork handlers
- * registered before and after the allocator's own; in atexit handlers, also
- * after main's thread ended; in a vfork child.
+ * registered before and after the allocator's own, one of which empties whole
+ * arenas; in atexit handlers, also after main's thread ended; in a vfork child.
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,10 +18,11 @@
 #include <threads.h>
 #include <unistd.h>
 
+#include "base/geometry.h"
 #include "common.h"
 #include "tidepool/malloc.h"
 
-enum { KEYS = 80, EARLY_KEYS = 40, THREADS = 8, ATEXITS = 20, WATCHDOG_SECONDS = 300 };
+enum { KEYS = 80, EARLY_KEYS = 40, THREADS = 8, ATEXITS = 20, HELD = 16, WATCHDOG_SECONDS = 300 };
 
 static pthread_key_t keys[KEYS];
 static tss_t c11_key;
@@ -136,8 +137,21 @@ static void on_fork(void)
         work(&rng);
 }
 
+static void *held_until_fork[HELD]; /* each takes half an arena, or NULL */
+
+/* Runs after the allocator has prepared, having been registered earlier: the
+ * arenas that go meanwhile must not take anything of the preparation along. */
+static void free_held(void)
+{
+    for (int i = 0; i < HELD; i++) {
+        tide_free(held_until_fork[i]);
+        held_until_fork[i] = NULL;
+    }
+}
+
 __attribute__((constructor(101))) static void register_early(void)
 {
+    pthread_atfork(free_held, NULL, NULL);
     pthread_atfork(on_fork, on_fork, on_fork);
 }
 
@@ -179,6 +193,41 @@ static void test_fork_handlers(void)
     thread_join(busy);
     REQUIRE(atomic_load(&handled) >= before + 4 * 2 * 2, "%zu atfork handlers ran",
             atomic_load(&handled) - before);
+    check_heap();
+}
+
+static void hold_until_fork(void)
+{
+    for (int i = 0; i < HELD; i++)
+        REQUIRE((held_until_fork[i] = tide_malloc(TIDE_RUN_MAX)) != NULL, "no memory");
+}
+
+static void *run_large(void *argument)
+{
+    for (int i = 0; i < 100; i++)
+        tide_free(tide_malloc(TIDE_POOLED_MAX + 1));
+    return argument;
+}
+
+/* Afterwards other threads, in the parent and in the child, can still allocate. */
+static void test_fork_handler_that_empties_arenas(void)
+{
+    pthread_t thread;
+    hold_until_fork();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(WATCHDOG_SECONDS);
+        check_heap();
+        if (!TEST_TSAN) { /* which doesn't know how to start a thread in a child */
+            thread_start(&thread, run_large, NULL);
+            thread_join(thread);
+        }
+        _exit(6);
+    }
+    wait_for(child, 6, "fork with a handler that empties arenas");
+    REQUIRE(held_until_fork[0] == NULL, "the handler that empties arenas did not run");
+    thread_start(&thread, run_large, NULL);
+    thread_join(thread);
     check_heap();
 }
 
@@ -290,6 +339,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < rounds; i++) {
         test_destructors(&rng);
         test_fork_handlers();
+        test_fork_handler_that_empties_arenas();
         test_vfork(&rng);
         test_exit(&rng);
         if (!TEST_SANITIZED) /* they can't start a thread in a child: their own locks may be held */

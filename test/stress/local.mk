@@ -21,6 +21,14 @@ stress_programs += test/stress/late_free
 test_stress_late_free_SOURCES = test/stress/late_free.c $(stress_common)
 test_stress_late_free_LDADD = $(TIDE_CORE_LIBS)
 
+stress_programs += test/stress/limits
+test_stress_limits_SOURCES = test/stress/limits.c $(stress_common)
+test_stress_limits_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/lost_heaps
+test_stress_lost_heaps_SOURCES = test/stress/lost_heaps.c $(stress_common)
+test_stress_lost_heaps_LDADD = $(TIDE_CORE_LIBS)
+
 stress_programs += test/stress/mmap_failure
 test_stress_mmap_failure_SOURCES = test/stress/mmap_failure.c $(stress_common)
 test_stress_mmap_failure_LDADD = $(TIDE_CORE_LIBS)
@@ -28,6 +36,10 @@ test_stress_mmap_failure_LDADD = $(TIDE_CORE_LIBS)
 stress_programs += test/stress/model
 test_stress_model_SOURCES = test/stress/model.c $(stress_common)
 test_stress_model_LDADD = $(TIDE_CORE_LIBS)
+
+stress_programs += test/stress/owns
+test_stress_owns_SOURCES = test/stress/owns.c $(stress_common)
+test_stress_owns_LDADD = $(TIDE_CORE_LIBS)
 
 stress_programs += test/stress/producer_consumer
 test_stress_producer_consumer_SOURCES = test/stress/producer_consumer.c $(stress_common)
@@ -49,8 +61,11 @@ stress_scripts = \
 	test/stress/exhaustion_modes.sh \
 	test/stress/fork_storm_modes.sh \
 	test/stress/late_free_modes.sh \
+	test/stress/limits_modes.sh \
+	test/stress/lost_heaps_modes.sh \
 	test/stress/mmap_failure_modes.sh \
 	test/stress/model_modes.sh \
+	test/stress/owns_modes.sh \
 	test/stress/producer_consumer_modes.sh \
 	test/stress/remote_free_modes.sh \
 	test/stress/signals_modes.sh \

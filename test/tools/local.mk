@@ -3,7 +3,8 @@ tools_scripts = \
 	test/tools/test_exported_symbols.sh \
 	test/tools/test_fast_path.sh \
 	test/tools/test_headers_alone.sh \
-	test/tools/test_include_direction.sh
+	test/tools/test_include_direction.sh \
+	test/tools/test_workloads.sh
 
 dist_check_SCRIPTS += $(tools_scripts)
 TESTS += $(tools_scripts)

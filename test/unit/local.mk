@@ -1,6 +1,39 @@
 # Unit tests, one per source: test/unit/<layer>/test_<file>.c with Criterion.
 # To add one, add its name without .c; nothing else is needed.
-unit_tests =
+unit_tests = \
+	test/unit/base/test_bits \
+	test/unit/base/test_fatal \
+	test/unit/base/test_lock \
+	test/unit/base/test_options \
+	test/unit/os/test_cpu \
+	test/unit/os/test_map \
+	test/unit/os/test_records \
+	test/unit/arena/test_address_map \
+	test/unit/arena/test_arena \
+	test/unit/arena/test_manager \
+	test/unit/pool/test_pool \
+	test/unit/pool/test_returned \
+	test/unit/pool/test_size_class \
+	test/unit/heap/test_heap \
+	test/unit/heap/test_huge \
+	test/unit/heap/test_inspect \
+	test/unit/heap/test_large \
+	test/unit/heap/test_refill \
+	test/unit/heap/test_remote \
+	test/unit/heap/test_slow \
+	test/unit/api/test_aligned \
+	test/unit/api/test_glibc \
+	test/unit/api/test_malloc \
+	test/unit/api/test_mallopt \
+	test/unit/api/test_resize \
+	test/unit/api/test_start \
+	test/unit/api/test_stats
+
+if OVERRIDE
+unit_tests += test/unit/api/test_operators
+endif
+
+noinst_HEADERS += test/unit/unit.h test/unit/pool/pools.h test/unit/heap/heaps.h
 
 if UNIT_TESTS
 check_PROGRAMS += $(unit_tests)

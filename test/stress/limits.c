@@ -1,0 +1,267 @@
+/* limits.c - what is kept for later, and what it may cost
+ *
+ * usage: limits [pairs]
+ *
+ * Free memory that is kept (cached huge blocks, spare arenas) is given up
+ * before an allocation fails.  Arenas are made only when no other has room,
+ * and addresses that were freed are used again.  errno is left alone by each
+ * call that succeeds, whatever failed on the way.
+ *
+ * Each test runs in a child process, where it sets the limits it needs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "arena/manager.h"
+#include "base/geometry.h"
+#include "common.h"
+#include "heap/huge.h"
+#include "tidepool/malloc.h"
+
+static size_t pairs;
+
+/* From now on the process can map so many bytes more. */
+static void limit_room(size_t bytes)
+{
+    struct rlimit limit = {vm_bytes() + bytes, RLIM_INFINITY};
+    REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit: %s", strerror(errno));
+}
+
+/* Allocates until it fails; bytes got.  The blocks stay. */
+static size_t use_up(size_t size)
+{
+    size_t bytes = 0;
+    for (errno = EXDEV; tide_malloc(size) != NULL; bytes += size)
+        REQUIRE(errno == EXDEV, "malloc of %zu bytes succeeded and set errno to %d", size, errno);
+    REQUIRE(errno == ENOMEM, "malloc failed with errno %d", errno);
+    return bytes;
+}
+
+/* ---- Given up before malloc fails ---------------------------------------------- */
+
+/* Small blocks get what the cache of huge blocks holds. */
+static void test_huge_cache_for_small_blocks(void)
+{
+    const size_t cached = 28 * MIB, room = 64 * MIB;
+    tide_free(tide_malloc(cached));
+    REQUIRE(tide_huge_totals().cached_bytes >= cached, "a freed huge block isn't cached");
+    limit_room(room);
+    size_t bytes = use_up(1000);
+    REQUIRE(tide_huge_totals().cached_bytes == 0,
+            "malloc fails with %zu bytes in the cache of huge blocks",
+            tide_huge_totals().cached_bytes);
+    REQUIRE(bytes > room + cached / 2, "%zu bytes in small blocks, with room for %zu", bytes,
+            room + cached);
+}
+
+/* All is freed, some arenas stay for later.  Bytes of those. */
+static size_t make_spare_arenas(void)
+{
+    enum { RUNS = 12 };
+    void *runs[RUNS];
+    size_t before = tide_arena_totals().arenas;
+    for (int i = 0; i < RUNS; i++)
+        REQUIRE((runs[i] = tide_malloc(TIDE_RUN_MAX)) != NULL, "no memory");
+    for (int i = 0; i < RUNS; i++)
+        tide_free(runs[i]);
+    tide_free(tide_malloc(TIDE_RUN_MAX)); /* holds on to the arena in use, not to a spare one */
+    return (tide_arena_totals().arenas - before) * TIDE_ARENA_BYTES;
+}
+
+static void *huge_malloc(size_t size)
+{
+    return tide_malloc(size);
+}
+
+static void *huge_calloc(size_t size)
+{
+    return tide_calloc(size, 1);
+}
+
+static void *huge_aligned(size_t size)
+{
+    return tide_aligned_alloc(64, size);
+}
+
+static void check_huge_needs_spares(void *(*allocate)(size_t size), const char *name)
+{
+    size_t spare = make_spare_arenas(), room = 4 * TIDE_ARENA_BYTES;
+    REQUIRE(spare > 0, "no spare arena is kept: nothing is tested");
+    limit_room(room);
+    errno = EXDEV;
+    void *block = allocate(room + spare / 2);
+    REQUIRE(block != NULL, "%s: no huge block although %zu bytes of empty arenas are kept", name,
+            spare);
+    REQUIRE(errno == EXDEV, "%s succeeded and set errno to %d", name, errno);
+}
+
+static void test_spare_arenas_for_malloc(void)
+{
+    check_huge_needs_spares(huge_malloc, "malloc");
+}
+
+static void test_spare_arenas_for_calloc(void)
+{
+    check_huge_needs_spares(huge_calloc, "calloc");
+}
+
+static void test_spare_arenas_for_aligned_alloc(void)
+{
+    check_huge_needs_spares(huge_aligned, "aligned_alloc");
+}
+
+/* ---- Room that is there is used --------------------------------------------------- */
+
+enum { ARENAS = 20, HELD = 20, FREE_AT_END = 7, LARGE_SLOTS = 20 };
+
+/* Many arenas that have enough free slots, but not in a row, are in the way of
+ * the one that has. */
+static void test_large_runs_share_arenas(void)
+{
+    const size_t each = TIDE_SLOTS - 1;
+    void **blocks = shadow_map(ARENAS * each * sizeof(*blocks));
+    for (size_t i = 0; i < ARENAS * each; i++)
+        REQUIRE((blocks[i] = tide_malloc(TIDE_SLOT_BYTES)) != NULL, "no memory");
+    for (size_t i = 0; i < ARENAS * each; i++)
+        if (i % each < each - FREE_AT_END && i % 2 != 0)
+            tide_free(blocks[i]);
+
+    size_t created = tide_arena_totals().created;
+    for (size_t i = 0; i < test_work(2000); i++)
+        tide_free(tide_malloc(LARGE_SLOTS * TIDE_SLOT_BYTES));
+    size_t made = tide_arena_totals().created - created;
+    REQUIRE(made <= 2, "%zu arenas were made for one large block at a time", made);
+
+    for (int i = 0; i < HELD; i++)
+        REQUIRE(tide_malloc(LARGE_SLOTS * TIDE_SLOT_BYTES) != NULL, "no memory");
+    made = tide_arena_totals().created - created;
+    REQUIRE(made <= HELD / 2, "%zu arenas were made for %d blocks, a third of an arena each", made,
+            HELD);
+    check_heap();
+}
+
+/* Freed address space is used again: the page tables and the address map stay small. */
+static void test_addresses_are_used_again(void)
+{
+    const size_t size = 1024 * MIB, range = 16 * size;
+    uintptr_t least = UINTPTR_MAX, most = 0;
+    size_t before = rss_bytes();
+    for (size_t i = 0; i < pairs; i++) {
+        char *block = tide_malloc(size);
+        if (block == NULL) {
+            say("not tested: this system doesn't give %zu MiB", size / MIB);
+            return;
+        }
+        *block = 1;
+        least = (uintptr_t)block < least ? (uintptr_t)block : least;
+        most = (uintptr_t)block > most ? (uintptr_t)block : most;
+        tide_free(block);
+    }
+    REQUIRE(most - least <= range, "one block at a time wandered over %zu MiB",
+            (most - least) / MIB);
+    check_rss_returned(before, RSS_ALLOWANCE);
+}
+
+/* ---- errno ------------------------------------------------------------------------- */
+
+/* With nothing smaller to be had a block that is to shrink stays. */
+static void test_realloc_keeps_errno(void)
+{
+    enum { SMALLER = 1000 };
+    limit_room(80 * MIB);
+    char *block = tide_malloc(20 * MIB);
+    REQUIRE(block != NULL, "no memory");
+    pattern_fill(block, SMALLER, 1);
+    use_up(10000);
+    use_up(16);
+    use_up(SMALLER);
+    errno = EXDEV;
+    char *shrunk = tide_realloc(block, SMALLER);
+    REQUIRE(shrunk != NULL, "realloc to %d bytes fails with memory short", SMALLER);
+    REQUIRE(errno == EXDEV, "realloc succeeded and set errno to %d", errno);
+    pattern_check(shrunk, SMALLER, SMALLER, 1, "after realloc");
+}
+
+static size_t most_mappings(void)
+{
+    char text[32] = "";
+    int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+        return SIZE_MAX;
+    close(fd);
+    return strtoull(text, NULL, 10);
+}
+
+/* Until the process can have no more: every second page is made read-only. */
+static bool use_up_mappings(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), most = most_mappings();
+    if (most > 200000)
+        return false;
+    char *pages = shadow_map(2 * most * page);
+    for (size_t i = 0; i < most; i++)
+        if (mprotect(pages + 2 * i * page, page, PROT_READ) != 0)
+            return true;
+    return false;
+}
+
+/* An arena between two others can't be unmapped when the process has as many
+ * mappings as it may; free says nothing of that.  Most of these frees are fast
+ * ones, that of a pool's last block is what lets an arena go. */
+static void test_free_keeps_errno(void)
+{
+    enum { BLOCKS = 100000 };
+    void **blocks = shadow_map(BLOCKS * sizeof(*blocks));
+    for (int i = 0; i < BLOCKS; i++)
+        REQUIRE((blocks[i] = tide_malloc(1000)) != NULL, "no memory");
+    if (!use_up_mappings()) {
+        say("not tested: this system gives a process too many mappings");
+        return;
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        errno = EXDEV;
+        tide_free(blocks[i]);
+        REQUIRE(errno == EXDEV, "free set errno to %d", errno);
+    }
+    check_heap();
+}
+
+/* ---- The run -------------------------------------------------------------------------- */
+
+static void run(void (*test)(void), bool needs_limits)
+{
+    if (needs_limits && TEST_SANITIZED) /* whose own memory counts as well */
+        return;
+    pid_t child = fork();
+    REQUIRE(child >= 0, "fork: %s", strerror(errno));
+    if (child == 0) {
+        test();
+        _exit(0);
+    }
+    int status;
+    REQUIRE(waitpid(child, &status, 0) == child, "waitpid: %s", strerror(errno));
+    REQUIRE(status == 0, "a test ended with wait status %#x", (unsigned)status);
+}
+
+int main(int argc, char **argv)
+{
+    test_begin("limits");
+    pairs = test_argument(argc, argv, 1, test_work(4000));
+    tide_free(tide_malloc(1));
+    run(test_huge_cache_for_small_blocks, true);
+    run(test_spare_arenas_for_malloc, true);
+    run(test_spare_arenas_for_calloc, true);
+    run(test_spare_arenas_for_aligned_alloc, true);
+    run(test_large_runs_share_arenas, false);
+    run(test_addresses_are_used_again, false);
+    run(test_realloc_keeps_errno, true);
+    run(test_free_keeps_errno, true);
+    return 0;
+}

@@ -1,0 +1,85 @@
+#!/bin/sh
+# Every runner of bench/servers, at a small scale, on this library: its answers
+# are right, its result is whole, and it leaves no process and no file behind,
+# also when it is ended early.  A library that doesn't define malloc is refused.
+set -eu
+: "${TIDE_SRCDIR:?}" "${TIDE_BUILDDIR:?}" "${TIDE_LIB:?}" "${TIDE_OVERRIDE:?}"
+skip() {
+    echo "skipped: $1"
+    exit 77
+}
+test "$TIDE_OVERRIDE" = 1 || skip "this build doesn't define malloc"
+test -x /usr/bin/python3 || skip "/usr/bin/python3 is missing (Debian package python3)"
+! ldd "$TIDE_LIB" | grep -q 'lib[at]san' || skip "a sanitizer's library can't be preloaded"
+runners=$TIDE_SRCDIR/bench/servers
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/tmp"
+TMPDIR=$work/tmp
+export TIDE_BUILDDIR TMPDIR
+unset TIDE_LAUNCH
+
+fail() {
+    echo "$1"
+    exit 1
+}
+
+nothing_left() {
+    left=$(ls "$work/tmp")
+    test -z "$left" || fail "$1 leaves files: $left"
+    for process in /proc/[0-9]*; do
+        case $(readlink "$process/cwd" || true) in
+        "$work"/*) fail "$1 leaves a process: $(tr '\0' ' ' <"$process/cmdline")" ;;
+        esac
+    done
+}
+
+# check_result NAME <result: skipped with a reason, or with all the figures
+check_result() {
+    /usr/bin/python3 -c '
+import json, sys
+result = json.load(sys.stdin)
+assert result["workload"] == sys.argv[1], result
+if "skipped" in result:
+    assert result["skipped"]
+    sys.exit(print(sys.argv[1], "skipped:", result["skipped"]))
+assert result["threads"] >= 1 and result["operations"] > 0 and result["seconds"] > 0, result
+assert 0 < result.get("final_bytes", 1) <= result["peak_bytes"] < 1 << 34 and result["peak_bytes"] > 1 << 20, result
+assert all(isinstance(value, (int, float)) for value in result["metrics"].values()), result
+for name, kind in result.get("latency_ns", {}).items():
+    assert 0 < kind["p50"] <= kind["p99"] <= kind["max"] and kind["count"] > 0, (name, kind)
+print("%s: %d operations in %.2f s, peak %.1f MB"
+      % (sys.argv[1], result["operations"], result["seconds"], result["peak_bytes"] / 1e6))' "$1"
+}
+
+count=0
+for runner in cxx memcached nginx perl python redis sqlite; do
+    names=$("$runners/$runner.py" list | /usr/bin/python3 -c '
+import json, sys
+for each in json.load(sys.stdin):
+    assert each["group"] in ("server", "program") and each["threads"] and each["about"] and each["unit"], each
+    print(each["workload"])')
+    for name in $names; do
+        "$runners/$runner.py" run "$name" --preload "$TIDE_LIB" --scale 2 >"$work/result" || fail "$name fails"
+        check_result "$name" <"$work/result"
+        nothing_left "$name"
+        count=$((count + 1))
+    done
+done
+test "$count" -ge 8 || fail "only $count workloads"
+
+# The runner sees when the malloc that it was given isn't the one in use.
+libm=$(ldd "$TIDE_BUILDDIR/bench/servers/memcached_load" | sed -n 's/.*libc\.so\.6 => \(.*\)libc\.so\.6 .*/\1libm.so.6/p')
+for library in "$libm" "$work/none.so"; do
+    if "$runners/perl.py" run perl --preload "$library" --scale 2 >"$work/result" 2>"$work/errors"; then
+        grep -q skipped "$work/result" || fail "perl.py measures under $library"
+    fi
+done
+
+# Ended early, a runner stops its server.
+"$runners/redis.py" run redis --preload "$TIDE_LIB" --scale 300 >"$work/result" &
+runner=$!
+sleep 1
+kill "$runner" 2>/dev/null || grep -q skipped "$work/result" || fail "redis.py had ended"
+wait "$runner" || true
+nothing_left "redis.py, ended early,"

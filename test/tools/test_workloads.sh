@@ -1,0 +1,76 @@
+#!/bin/sh
+# Every workload of the bench runs under the built library, little of each, and
+# prints a result that the harness can read.
+set -eu
+program=$TIDE_BUILDDIR/bench/workloads/workload
+slowed=$TIDE_BUILDDIR/bench/workloads/.libs/libtidepool-slowed.so
+
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+[ "${TIDE_OVERRIDE:-1}" = 1 ] || skip "the library was built without malloc & co (--disable-override)"
+[ "${TIDE_SANITIZER:-no}" = no ] || skip "a library with a sanitizer can't be preloaded"
+command -v python3 >/dev/null || skip "python3 not found (Debian package: python3)"
+
+# status 0 and a good result; a list of what was wrong otherwise
+exec python3 - "$program" "$TIDE_LIB" "$slowed" <<'END'
+import json, os, subprocess, sys
+
+program, library, slowed = sys.argv[1:]
+errors = []
+
+
+def run(arguments, preload):
+    environment = dict(os.environ, LD_PRELOAD=preload)
+    done = subprocess.run([program, *arguments], env=environment, capture_output=True,
+                          text=True, timeout=60)
+    if done.returncode or done.stderr:
+        raise ValueError(f"status {done.returncode}, stderr: {done.stderr[:500]}")
+    return done.stdout
+
+
+def check_histogram(histogram):
+    order = [histogram[name] for name in ("p50", "p90", "p99", "p99.9", "p99.99", "max")]
+    if order != sorted(order) or histogram["count"] <= 0:
+        raise ValueError(f"not a histogram: {histogram}")
+
+
+def check(row, threads, result):
+    if (result["workload"], result["threads"]) != (row["workload"], threads):
+        raise ValueError("the result is of another workload")
+    for name in ("operations", "seconds", "final_bytes"):
+        if result[name] <= 0:
+            raise ValueError(f"{name} is {result[name]}")
+    if row["group"] == "contention" and len(result["thread_operations"]) != threads:
+        raise ValueError("thread_operations isn't of all threads")
+    if row["group"] == "latency":
+        check_histogram(result["latency_ns"]["malloc"])
+        check_histogram(result["latency_ns"]["free"])
+    if row["group"] == "footprint":
+        if not 2 <= len(result["series"]) <= 100 or result["series"][-1][2] != 0:
+            raise ValueError(f"not a series that ends with nothing alive: {result['series'][-3:]}")
+
+
+def attempt(name, action):
+    try:
+        action()
+    except (ValueError, KeyError, subprocess.TimeoutExpired) as error:
+        errors.append(f"{name}: {type(error).__name__}: {error}")
+
+
+def run_one(row, threads, preload):
+    arguments = ["run", row["workload"], "--threads", str(threads), "--scale", "1"]
+    check(row, threads, json.loads(run(arguments, preload)))
+
+
+rows = json.loads(run(["list"], ""))
+for row in rows:
+    threads = 1 if row["group"] == "micro" else 2
+    attempt(row["workload"], lambda: run_one(row, threads, library))
+attempt("under libtidepool-slowed",
+        lambda: run_one(next(r for r in rows if r["workload"] == "server"), 2,
+                        f"{slowed} {library}"))
+print("\n".join(errors) or f"{len(rows)} workloads ran")
+sys.exit(bool(errors))
+END

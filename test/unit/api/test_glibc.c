@@ -1,0 +1,283 @@
+/* test_glibc.c - usable size, good size, ownership; glibc's control and
+ * statistics */
+#include <tidepool/malloc.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+
+#include "../heap/heaps.h"
+#include "config.h"
+#include "os/map.h"
+
+static const size_t sizes[] = {
+    0, 1, 9, 100, TIDE_LOOKUP_MAX + 1, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_RUN_MAX,
+    TIDE_RUN_MAX + 1, 3 * TIDE_ARENA_BYTES,
+};
+
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+/* ---- Asking ------------------------------------------------------------- */
+
+Test(glibc, the_usable_size_holds_and_is_the_good_size)
+{
+    cr_assert_eq(tide_usable_size(NULL), 0);
+    for (int n = 0; n < SIZES; n++) {
+        void *block;
+
+        tide_malloc_trim(0); /* a cached huge block may be larger */
+        block = allocate(sizes[n]);
+        cr_assert_geq(tide_usable_size(block), sizes[n]);
+        cr_assert_eq(tide_usable_size(block), tide_good_size(sizes[n]), "%zu bytes", sizes[n]);
+        memset(block, 1, tide_usable_size(block));
+        tide_free(block);
+    }
+    tide_api_check();
+}
+
+static void *block;
+
+static void ask_for_size(void)
+{
+    if (tide_usable_size(block) > 0)
+        _exit(1);
+}
+
+Test(glibc, misuse_is_reported_as_malloc_usable_sizes)
+{
+    block = (char *)allocate(100) + 16;
+    assert_aborted(run_apart(ask_for_size),
+                   "malloc_usable_size(%p): inside a block of 112 bytes, 16 bytes after its start",
+                   block);
+}
+
+Test(glibc, owns_its_blocks_free_or_not)
+{
+    for (int n = 0; n < SIZES; n++) {
+        char *owned = allocate(sizes[n]);
+
+        cr_assert(tide_owns(owned));
+        cr_assert(tide_owns(owned + tide_usable_size(owned) - 1));
+        tide_free(owned);
+        cr_assert(tide_owns(owned), "a free block of %zu bytes", sizes[n]);
+    }
+}
+
+Test(glibc, owns_its_records)
+{
+    cr_assert(tide_owns(tide_arena_of(allocate(1))));
+    cr_assert(tide_owns(tide_huge_at(allocate(TIDE_RUN_MAX + 1))));
+}
+
+Test(glibc, owns_nothing_else)
+{
+    static int variable;
+    int local;
+
+    cr_assert_not(tide_owns(NULL));
+    cr_assert_not(tide_owns(&variable));
+    cr_assert_not(tide_owns(&local));
+    cr_assert_not(tide_owns((void *)(uintptr_t)tide_malloc));
+    cr_assert_not(tide_owns((void *)UINTPTR_MAX));
+    cr_assert_not(tide_owns((void *)((uintptr_t)1 << TIDE_ADDRESS_BITS)));
+}
+
+Test(glibc, does_not_own_what_went_back)
+{
+    char *huge = allocate(3 * TIDE_ARENA_BYTES);
+
+    tide_free(huge);
+    tide_malloc_trim(0);
+    cr_assert_not(tide_owns(huge) || tide_owns(huge + TIDE_ARENA_BYTES));
+}
+
+Test(glibc, the_version_is_the_packages)
+{
+    cr_assert_str_eq(tide_version(), TIDE_VERSION);
+    cr_assert_eq(tide_version(), tide_version());
+}
+
+/* ---- malloc_trim -------------------------------------------------------- */
+
+IN_NEW_THREAD(glibc, trim_returns_what_is_free_and_says_so, NULL)
+{
+    static void *blocks[100];
+    size_t before;
+
+    tide_malloc_trim(0);
+    before = tide_mallinfo2().arena;
+    for (int n = 0; n < 100; n++)
+        memset(blocks[n] = allocate(TIDE_SLOT_BYTES), 1, TIDE_SLOT_BYTES);
+    free_all(blocks, 100);
+    errno = ERANGE;
+    TIDE_REQUIRE(tide_mallinfo2().keepcost > 0);
+    TIDE_REQUIRE(tide_malloc_trim(0) == 1);
+    TIDE_REQUIRE(tide_mallinfo2().keepcost == 0 && tide_mallinfo2().arena <= before);
+    TIDE_REQUIRE(tide_malloc_trim(0) == 0);
+    TIDE_REQUIRE(errno == ERANGE);
+}
+
+IN_NEW_THREAD(glibc, trim_keeps_the_pad, NULL)
+{
+    size_t keepcost;
+
+    tide_free(memset(allocate(4 * TIDE_SLOT_BYTES), 1, 4 * TIDE_SLOT_BYTES));
+    tide_free(allocate(TIDE_RUN_MAX + 1));
+    keepcost = tide_mallinfo2().keepcost;
+    TIDE_REQUIRE(keepcost >= TIDE_RUN_MAX + 4 * TIDE_SLOT_BYTES);
+    TIDE_REQUIRE(tide_malloc_trim(PTRDIFF_MAX) == 0);
+    TIDE_REQUIRE(tide_mallinfo2().keepcost >= keepcost);
+    TIDE_REQUIRE(tide_malloc_trim(keepcost - 1) == 1);
+    TIDE_REQUIRE(tide_mallinfo2().keepcost < keepcost);
+}
+
+Test(glibc, trim_leaves_blocks_alone)
+{
+    void *blocks[SIZES];
+
+    for (int n = 0; n < SIZES; n++)
+        memset(blocks[n] = allocate(sizes[n]), n + 1, sizes[n]);
+    for (int round = 0; round < 3; round++)
+        tide_malloc_trim(0);
+    for (int n = 0; n < SIZES; n++) {
+        for (size_t at = 0; at < sizes[n]; at++)
+            cr_assert(((char *)blocks[n])[at] == n + 1);
+        tide_free(blocks[n]);
+    }
+    tide_api_check();
+}
+
+/* ---- mallinfo ----------------------------------------------------------- */
+
+static void check_sums(struct tide_mallinfo2 info, size_t cached)
+{
+    cr_assert_eq(info.uordblks + info.fordblks, info.arena + info.hblkhd + cached);
+    cr_assert_eq(info.arena % TIDE_ARENA_BYTES, 0);
+    cr_assert_leq(info.hblkhd, info.uordblks);
+    cr_assert_eq(info.smblks + info.usmblks + info.fsmblks, 0);
+}
+
+Test(glibc, mallinfo2_adds_up_and_follows_each_block)
+{
+    for (int n = 0; n < SIZES; n++) {
+        struct tide_mallinfo2 before = tide_mallinfo2(), with, after;
+        void *counted = allocate(sizes[n]);
+        bool is_huge = sizes[n] > TIDE_RUN_MAX;
+        size_t bytes = is_huge ? tide_huge_at(counted)->bytes : tide_usable_size(counted);
+
+        with = tide_mallinfo2();
+        cr_assert_eq(with.uordblks, before.uordblks + bytes, "%zu bytes", sizes[n]);
+        cr_assert_eq(with.hblks, before.hblks + is_huge);
+        cr_assert_eq(with.hblkhd, before.hblkhd + is_huge * bytes);
+        check_sums(with, tide_huge_totals().cached_bytes);
+        tide_free(counted);
+        after = tide_mallinfo2();
+        cr_assert_eq(after.uordblks, before.uordblks);
+        check_sums(after, tide_huge_totals().cached_bytes);
+    }
+}
+
+Test(glibc, mallinfo_is_mallinfo2_in_ints)
+{
+    struct tide_mallinfo2 wide = tide_mallinfo2();
+    struct tide_mallinfo info = tide_mallinfo();
+
+    cr_assert_eq((size_t)info.arena, wide.arena);
+    cr_assert_eq((size_t)info.ordblks, wide.ordblks);
+    cr_assert_eq((size_t)info.uordblks, wide.uordblks);
+    cr_assert_eq((size_t)info.fordblks, wide.fordblks);
+    cr_assert_eq((size_t)info.hblkhd, wide.hblkhd);
+}
+
+Test(glibc, what_does_not_fit_an_int_is_its_largest)
+{
+    block = allocate((size_t)INT_MAX + 1); /* never touched */
+    cr_assert_eq(tide_mallinfo().hblkhd, INT_MAX);
+    cr_assert_eq(tide_mallinfo().uordblks, INT_MAX);
+    cr_assert_gt(tide_mallinfo2().hblkhd, INT_MAX);
+    tide_free(block);
+}
+
+/* ---- Statistics as text ------------------------------------------------- */
+
+static char text[TEXT_BYTES];
+
+Test(glibc, malloc_stats_prints_to_stderr)
+{
+    static const char *const parts[] = {
+        "statistics (" TIDE_GEOMETRY_NAME " geometry", "\nlarge blocks ", "\nhuge blocks ",
+        "\narenas ", "\nallocated ", "\nheaps ", "\nlock arena ",
+    };
+
+    allocate(TIDE_POOLED_MAX);
+    capture(tide_malloc_stats, text);
+    for (size_t n = 0; n < sizeof parts / sizeof *parts; n++)
+        cr_assert(strstr(text, parts[n]), "no \"%s\" in:\n%s", parts[n], text);
+    cr_assert_eq(text[strlen(text) - 1], '\n');
+}
+
+PROGRAM(stats_at_exit)
+{
+    allocate(100);
+}
+
+Test(glibc, stats_come_at_exit_when_asked_for)
+{
+    struct outcome with = run_program("stats_at_exit", "TIDEPOOL_STATS=1", NULL);
+    struct outcome without = run_program("stats_at_exit", "TIDEPOOL_STATS=0", NULL);
+
+    assert_ended_well(with);
+    cr_assert(strstr(with.text, " statistics ("), "%s", with.text);
+    assert_ended_well(without);
+    cr_assert_str_empty(without.text);
+}
+
+static size_t count(const char *part)
+{
+    size_t found = 0;
+
+    for (const char *at = text; (at = strstr(at, part)); at++)
+        found++;
+    return found;
+}
+
+Test(glibc, malloc_info_writes_xml)
+{
+    FILE *stream = fmemopen(text, sizeof text, "w");
+    size_t arenas;
+
+    cr_assert(stream);
+    allocate(100);
+    cr_assert_eq(tide_malloc_info(0, stream), 0);
+    cr_assert_eq(fclose(stream), 0);
+    cr_assert_eq(strncmp(text, "<malloc version=\"tidepool-", 26), 0);
+    cr_assert_eq(strcmp(text + strlen(text) - 10, "</malloc>\n"), 0);
+    cr_assert_eq(count("<"), count(">"));
+    cr_assert_eq(count("\"") % 2, 0);
+    cr_assert_eq(count("<sizes>") + count("</sizes>"), 2);
+    cr_assert_geq(count("<size block=\"112\""), 1);
+    cr_assert_eq(sscanf(strstr(text, "<arenas"), "<arenas count=\"%zu\"", &arenas), 1);
+    cr_assert_geq(arenas, 1);
+}
+
+Test(glibc, malloc_info_refuses_options_and_no_stream)
+{
+    errno = 0;
+    cr_assert_eq(tide_malloc_info(1, stderr), -1);
+    cr_assert_eq(errno, EINVAL);
+    errno = 0;
+    cr_assert_eq(tide_malloc_info(0, NULL), -1);
+    cr_assert_eq(errno, EINVAL);
+}
+
+Test(glibc, malloc_info_tells_that_writing_failed)
+{
+    FILE *full = fopen("/dev/full", "w");
+
+    cr_assert(full);
+    setbuf(full, NULL);
+    errno = 0;
+    cr_assert_eq(tide_malloc_info(0, full), -1);
+    cr_assert_eq(errno, ENOSPC);
+    fclose(full);
+}

@@ -1,0 +1,298 @@
+/* test_start.c - api/start.h: the start comes first, and fork keeps everything
+ * usable on both sides */
+#include <errno.h>
+
+#include "../heap/heaps.h"
+#include "arena/address_map.h"
+#include "heap/huge.h"
+#include "os/map.h"
+#include "os/records.h"
+
+/* ---- Start -------------------------------------------------------------- */
+
+static bool had_started;
+
+__attribute__((constructor(102))) static void look_early(void)
+{
+    had_started = tide_address_pieces != 0;
+}
+
+Test(start, the_allocator_starts_before_other_constructors)
+{
+    cr_assert(had_started);
+}
+
+PROGRAM(first_calls)
+{
+    tide_free(NULL);
+    TIDE_REQUIRE(!tide_owns(&had_started));
+    TIDE_REQUIRE(tide_mallinfo2().hblks == 0 && tide_malloc_trim(0) >= 0);
+    TIDE_REQUIRE(tide_realloc(NULL, 100));
+}
+
+Test(start, any_function_can_be_the_first)
+{
+    assert_ended_well(run_program("first_calls", NULL, NULL));
+}
+
+/* ---- Fork --------------------------------------------------------------- */
+
+#define SIZE ((size_t)336)
+
+static void use_everything(void)
+{
+    static const size_t sizes[] = { 1, 100, SIZE, TIDE_POOLED_MAX, TIDE_RUN_MAX, TIDE_RUN_MAX + 1 };
+
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        void *block = allocate(sizes[n]);
+
+        memset(block, 1, sizes[n]);
+        tide_free(block);
+    }
+    tide_malloc_trim(0);
+    tide_api_check();
+}
+
+static void use_everything_there(void *unused)
+{
+    (void)unused;
+    use_everything();
+}
+
+static struct heap *parents_heap, *others_heap;
+static char *mine, *others;
+static struct peer other;
+
+static void take_block(void *unused)
+{
+    (void)unused;
+    others = memset(allocate(SIZE), 2, SIZE);
+    others_heap = own_heap();
+}
+
+/* A thread with a heap and a block, and a block of this one. */
+static void prepare(void)
+{
+    peer_start(&other);
+    peer_do(&other, take_block, NULL);
+    mine = memset(allocate(SIZE), 1, SIZE);
+    parents_heap = own_heap();
+}
+
+static void assert_both_work(void (*in_child)(void))
+{
+    assert_ended_well(run_apart(in_child));
+    use_everything();
+    peer_do(&other, use_everything_there, NULL);
+    cr_assert_eq(own_heap(), parents_heap);
+    cr_assert_eq(tide_relaxed(&others_heap->state), HEAP_OWNED);
+    cr_assert_eq(mine[SIZE - 1] + others[SIZE - 1], 3);
+    peer_end(&other);
+    use_everything();
+}
+
+static void use_in_child(void)
+{
+    TIDE_REQUIRE(own_heap() == parents_heap);
+    TIDE_REQUIRE(tide_relaxed(&parents_heap->state) == HEAP_OWNED);
+    TIDE_REQUIRE(mine[SIZE - 1] + others[SIZE - 1] == 3);
+    use_everything();
+    tide_free(mine);
+    use_everything();
+    run_thread(use_everything_there, NULL);
+    use_everything();
+}
+
+Test(start, parent_and_child_go_on_after_fork)
+{
+    prepare();
+    assert_both_work(use_in_child);
+}
+
+static void free_others_in_child(void)
+{
+    struct pool *pool = tide_pool_of(others);
+
+    TIDE_REQUIRE(tide_relaxed(&others_heap->state) == HEAP_RETIRED);
+    tide_options.stash = 0;
+    tide_free(others);
+    TIDE_REQUIRE(tide_pool_returned_count(pool) == 1);
+    run_thread(use_everything_there, NULL);
+    TIDE_REQUIRE(tide_relaxed(&others_heap->state) == HEAP_RETIRED);
+}
+
+Test(start, in_the_child_heaps_of_lost_threads_are_never_used_again)
+{
+    prepare();
+    assert_both_work(free_others_in_child);
+}
+
+static struct heap *orphan;
+
+static void note_heap(void *heap)
+{
+    *(struct heap **)heap = own_heap();
+}
+
+static void adopt_in_child(void)
+{
+    struct heap *adopted;
+
+    TIDE_REQUIRE(tide_relaxed(&orphan->state) == HEAP_ORPHAN);
+    run_thread(note_heap, &adopted);
+    TIDE_REQUIRE(adopted == orphan);
+    use_everything();
+}
+
+Test(start, in_the_child_orphans_are_adopted_as_before)
+{
+    run_thread(note_heap, &orphan);
+    assert_ended_well(run_apart(adopt_in_child));
+}
+
+static void fork_again(void)
+{
+    for (int n = 0; n < 3; n++) {
+        pid_t child = fork();
+        int status;
+
+        TIDE_REQUIRE(child >= 0);
+        if (child == 0) {
+            use_in_child();
+            mine = memset(allocate(SIZE), 1, SIZE);
+            continue;
+        }
+        use_everything();
+        TIDE_REQUIRE(waitpid(child, &status, 0) == child && status == 0);
+        return;
+    }
+}
+
+Test(start, a_child_can_fork)
+{
+    prepare();
+    assert_both_work(fork_again);
+}
+
+/* ---- Fork handlers of others -------------------------------------------- */
+
+static unsigned handler_calls;
+
+static void use_in_handler(void)
+{
+    void *blocks[3] = { allocate(SIZE), allocate(TIDE_SLOT_BYTES), allocate(TIDE_RUN_MAX + 1) };
+
+    free_all(blocks, 3);
+    handler_calls++;
+}
+
+static void count_handlers(void)
+{
+    TIDE_REQUIRE(handler_calls == 2);
+    use_everything();
+}
+
+PROGRAM(handlers)
+{
+    pid_t child;
+    int status;
+
+    prepare();
+    TIDE_REQUIRE(pthread_atfork(use_in_handler, use_in_handler, use_in_handler) == 0);
+    child = fork();
+    TIDE_REQUIRE(child >= 0);
+    count_handlers();
+    if (child == 0)
+        _exit(0);
+    TIDE_REQUIRE(waitpid(child, &status, 0) == child && status == 0);
+    peer_do(&other, use_everything_there, NULL);
+    peer_end(&other);
+    use_everything();
+}
+
+Test(start, fork_handlers_may_allocate)
+{
+    assert_ended_well(run_program("handlers", "TIDEPOOL_ARENA_LOCK=arena", NULL));
+    assert_ended_well(run_program("handlers", "TIDEPOOL_ARENA_LOCK=global", NULL));
+}
+
+/* As in a handler that runs between the allocator's own. */
+PROGRAM(locks_held)
+{
+    struct tide_lock *const outer[] = { tide_heap_start_lock(), tide_heap_late_lock(),
+                                        tide_heap_orphans_lock() };
+    struct tide_lock *const inner[] = { tide_huge_lock(), tide_address_map_lock(),
+                                        tide_os_records_lock(), tide_os_kept_lock() };
+
+    for (int n = 0; n < 3; n++)
+        tide_lock(outer[n]);
+    tide_arena_before_fork();
+    for (int n = 0; n < 4; n++)
+        tide_lock(inner[n]);
+    tide_lock_begin_fork();
+    use_in_handler();
+    tide_lock_end_fork();
+    for (int n = 0; n < 4; n++)
+        tide_lock_after_fork(inner[n], false);
+    tide_arena_after_fork(false);
+    for (int n = 0; n < 3; n++)
+        tide_lock_after_fork(outer[n], false);
+    use_everything();
+    run_thread(use_everything_there, NULL);
+}
+
+Test(start, the_forking_thread_allocates_though_all_locks_are_held)
+{
+    assert_ended_well(run_program("locks_held", "TIDEPOOL_ARENA_LOCK=arena", NULL));
+    assert_ended_well(run_program("locks_held", "TIDEPOOL_ARENA_LOCK=global", NULL));
+}
+
+/* ---- Fork while others are at work -------------------------------------- */
+
+static _Atomic bool is_over;
+
+static void work(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&is_over)) {
+        void *blocks[40];
+
+        for (size_t n = 0; n < 40; n++)
+            blocks[n] = allocate(n * n * 40);
+        free_all(blocks, 40);
+        tide_free(allocate(TIDE_RUN_MAX + 1));
+    }
+}
+
+static void work_in_child(void)
+{
+    void *blocks[40];
+
+    for (size_t n = 0; n < 40; n++)
+        blocks[n] = allocate(n * n * 40);
+    free_all(blocks, 40);
+    tide_free(allocate(TIDE_RUN_MAX + 1));
+}
+
+static void fork_often(void)
+{
+    struct peer workers[2];
+
+    for (int n = 0; n < 2; n++) {
+        peer_start(&workers[n]);
+        peer_ask(&workers[n], work, NULL);
+    }
+    for (int n = 0; n < 50; n++)
+        assert_ended_well(run_apart(work_in_child));
+    atomic_store(&is_over, true);
+    for (int n = 0; n < 2; n++) {
+        peer_wait(&workers[n]);
+        peer_end(&workers[n]);
+    }
+    use_everything();
+}
+
+Test(start, a_fork_while_others_allocate_leaves_a_child_that_can)
+{
+    fork_often();
+}

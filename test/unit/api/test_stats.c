@@ -1,0 +1,229 @@
+/* test_stats.c - api/stats.h: sums over the pools' own counters */
+#include "api/stats.h"
+
+#include "../heap/heaps.h"
+#include "os/records.h"
+
+#define SIZE ((size_t)320)
+static const unsigned size_class = SIZE / TIDE_ALIGNMENT;
+
+static struct stats before, now;
+static void *blocks[3][MOST_BLOCKS];
+
+static void check_sums(const struct stats *stats)
+{
+    size_t pooled = 0, slots = 0;
+
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        const struct class_stats *class_stats = &stats->classes[c];
+
+        cr_assert_leq(class_stats->full_pools, class_stats->pools);
+        cr_assert_leq(class_stats->allocated, class_stats->blocks);
+        cr_assert_eq(class_stats->blocks, class_stats->pools * capacity_of(tide_class_bytes[c]));
+        pooled += class_stats->allocated * tide_class_bytes[c];
+        slots += class_stats->pools * tide_class_slots(c);
+    }
+    slots += stats->run_bytes / TIDE_SLOT_BYTES + stats->empty_pools + stats->free_slots;
+    cr_assert_eq(stats->pooled_bytes, pooled);
+    cr_assert_eq(slots, stats->arenas.arenas * (TIDE_SLOTS - TIDE_HEADER_SLOTS),
+                 "every slot is something");
+    cr_assert_eq(stats->arenas.arenas, stats->arenas.created - stats->arenas.released);
+    cr_assert_leq(stats->orphans, stats->heaps);
+}
+
+static void gather_both(void)
+{
+    tide_stats_gather(&now);
+    check_sums(&now);
+}
+
+static void gather_before(void)
+{
+    tide_stats_gather(&before);
+    check_sums(&before);
+}
+
+Test(stats, every_slot_and_block_is_accounted_for)
+{
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        allocate(tide_class_bytes[c]);
+        tide_free(allocate(tide_class_bytes[c]));
+    }
+    allocate(TIDE_RUN_MAX);
+    gather_both();
+}
+
+Test(stats, blocks_are_counted_as_they_come_and_go)
+{
+    gather_before();
+    for (int n = 0; n < 7; n++)
+        blocks[0][n] = allocate(SIZE);
+    gather_both();
+    cr_assert_eq(now.classes[size_class].allocated, before.classes[size_class].allocated + 7);
+    cr_assert_eq(now.pooled_bytes, before.pooled_bytes + 7 * SIZE);
+    free_all(blocks[0], 3);
+    gather_both();
+    cr_assert_eq(now.classes[size_class].allocated, before.classes[size_class].allocated + 4);
+}
+
+static void fill_two(void *unused)
+{
+    (void)unused;
+    fill_pool(SIZE, blocks[0]);
+    fill_pool(SIZE, blocks[1]);
+    blocks[2][0] = allocate(SIZE);
+}
+
+Test(stats, full_pools_are_counted)
+{
+    struct peer peer;
+
+    peer_start(&peer);
+    gather_before();
+    peer_do(&peer, fill_two, NULL);
+    gather_both();
+    cr_assert_eq(now.classes[size_class].pools, before.classes[size_class].pools + 3);
+    cr_assert_eq(now.classes[size_class].full_pools, before.classes[size_class].full_pools + 2);
+    peer_end(&peer);
+}
+
+static void free_foreign(void)
+{
+    gather_before();
+    tide_free(blocks[0][0]);
+    tide_free(blocks[0][1]);
+    gather_both();
+    cr_assert_eq(now.classes[size_class].allocated, before.classes[size_class].allocated - 2);
+}
+
+Test(stats, blocks_in_the_stash_are_free)
+{
+    run_thread(fill_two, NULL);
+    free_foreign();
+    cr_assert_eq(own_heap()->stash[size_class].count, 2);
+}
+
+Test(stats, returned_blocks_are_free)
+{
+    struct peer peer;
+
+    peer_start(&peer);
+    peer_do(&peer, fill_two, NULL);
+    tide_options.stash = 0;
+    free_foreign();
+    cr_assert_eq(tide_pool_returned_count(tide_pool_of(blocks[0][0])), 2);
+    peer_end(&peer);
+}
+
+Test(stats, runs_are_counted)
+{
+    void *run;
+
+    gather_before();
+    run = allocate(TIDE_RUN_MAX);
+    gather_both();
+    cr_assert_eq(now.runs, before.runs + 1);
+    cr_assert_eq(now.run_bytes, before.run_bytes + TIDE_RUN_MAX);
+    tide_free(run);
+    gather_both();
+    cr_assert_eq(now.runs, before.runs);
+    cr_assert_eq(now.run_bytes, before.run_bytes);
+}
+
+Test(stats, huge_blocks_are_counted)
+{
+    void *huge;
+
+    gather_before();
+    huge = allocate(TIDE_RUN_MAX + 1);
+    gather_both();
+    cr_assert_eq(now.huge.blocks, before.huge.blocks + 1);
+    tide_free(huge);
+    gather_both();
+    cr_assert_eq(now.huge.blocks, before.huge.blocks);
+    cr_assert_eq(now.returnable_bytes, before.returnable_bytes + now.huge.cached_bytes -
+                                           before.huge.cached_bytes);
+}
+
+static void get_heap(void *unused)
+{
+    (void)unused;
+    own_heap();
+}
+
+Test(stats, heaps_and_orphans_are_counted)
+{
+    struct peer peer;
+
+    own_heap();
+    gather_before();
+    peer_start(&peer);
+    peer_do(&peer, get_heap, NULL);
+    gather_both();
+    cr_assert_eq(now.heaps, before.heaps + 1);
+    cr_assert_eq(now.orphans, before.orphans);
+    cr_assert_gt(now.record_bytes, before.record_bytes);
+    cr_assert_eq(now.record_bytes, tide_os_record_bytes());
+    peer_end(&peer);
+    gather_both();
+    cr_assert_eq(now.heaps, before.heaps + 1);
+    cr_assert_eq(now.orphans, before.orphans + 1);
+}
+
+Test(stats, every_kind_of_lock_has_a_name)
+{
+    for (int kind = 0; kind < LOCK_KINDS; kind++)
+        for (int other = 0; other < kind; other++)
+            cr_assert_str_neq(tide_stats_lock_name((enum lock_kind)kind),
+                              tide_stats_lock_name((enum lock_kind)other));
+}
+
+PROGRAM(locks)
+{
+    bool is_global = tide_arena_global_lock() != NULL;
+
+    tide_free(allocate(TIDE_RUN_MAX));
+    tide_free(allocate(TIDE_RUN_MAX + 1));
+    tide_stats_gather(&now);
+    TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_GLOBAL].acquired) > 0) == is_global);
+    TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_ARENA].acquired) > 0) == !is_global);
+    TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_SHARD].acquired) > 0) == !is_global);
+    TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_HUGE].acquired) > 0) == !is_global);
+    TIDE_REQUIRE(tide_relaxed(&now.locks[LOCK_LATE].acquired) == 0);
+}
+
+Test(stats, lock_counts_are_told_by_kind)
+{
+    assert_ended_well(run_program("locks", "TIDEPOOL_ARENA_LOCK=arena", NULL));
+    assert_ended_well(run_program("locks", "TIDEPOOL_ARENA_LOCK=global", NULL));
+}
+
+/* ---- The check of everything -------------------------------------------- */
+
+static void break_a_pool(void)
+{
+    tide_count(&tide_pool_of(blocks[0][0])->left, 1);
+    tide_api_check();
+}
+
+static void break_a_heap(void)
+{
+    own_heap()->stock_count++;
+    tide_api_check();
+}
+
+static void break_an_arena(void)
+{
+    tide_arena_of(blocks[0][0])->bucket ^= 1;
+    tide_api_check();
+}
+
+Test(stats, check_walks_pools_heaps_and_arenas)
+{
+    run_thread(fill_two, NULL);
+    own_heap();
+    tide_api_check();
+    assert_broken(run_apart(break_a_pool));
+    assert_broken(run_apart(break_a_heap));
+    assert_broken(run_apart(break_an_arena));
+}

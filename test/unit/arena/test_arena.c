@@ -1,0 +1,357 @@
+/* test_arena.c - arena/arena.h and arena/layout.h, on arenas that the manager
+ * doesn't know */
+#include "arena/arena.h"
+
+#include <errno.h>
+
+#include "../unit.h"
+#include "arena/address_map.h"
+#include "os/map.h"
+
+enum { USABLE = TIDE_SLOTS - TIDE_HEADER_SLOTS };
+
+static struct arena *arena;
+
+static void make_arena(void)
+{
+    arena = tide_arena_create(3);
+    cr_assert(arena);
+    tide_lock(&arena->lock);
+}
+
+static void drop_arena(void)
+{
+    tide_arena_check_locked(arena);
+    tide_unlock(&arena->lock);
+    tide_arena_destroy(arena);
+}
+
+TestSuite(arena, .init = make_arena, .fini = drop_arena);
+TestSuite(arena_life);
+
+static struct pool *take(unsigned slots, unsigned alignment)
+{
+    struct pool *run = tide_arena_take_locked(arena, slots, alignment);
+
+    tide_arena_check_locked(arena);
+    return run;
+}
+
+static void put(struct pool *run)
+{
+    tide_arena_put_locked(arena, run);
+    tide_arena_check_locked(arena);
+}
+
+static bool resize(struct pool *run, unsigned slots)
+{
+    bool is_resized = tide_arena_resize_locked(arena, run, slots);
+
+    tide_arena_check_locked(arena);
+    return is_resized;
+}
+
+static uint64_t bits_of(const struct pool *run)
+{
+    return tide_bit_run(tide_pool_slot(run), tide_relaxed(&run->slots));
+}
+
+/* run is what it should be, slot by slot and address by address. */
+static void assert_is_run(const struct pool *run, unsigned slots)
+{
+    char *start = tide_pool_start(run);
+
+    cr_assert_eq(tide_relaxed(&run->state), POOL_RUN);
+    cr_assert_eq(tide_relaxed(&run->slots), slots);
+    cr_assert_null(tide_relaxed(&run->owner));
+    cr_assert_eq(tide_pool_bytes(run), slots * TIDE_SLOT_BYTES);
+    cr_assert_eq(tide_arena_of(start), arena);
+    cr_assert(is_aligned(start, TIDE_SLOT_BYTES));
+    cr_assert_eq(tide_relaxed(&arena->free) & bits_of(run), 0);
+    cr_assert_eq(tide_relaxed(&arena->dirty) & bits_of(run), bits_of(run));
+    for (unsigned n = 0; n < slots; n++) {
+        char *slot = start + n * TIDE_SLOT_BYTES;
+
+        cr_assert_eq(tide_slot_of(slot), tide_pool_slot(run) + n);
+        cr_assert_eq(tide_pool_of(slot), run);
+        cr_assert_eq(tide_pool_of(slot + TIDE_SLOT_BYTES - 1), run);
+        cr_assert_eq(tide_relaxed(&tide_slot_pool(slot)->state), n == 0 ? POOL_RUN : POOL_REST);
+        cr_assert_null(tide_relaxed(&tide_slot_pool(slot)->owner));
+    }
+}
+
+/* ---- Life --------------------------------------------------------------- */
+
+Test(arena, a_new_one_has_all_slots_free_and_clean)
+{
+    cr_assert(is_aligned(arena, TIDE_ARENA_BYTES));
+    cr_assert_eq(arena->shard, 3);
+    cr_assert_eq(tide_relaxed(&arena->free), TIDE_ALL_FREE);
+    cr_assert_eq(tide_relaxed(&arena->dirty), 0);
+    cr_assert_eq(tide_arena_free_slots(arena), USABLE);
+    cr_assert_eq(arena->tenants, 0);
+    cr_assert_eq(tide_memory_at(arena), TIDE_ARENA);
+    cr_assert_eq(tide_memory_at((char *)arena + TIDE_ARENA_BYTES - 1), TIDE_ARENA);
+}
+
+Test(arena, the_header_fits_in_the_slots_kept_for_it)
+{
+    cr_assert_leq(sizeof(struct arena), TIDE_HEADER_SLOTS * TIDE_SLOT_BYTES);
+    cr_assert_gt(sizeof(struct arena), (TIDE_HEADER_SLOTS - 1) * TIDE_SLOT_BYTES);
+    cr_assert_eq(tide_bit_count(TIDE_ALL_FREE), USABLE);
+    cr_assert_not(is_resident((char *)arena + TIDE_HEADER_SLOTS * TIDE_SLOT_BYTES));
+}
+
+Test(arena_life, a_destroyed_one_is_foreign_and_unmapped)
+{
+    struct arena *gone = tide_arena_create(0);
+
+    cr_assert(gone);
+    tide_arena_destroy(gone);
+    cr_assert_eq(tide_memory_at(gone), TIDE_FOREIGN);
+    cr_assert_not(is_mapped(gone));
+    cr_assert_not(is_mapped((char *)gone + TIDE_ARENA_BYTES - 1));
+}
+
+Test(arena_life, without_memory_there_is_none)
+{
+    tide_os_fail_map_every(1);
+    errno = 0;
+    cr_assert_null(tide_arena_create(0));
+    cr_assert_eq(errno, ENOMEM);
+    tide_os_fail_map_every(0);
+    arena = tide_arena_create(0);
+    cr_assert(arena);
+    tide_arena_destroy(arena);
+}
+
+/* ---- Taking and putting back -------------------------------------------- */
+
+Test(arena, a_run_takes_its_slots_and_gives_them_back)
+{
+    for (unsigned slots = 1; slots <= USABLE; slots++) {
+        struct pool *run = take(slots, 1);
+
+        cr_assert(run, "%u slots", slots);
+        assert_is_run(run, slots);
+        cr_assert_eq(tide_arena_free_slots(arena), USABLE - slots);
+        put(run);
+        cr_assert_eq(tide_relaxed(&arena->free), TIDE_ALL_FREE);
+        cr_assert_eq(tide_relaxed(&run->state), POOL_FREE);
+    }
+    cr_assert_null(take(USABLE + 1, 1));
+}
+
+Test(arena, runs_do_not_overlap_and_fill_the_arena)
+{
+    struct pool *runs[USABLE];
+    uint64_t taken = 0;
+
+    for (unsigned n = 0; n < USABLE; n++) {
+        runs[n] = take(1, 1);
+        cr_assert(runs[n]);
+        cr_assert_eq(taken & bits_of(runs[n]), 0);
+        taken |= bits_of(runs[n]);
+    }
+    cr_assert_eq(taken, TIDE_ALL_FREE);
+    cr_assert_eq(tide_relaxed(&arena->free), 0);
+    cr_assert_null(take(1, 1));
+    for (unsigned n = 0; n < USABLE; n++)
+        put(runs[n]);
+    cr_assert_eq(tide_relaxed(&arena->free), TIDE_ALL_FREE);
+}
+
+Test(arena, a_run_is_found_in_a_gap_that_just_fits)
+{
+    struct pool *before = take(5, 1), *gap = take(7, 1), *after = take(USABLE - 12, 1);
+
+    cr_assert(before && gap && after);
+    put(gap);
+    cr_assert_null(take(8, 1));
+    cr_assert_eq(take(7, 1), gap);
+    cr_assert_null(take(1, 1));
+}
+
+Test(arena, an_aligned_run_starts_at_a_multiple)
+{
+    for (unsigned alignment = 1; alignment <= TIDE_SLOTS / 2; alignment *= 2)
+        for (unsigned slots = 1; slots <= TIDE_SLOTS / 2; slots *= 2) {
+            struct pool *run = take(slots, alignment);
+
+            cr_assert(run, "%u slots at a multiple of %u", slots, alignment);
+            assert_is_run(run, slots);
+            cr_assert_eq(tide_pool_slot(run) % alignment, 0);
+            cr_assert(is_aligned(tide_pool_start(run), alignment * TIDE_SLOT_BYTES));
+            put(run);
+        }
+}
+
+Test(arena, an_alignment_can_rule_out_free_slots)
+{
+    struct pool *half = take(TIDE_SLOTS / 2, TIDE_SLOTS / 2);
+
+    cr_assert_eq(tide_pool_slot(half), TIDE_SLOTS / 2);
+    cr_assert_null(take(1, TIDE_SLOTS / 2), "slot 0 is the header");
+    cr_assert(take(1, TIDE_SLOTS / 4));
+}
+
+Test(arena, a_run_is_zero_until_its_slots_were_used)
+{
+    struct pool *run = take(2, 1);
+
+    cr_assert(run->is_zero);
+    cr_assert(is_zero(tide_pool_start(run), tide_pool_bytes(run)));
+    memset(tide_pool_start(run), 1, tide_pool_bytes(run));
+    put(run);
+    cr_assert_eq(tide_relaxed(&arena->dirty), bits_of(run));
+    cr_assert_eq(take(2, 1), run);
+    cr_assert_not(run->is_zero);
+}
+
+Test(arena, a_run_with_one_used_slot_is_not_zero)
+{
+    struct pool *used = take(1, 1), *run;
+
+    put(used);
+    run = take(USABLE, 1);
+    cr_assert(run);
+    cr_assert_not(run->is_zero);
+}
+
+Test(arena, slots_that_were_used_are_taken_before_clean_ones)
+{
+    struct pool *run = take(1, TIDE_SLOTS / 2);
+
+    cr_assert_eq(tide_pool_slot(run), TIDE_SLOTS / 2);
+    put(run);
+    cr_assert_eq(take(1, 1), run);
+    cr_assert_neq(take(1, 1), run);
+}
+
+/* ---- Changing length ---------------------------------------------------- */
+
+Test(arena, a_run_shrinks_and_grows_where_it_is)
+{
+    struct pool *run = take(10, 1);
+
+    for (unsigned slots = 10; slots >= 1; slots--) {
+        cr_assert(resize(run, slots));
+        assert_is_run(run, slots);
+        cr_assert_eq(tide_arena_free_slots(arena), USABLE - slots);
+    }
+    for (unsigned slots = 1; slots <= USABLE; slots++) {
+        cr_assert(resize(run, slots));
+        assert_is_run(run, slots);
+        cr_assert_eq(tide_arena_free_slots(arena), USABLE - slots);
+    }
+    put(run);
+    cr_assert_eq(tide_relaxed(&arena->free), TIDE_ALL_FREE);
+}
+
+Test(arena, a_run_does_not_grow_into_another)
+{
+    struct pool *run = take(3, 1), *gap = take(2, 1), *other = take(1, 1);
+
+    put(gap);
+    cr_assert_not(resize(run, 6));
+    assert_is_run(run, 3);
+    assert_is_run(other, 1);
+    cr_assert(resize(run, 5));
+    assert_is_run(run, 5);
+}
+
+Test(arena, a_run_does_not_grow_over_the_end)
+{
+    struct pool *first = take(USABLE - 2, 1), *run = take(2, 1);
+
+    put(first);
+    cr_assert_eq(tide_pool_slot(run), TIDE_SLOTS - 2);
+    cr_assert_not(resize(run, 3));
+    cr_assert_not(resize(run, TIDE_SLOTS - 2));
+    assert_is_run(run, 2);
+}
+
+Test(arena, what_a_run_shrinks_by_can_be_taken)
+{
+    struct pool *run = take(USABLE, 1), *tail;
+
+    cr_assert(resize(run, USABLE - 4));
+    tail = take(4, 1);
+    cr_assert(tail);
+    assert_is_run(tail, 4);
+    cr_assert_eq(tide_pool_slot(tail), TIDE_SLOTS - 4);
+}
+
+/* ---- Live bits ---------------------------------------------------------- */
+
+Test(arena, each_sixteen_bytes_have_a_live_bit_of_their_own)
+{
+    char *start = tide_pool_start(take(1, 1)), *end = (char *)arena + TIDE_ARENA_BYTES;
+
+    for (char *block = start; block < start + 4096; block += TIDE_ALIGNMENT) {
+        cr_assert_not(tide_arena_is_live(block));
+        cr_assert_not(tide_arena_mark_live(block));
+        cr_assert(tide_arena_is_live(block));
+        cr_assert(tide_arena_mark_live(block));
+        cr_assert_not(tide_arena_is_live(block + TIDE_ALIGNMENT));
+    }
+    cr_assert(tide_arena_clear_live(start));
+    cr_assert_not(tide_arena_is_live(start));
+    cr_assert_not(tide_arena_clear_live(start));
+    cr_assert(tide_arena_is_live(start + TIDE_ALIGNMENT));
+    cr_assert_not(tide_arena_mark_live(end - TIDE_ALIGNMENT));
+    cr_assert_lt((char *)&arena->live[sizeof arena->live / sizeof *arena->live - 1],
+                 (char *)arena + TIDE_HEADER_SLOTS * TIDE_SLOT_BYTES);
+    cr_assert(tide_relaxed(&arena->live[sizeof arena->live / sizeof *arena->live - 1]) >> 63);
+}
+
+/* ---- The check itself --------------------------------------------------- */
+
+static struct pool *run;
+
+static void check_lost_slot(void)
+{
+    tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | bits_of(run));
+    tide_arena_check_locked(arena);
+}
+
+static void check_free_header(void)
+{
+    tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | 1);
+    tide_arena_check_locked(arena);
+}
+
+static void check_wrong_way_back(void)
+{
+    run[1].back++;
+    tide_arena_check_locked(arena);
+}
+
+static void check_owned_rest(void)
+{
+    tide_set_relaxed(&run[1].owner, (struct heap *)64);
+    tide_arena_check_locked(arena);
+}
+
+static void check_too_long(void)
+{
+    run->slots++;
+    tide_arena_check_locked(arena);
+}
+
+static void check_clean_but_taken(void)
+{
+    tide_set_relaxed(&arena->dirty, 0);
+    tide_arena_check_locked(arena);
+}
+
+Test(arena, check_sees_what_is_broken)
+{
+    run = take(2, 1);
+    assert_broken(run_apart(check_lost_slot));
+    assert_broken(run_apart(check_free_header));
+    assert_broken(run_apart(check_wrong_way_back));
+    assert_broken(run_apart(check_owned_rest));
+    assert_broken(run_apart(check_too_long));
+    assert_broken(run_apart(check_clean_but_taken));
+}

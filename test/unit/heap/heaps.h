@@ -1,0 +1,105 @@
+/* test/unit/heap/heaps.h - for the tests of heap/: a heap that nobody else uses
+ *
+ * IN_NEW_THREAD(suite, name, setting) is a test that runs on a new thread of a
+ * new process (started with the setting, or NULL): its heap is as it was made.
+ */
+#ifndef TIDE_TEST_HEAPS_H
+#define TIDE_TEST_HEAPS_H
+
+#include <tidepool/malloc.h>
+
+#include "../unit.h"
+#include "api/stats.h"
+#include "base/options.h"
+#include "heap/heap.h"
+#include "heap/heap_fast.h"
+#include "pool/returned.h"
+
+#define IN_NEW_THREAD(suite, name, setting)                                                   \
+    static void thread_##name(void *unused);                                                  \
+    PROGRAM(name)                                                                             \
+    {                                                                                         \
+        run_thread(thread_##name, NULL);                                                      \
+        tide_api_check();                                                                     \
+    }                                                                                         \
+    Test(suite, name)                                                                         \
+    {                                                                                         \
+        assert_ended_well(run_program(#name, setting, NULL));                                 \
+    }                                                                                         \
+    static void thread_##name(MAY_BE_UNUSED void *unused)
+
+/* The calling thread's heap, which is not the late one. */
+MAY_BE_UNUSED static struct heap *own_heap(void)
+{
+    struct heap *heap = tide_heap_enter();
+
+    TIDE_REQUIRE(heap && !tide_heap_is_late(heap));
+    tide_heap_leave(heap);
+    return heap;
+}
+
+/* The blocks that malloc takes from. */
+MAY_BE_UNUSED static struct block *list_of(const struct heap *heap, unsigned size_class)
+{
+    return heap->list[size_class].freed;
+}
+
+MAY_BE_UNUSED static void *allocate(size_t size)
+{
+    void *block = tide_malloc(size);
+
+    TIDE_REQUIRE(block);
+    return block;
+}
+
+MAY_BE_UNUSED static uint32_t capacity_of(size_t size)
+{
+    unsigned c = tide_class_of(size);
+
+    return (uint32_t)((tide_class_slots(c) << TIDE_SLOT_SHIFT) / tide_class_bytes[c]);
+}
+
+/* Frees after which a full pool is worth using. */
+MAY_BE_UNUSED static uint32_t sixteenth_of(size_t size)
+{
+    return capacity_of(size) < 16 ? 1 : capacity_of(size) / 16;
+}
+
+/* Fills a new pool with blocks of a size whose lists are empty. */
+MAY_BE_UNUSED static struct pool *fill_pool(size_t size, void **blocks)
+{
+    uint32_t capacity = capacity_of(size);
+
+    for (uint32_t n = 0; n < capacity; n++)
+        blocks[n] = allocate(size);
+    for (uint32_t n = 1; n < capacity; n++)
+        TIDE_REQUIRE(tide_pool_of(blocks[n]) == tide_pool_of(blocks[0]));
+    return tide_pool_of(blocks[0]);
+}
+
+MAY_BE_UNUSED static void free_all(void **blocks, size_t count)
+{
+    while (count > 0)
+        tide_free(blocks[--count]);
+}
+
+MAY_BE_UNUSED static bool is_in_used_list(const struct heap *heap, const struct pool *pool)
+{
+    for (const struct pool *used = heap->used[pool->size_class]; used; used = used->next)
+        if (used == pool)
+            return true;
+    return false;
+}
+
+/* Pools of the size in the whole program, and allocated blocks in them. */
+MAY_BE_UNUSED static size_t pools_of_size(size_t size)
+{
+    static struct stats stats;
+
+    tide_stats_gather(&stats);
+    return stats.classes[tide_class_of(size)].pools;
+}
+
+enum { MOST_BLOCKS = TIDE_SLOT_BYTES / TIDE_WORD_BYTES }; /* in one pool */
+
+#endif

@@ -1,0 +1,369 @@
+/* test_refill.c - heap/refill.c: where malloc's next blocks come from, and
+ * where pools go */
+#include "heaps.h"
+
+#include <errno.h>
+
+#include "arena/arena.h"
+#include "heap/remote.h"
+#include "os/map.h"
+
+#define SIZE ((size_t)64)
+#define OTHER ((size_t)96)
+#define WIDE (TIDE_NARROW_MAX + 1)
+
+static void *blocks[6][MOST_BLOCKS];
+
+static struct heap *heap;
+
+static void use_up_list(size_t size)
+{
+    while (list_of(heap, tide_class_of(size)))
+        allocate(size);
+}
+
+/* ---- The current pool --------------------------------------------------- */
+
+IN_NEW_THREAD(refill, the_first_block_opens_a_pool, NULL)
+{
+    unsigned c = tide_class_of(SIZE);
+    struct pool *pool = tide_pool_of(allocate(SIZE));
+
+    heap = own_heap();
+    TIDE_REQUIRE(heap->current[c] == pool && !heap->used[c]);
+    TIDE_REQUIRE(tide_relaxed(&pool->owner) == heap && tide_relaxed(&pool->state) == POOL_USED);
+    TIDE_REQUIRE(pool->size_class == c && heap->tenant.arena == tide_arena_of(pool));
+    TIDE_REQUIRE(tide_relaxed(&pool->left) == tide_relaxed(&pool->carved));
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(refill, refill_gives_a_block_and_a_list, NULL)
+{
+    unsigned c = tide_class_of(SIZE);
+    struct block *block;
+
+    heap = own_heap();
+    block = tide_heap_refill(heap, c);
+    TIDE_REQUIRE(block && list_of(heap, c));
+    for (struct block *free = list_of(heap, c); free; free = free->next)
+        TIDE_REQUIRE(free != block && tide_pool_of(free) == tide_pool_of(block));
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(refill, freed_blocks_come_before_untouched_ones, NULL)
+{
+    void *first = allocate(SIZE), *second = allocate(SIZE);
+    struct pool *pool = tide_pool_of(first);
+    uint32_t carved;
+
+    heap = own_heap();
+    use_up_list(SIZE);
+    carved = tide_relaxed(&pool->carved);
+    tide_free(first);
+    tide_free(second);
+    TIDE_REQUIRE(allocate(SIZE) == second && allocate(SIZE) == first);
+    TIDE_REQUIRE(tide_relaxed(&pool->carved) == carved);
+    allocate(SIZE);
+    TIDE_REQUIRE(tide_relaxed(&pool->carved) > carved || carved == pool->capacity);
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(refill, the_current_pool_stays_when_it_is_empty, NULL)
+{
+    struct pool *pool = fill_pool(SIZE, blocks[0]);
+
+    heap = own_heap();
+    free_all(blocks[0], capacity_of(SIZE));
+    TIDE_REQUIRE(heap->current[pool->size_class] == pool && heap->stock_count == 0);
+    TIDE_REQUIRE(tide_relaxed(&pool->state) == POOL_USED && tide_relaxed(&pool->owner) == heap);
+    tide_heap_check(heap);
+    TIDE_REQUIRE(fill_pool(SIZE, blocks[0]) == pool);
+}
+
+IN_NEW_THREAD(refill, every_block_of_a_pool_is_given_once, NULL)
+{
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        uint32_t capacity = capacity_of(tide_class_bytes[c]);
+        struct pool *pool = fill_pool(tide_class_bytes[c], blocks[0]);
+
+        for (uint32_t n = 0; n < capacity; n++)
+            *(uint32_t *)blocks[0][n] = n;
+        for (uint32_t n = 0; n < capacity; n++)
+            TIDE_REQUIRE(*(uint32_t *)blocks[0][n] == n && tide_pool_has_block(pool, blocks[0][n]));
+        TIDE_REQUIRE(tide_pool_of(blocks[1][0] = allocate(tide_class_bytes[c])) != pool);
+        TIDE_REQUIRE(tide_relaxed(&pool->state) == POOL_FULL);
+        free_all(blocks[0], capacity);
+        tide_free(blocks[1][0]);
+    }
+    tide_heap_check(own_heap());
+}
+
+/* ---- Used pools --------------------------------------------------------- */
+
+IN_NEW_THREAD(refill, a_full_pool_is_used_again_after_a_sixteenth_came_back, NULL)
+{
+    struct pool *full = fill_pool(SIZE, blocks[0]);
+    uint32_t enough = sixteenth_of(SIZE);
+
+    heap = own_heap();
+    fill_pool(SIZE, blocks[1]);
+    TIDE_REQUIRE(tide_relaxed(&full->state) == POOL_FULL);
+    TIDE_REQUIRE(enough > 1);
+    free_all(blocks[0], enough - 1);
+    TIDE_REQUIRE(tide_relaxed(&full->state) == POOL_FULL && !is_in_used_list(heap, full));
+    tide_free(blocks[0][enough]);
+    TIDE_REQUIRE(tide_relaxed(&full->state) == POOL_USED && is_in_used_list(heap, full));
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(refill, a_used_pool_comes_before_a_new_one, NULL)
+{
+    struct pool *first = fill_pool(SIZE, blocks[0]), *second = fill_pool(SIZE, blocks[1]);
+    unsigned free_slots;
+
+    heap = own_heap();
+    free_all(blocks[0], sixteenth_of(SIZE));
+    free_slots = tide_arena_free_slots(heap->tenant.arena);
+    TIDE_REQUIRE(tide_pool_of(allocate(SIZE)) == first);
+    TIDE_REQUIRE(heap->current[first->size_class] == first && !is_in_used_list(heap, first));
+    TIDE_REQUIRE(tide_relaxed(&second->state) == POOL_FULL);
+    TIDE_REQUIRE(tide_arena_free_slots(heap->tenant.arena) == free_slots);
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(refill, a_full_pool_that_is_hardly_free_is_left_alone, NULL)
+{
+    struct pool *first = fill_pool(SIZE, blocks[0]), *second = fill_pool(SIZE, blocks[1]);
+    struct pool *next;
+
+    heap = own_heap();
+    free_all(blocks[0], sixteenth_of(SIZE) - 1);
+    next = tide_pool_of(allocate(SIZE));
+    TIDE_REQUIRE(next != first && next != second);
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(refill, used_pools_leave_their_list_wherever_they_are, NULL)
+{
+    struct pool *pools[5];
+
+    heap = own_heap();
+    for (int n = 0; n < 5; n++)
+        pools[n] = fill_pool(SIZE, blocks[n]);
+    fill_pool(SIZE, blocks[5]);
+    for (int n = 0; n < 5; n++)
+        free_all(blocks[n], sixteenth_of(SIZE));
+    for (int n = 0; n < 5; n++)
+        TIDE_REQUIRE(is_in_used_list(heap, pools[n]));
+    for (int n = 0; n < 5; n++) {
+        int which = (int[]){ 2, 0, 4, 3, 1 }[n]; /* the middle, an end, ... */
+
+        free_all(blocks[which] + sixteenth_of(SIZE), capacity_of(SIZE) - sixteenth_of(SIZE));
+        TIDE_REQUIRE(!is_in_used_list(heap, pools[which]));
+        tide_heap_check(heap);
+    }
+    TIDE_REQUIRE(!heap->used[tide_class_of(SIZE)]);
+}
+
+/* ---- Empty pools -------------------------------------------------------- */
+
+IN_NEW_THREAD(refill, an_empty_pool_serves_another_class, NULL)
+{
+    struct pool *pool = fill_pool(SIZE, blocks[0]);
+
+    heap = own_heap();
+    allocate(SIZE); /* another becomes the current one */
+    free_all(blocks[0], capacity_of(SIZE));
+    TIDE_REQUIRE(tide_relaxed(&pool->state) == POOL_EMPTY && !tide_relaxed(&pool->owner));
+    TIDE_REQUIRE(heap->stock == pool && heap->stock_count == 1);
+    tide_heap_check(heap);
+    TIDE_REQUIRE(tide_pool_of(allocate(OTHER)) == pool);
+    TIDE_REQUIRE(pool->block_bytes == OTHER && tide_relaxed(&pool->owner) == heap);
+    TIDE_REQUIRE(!heap->stock && heap->stock_count == 0);
+    tide_heap_check(heap);
+}
+
+/* Empties five pools that are not current. */
+static void empty_five(void)
+{
+    struct pool *pools[5];
+    unsigned kept = 0, given_back = 0;
+
+    heap = own_heap();
+    for (int n = 0; n < 5; n++)
+        pools[n] = fill_pool(SIZE, blocks[n]);
+    allocate(SIZE);
+    for (int n = 0; n < 5; n++)
+        free_all(blocks[n], capacity_of(SIZE));
+    for (int n = 0; n < 5; n++) {
+        kept += tide_relaxed(&pools[n]->state) == POOL_EMPTY;
+        given_back += tide_relaxed(&pools[n]->state) == POOL_FREE;
+    }
+    TIDE_REQUIRE(kept == heap->stock_count && kept + given_back == 5);
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(refill, the_stock_is_bounded, "TIDEPOOL_POOL_STOCK=2")
+{
+    empty_five();
+    TIDE_REQUIRE(heap->stock_count == 2);
+}
+
+IN_NEW_THREAD(refill, the_stock_can_be_larger, "TIDEPOOL_POOL_STOCK=100")
+{
+    empty_five();
+    TIDE_REQUIRE(heap->stock_count == 5);
+}
+
+IN_NEW_THREAD(refill, without_a_stock_empty_pools_go_back, "TIDEPOOL_POOL_STOCK=0")
+{
+    empty_five();
+    TIDE_REQUIRE(heap->stock_count == 0 && !heap->stock);
+}
+
+IN_NEW_THREAD(refill, a_pool_of_several_slots_is_not_stocked, NULL)
+{
+    struct pool *pool = fill_pool(WIDE, blocks[0]);
+
+    heap = own_heap();
+    TIDE_REQUIRE(tide_relaxed(&pool->slots) == TIDE_WIDE_SLOTS);
+    allocate(WIDE);
+    free_all(blocks[0], capacity_of(WIDE));
+    TIDE_REQUIRE(heap->stock_count == 0 && tide_relaxed(&pool->state) == POOL_FREE);
+    tide_heap_check(heap);
+}
+
+/* ---- From other threads ------------------------------------------------- */
+
+static void fill_two(void *unused)
+{
+    (void)unused;
+    heap = own_heap();
+    fill_pool(SIZE, blocks[0]);
+    fill_pool(SIZE, blocks[1]);
+}
+
+static void free_some(void *count)
+{
+    free_all(blocks[0], *(size_t *)count);
+}
+
+static void expect_first_pool(void *unused)
+{
+    struct pool *first = tide_pool_of(blocks[0][0]);
+
+    (void)unused;
+    TIDE_REQUIRE(tide_relaxed(&heap->inbox) == first);
+    TIDE_REQUIRE(tide_pool_of(allocate(SIZE)) == first);
+    TIDE_REQUIRE(!tide_relaxed(&heap->inbox) && tide_pool_returned_count(first) == 0);
+    tide_heap_check(heap);
+}
+
+PROGRAM(returned_blocks)
+{
+    struct peer owner, other;
+    size_t enough = sixteenth_of(SIZE);
+
+    peer_start(&owner);
+    peer_start(&other);
+    peer_do(&owner, fill_two, NULL);
+    peer_do(&other, free_some, &enough);
+    peer_do(&owner, expect_first_pool, NULL);
+}
+
+Test(refill, returned_blocks_come_before_a_new_pool)
+{
+    assert_ended_well(run_program("returned_blocks", "TIDEPOOL_STASH=0", NULL));
+}
+
+static void expect_stash(void *unused)
+{
+    unsigned c = tide_class_of(SIZE);
+
+    (void)unused;
+    heap = own_heap();
+    allocate(SIZE);
+    use_up_list(SIZE); /* with untouched blocks left */
+    tide_free(blocks[0][1]);
+    tide_free(blocks[0][0]);
+    TIDE_REQUIRE(heap->stash[c].count == 2);
+    TIDE_REQUIRE(allocate(SIZE) == blocks[0][0] && heap->stash[c].count == 0);
+    TIDE_REQUIRE(allocate(SIZE) == blocks[0][1]);
+    TIDE_REQUIRE(tide_pool_of(allocate(SIZE)) == heap->current[c]);
+    tide_heap_check(heap);
+}
+
+PROGRAM(stashed_blocks)
+{
+    struct peer owner, other;
+
+    peer_start(&owner);
+    peer_start(&other);
+    peer_do(&owner, fill_two, NULL);
+    peer_do(&other, expect_stash, NULL);
+}
+
+Test(refill, stashed_blocks_come_first)
+{
+    assert_ended_well(run_program("stashed_blocks", NULL, NULL));
+}
+
+static void return_everything(void *unused)
+{
+    (void)unused;
+    free_all(blocks[0], capacity_of(SIZE));
+    free_all(blocks[1], capacity_of(SIZE));
+}
+
+static void drain(void *unused)
+{
+    struct pool *current = heap->current[tide_class_of(SIZE)];
+
+    (void)unused;
+    tide_heap_drain_inbox(heap);
+    TIDE_REQUIRE(current == tide_pool_of(blocks[1][0]) && tide_relaxed(&current->left) == 0);
+    TIDE_REQUIRE(tide_relaxed(&tide_pool_of(blocks[0][0])->state) == POOL_EMPTY);
+    TIDE_REQUIRE(heap->stock_count == 1 && !heap->used[tide_class_of(SIZE)]);
+    tide_heap_check(heap);
+}
+
+PROGRAM(drained_pools)
+{
+    struct peer owner, other;
+
+    peer_start(&owner);
+    peer_start(&other);
+    peer_do(&owner, fill_two, NULL);
+    peer_do(&other, return_everything, NULL);
+    peer_do(&owner, drain, NULL);
+}
+
+Test(refill, draining_the_inbox_places_its_pools)
+{
+    assert_ended_well(run_program("drained_pools", "TIDEPOOL_STASH=0", NULL));
+}
+
+/* ---- Nothing left ------------------------------------------------------- */
+
+IN_NEW_THREAD(refill, without_memory_there_is_no_block_and_all_is_well_after, NULL)
+{
+    struct block *all = NULL, *block;
+
+    heap = own_heap();
+    tide_os_fail_map_every(1);
+    errno = 0;
+    while ((block = tide_malloc(SIZE))) {
+        block->next = all;
+        all = block;
+    }
+    TIDE_REQUIRE(errno == ENOMEM && !tide_malloc(SIZE));
+    tide_heap_check(heap);
+    for (; all; all = block) {
+        block = all->next;
+        tide_free(all);
+    }
+    tide_heap_check(heap);
+    tide_os_fail_map_every(0);
+    TIDE_REQUIRE(allocate(SIZE) && allocate(OTHER));
+    tide_heap_check(heap);
+}

@@ -1,0 +1,399 @@
+/* test_map.c - os/map.h: memory from the kernel, and the kernel saying no */
+#include "os/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include "../unit.h"
+
+#define PAGE tide_os_page_bytes
+
+/* ---- In place of the C library's: refuse when asked to ------------------ */
+
+static bool refuses_munmap, refuses_madvise, refuses_mremap;
+static void *unmapped; /* by the last munmap that was not refused */
+
+int munmap(void *start, size_t bytes)
+{
+    if (refuses_munmap) {
+        errno = ENOMEM;
+        return -1;
+    }
+    unmapped = start;
+    return (int)syscall(SYS_munmap, start, bytes);
+}
+
+int madvise(void *start, size_t bytes, int advice)
+{
+    if (refuses_madvise) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_madvise, start, bytes, advice);
+}
+
+void *mremap(void *start, size_t old_bytes, size_t new_bytes, int flags, ...)
+{
+    va_list arguments;
+    void *target;
+
+    va_start(arguments, flags);
+    target = flags & MREMAP_FIXED ? va_arg(arguments, void *) : NULL;
+    va_end(arguments);
+    if (refuses_mremap) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mremap, start, old_bytes, new_bytes, flags, target);
+}
+
+/* ---- Helpers ------------------------------------------------------------ */
+
+/* Whether the kernel could write there for us. */
+static bool is_writable(void *address)
+{
+    int file = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    ssize_t length = read(file, address, 1);
+
+    close(file);
+    return length == 1;
+}
+
+static bool are_all_mapped(const char *start, size_t bytes)
+{
+    for (size_t n = 0; n < bytes; n += PAGE)
+        if (!is_mapped(start + n))
+            return false;
+    return true;
+}
+
+static bool is_any_mapped(const char *start, size_t bytes)
+{
+    for (size_t n = 0; n < bytes; n += PAGE)
+        if (is_mapped(start + n))
+            return true;
+    return false;
+}
+
+static char *map_pages(size_t pages)
+{
+    char *start = tide_os_map(pages * PAGE, PAGE);
+
+    cr_assert(start);
+    return start;
+}
+
+/* ---- Mapping ------------------------------------------------------------ */
+
+Test(map, the_page_size_is_the_kernels)
+{
+    cr_assert_eq(PAGE, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+Test(map, memory_is_aligned_zero_and_writable)
+{
+    for (size_t alignment = PAGE; alignment <= 8 * TIDE_ARENA_BYTES; alignment *= 2)
+        for (size_t pages = 1; pages <= 9; pages += 4) {
+            char *start = tide_os_map(pages * PAGE, alignment);
+
+            cr_assert(start);
+            cr_assert(is_aligned(start, alignment));
+            cr_assert(is_zero(start, pages * PAGE));
+            memset(start, 0xa5, pages * PAGE);
+        }
+}
+
+Test(map, mappings_do_not_overlap)
+{
+    enum { COUNT = 50 };
+    char *starts[COUNT];
+
+    for (int n = 0; n < COUNT; n++)
+        memset(starts[n] = tide_os_map(4 * PAGE, n % 2 ? PAGE : TIDE_ARENA_BYTES), n, 4 * PAGE);
+    for (int n = 0; n < COUNT; n++)
+        for (size_t at = 0; at < 4 * PAGE; at++)
+            cr_assert_eq(starts[n][at], n);
+}
+
+Test(map, success_keeps_errno)
+{
+    errno = ERANGE;
+    cr_assert(tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES));
+    cr_assert_eq(errno, ERANGE);
+}
+
+Test(map, too_much_is_enomem)
+{
+    errno = 0;
+    cr_assert_null(tide_os_map((size_t)1 << 62, PAGE));
+    cr_assert_eq(errno, ENOMEM);
+    errno = 0;
+    cr_assert_null(tide_os_map(TIDE_ARENA_BYTES, (size_t)1 << 62));
+    cr_assert_eq(errno, ENOMEM);
+    errno = 0;
+    cr_assert_null(tide_os_map(~(PAGE - 1), TIDE_ARENA_BYTES), "with the alignment it overflows");
+    cr_assert_eq(errno, ENOMEM);
+}
+
+Test(map, every_nth_request_fails_until_told_otherwise)
+{
+    tide_os_fail_map_every(3);
+    for (int n = 1; n <= 9; n++) {
+        errno = 0;
+        cr_assert_eq(tide_os_map(PAGE, PAGE) == NULL, n % 3 == 0, "request %d", n);
+        cr_assert_eq(errno, n % 3 == 0 ? ENOMEM : 0);
+    }
+    tide_os_fail_map_every(0);
+    for (int n = 1; n <= 9; n++)
+        cr_assert(tide_os_map(PAGE, PAGE));
+}
+
+/* ---- Read-only mappings ------------------------------------------------- */
+
+Test(map, readonly_memory_is_zero_and_becomes_writable_in_parts)
+{
+    char *start = tide_os_map_readonly(8 * PAGE);
+
+    cr_assert(start);
+    cr_assert(is_zero(start, 8 * PAGE));
+    cr_assert_not(is_writable(start) || is_writable(start + 7 * PAGE));
+    cr_assert(tide_os_make_writable(start + 2 * PAGE, 2 * PAGE));
+    cr_assert_not(is_writable(start + 2 * PAGE - 1));
+    cr_assert(is_writable(start + 2 * PAGE) && is_writable(start + 4 * PAGE - 1));
+    cr_assert_not(is_writable(start + 4 * PAGE));
+    cr_assert(is_zero(start, 8 * PAGE));
+}
+
+Test(map, readonly_requests_fail_with_the_others)
+{
+    char *start = tide_os_map_readonly(PAGE);
+
+    tide_os_fail_map_every(1);
+    errno = 0;
+    cr_assert_null(tide_os_map_readonly(PAGE));
+    cr_assert_eq(errno, ENOMEM);
+    errno = 0;
+    cr_assert_not(tide_os_make_writable(start, PAGE));
+    cr_assert_eq(errno, ENOMEM);
+    cr_assert_not(is_writable(start));
+    tide_os_fail_map_every(0);
+    cr_assert(tide_os_make_writable(start, PAGE));
+    cr_assert(is_writable(start));
+}
+
+/* ---- Giving back -------------------------------------------------------- */
+
+Test(map, unmapped_memory_is_gone)
+{
+    char *start = map_pages(4);
+
+    tide_os_unmap(start, 4 * PAGE);
+    cr_assert_not(is_any_mapped(start, 4 * PAGE));
+}
+
+Test(map, a_part_can_be_unmapped)
+{
+    char *start = map_pages(4);
+
+    memset(start, 1, 4 * PAGE);
+    tide_os_unmap(start + PAGE, 2 * PAGE);
+    cr_assert(is_mapped(start) && is_mapped(start + 3 * PAGE));
+    cr_assert_not(is_any_mapped(start + PAGE, 2 * PAGE));
+    cr_assert_eq(start[PAGE - 1] + start[3 * PAGE], 2);
+}
+
+Test(map, what_the_kernel_cannot_unmap_is_kept_for_the_next_request)
+{
+    char *start = map_pages(4);
+
+    memset(start, 1, 4 * PAGE);
+    refuses_munmap = true;
+    tide_os_unmap(start, 4 * PAGE);
+    refuses_munmap = false;
+    cr_assert(are_all_mapped(start, 4 * PAGE));
+    cr_assert_not(is_resident(start + PAGE) || is_resident(start + 3 * PAGE), "its pages went back");
+    cr_assert_neq(map_pages(5), start, "it doesn't suit");
+    cr_assert_eq(map_pages(4), start);
+    cr_assert(is_zero(start, 4 * PAGE));
+    memset(start, 1, 4 * PAGE);
+    cr_assert_neq(map_pages(4), start, "it is taken");
+}
+
+Test(map, a_kept_range_is_given_only_where_its_alignment_suits)
+{
+    char *aligned = tide_os_map(2 * TIDE_ARENA_BYTES, TIDE_ARENA_BYTES), *kept = aligned + PAGE;
+    char *another;
+
+    cr_assert(aligned);
+    refuses_munmap = true;
+    tide_os_unmap(kept, TIDE_ARENA_BYTES);
+    refuses_munmap = false;
+    another = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
+    cr_assert(another != kept && is_aligned(another, TIDE_ARENA_BYTES));
+    cr_assert_eq(tide_os_map(TIDE_ARENA_BYTES, PAGE), kept);
+}
+
+Test(map, several_kept_ranges_are_each_given_once)
+{
+    char *starts[3] = { map_pages(3), map_pages(3), map_pages(3) };
+    bool was_given[3] = { false };
+
+    refuses_munmap = true;
+    for (int n = 0; n < 3; n++)
+        tide_os_unmap(starts[n], 3 * PAGE);
+    refuses_munmap = false;
+    for (int n = 0; n < 3; n++) {
+        char *given = map_pages(3);
+
+        for (int at = 0; at < 3; at++)
+            if (given == starts[at]) {
+                cr_assert_not(was_given[at]);
+                was_given[at] = true;
+            }
+    }
+    cr_assert(was_given[0] && was_given[1] && was_given[2]);
+}
+
+static void check_purge(void)
+{
+    char *start = map_pages(4);
+
+    memset(start, 1, 4 * PAGE);
+    tide_os_purge(start + PAGE, 2 * PAGE);
+    cr_assert(are_all_mapped(start, 4 * PAGE));
+    cr_assert_eq(start[PAGE - 1] + start[3 * PAGE], 2);
+    cr_assert(is_resident(start));
+    cr_assert_eq(is_resident(start + PAGE), refuses_madvise);
+    cr_assert(is_zero(start + PAGE, 2 * PAGE));
+    start[PAGE] = 1;
+}
+
+Test(map, purged_memory_reads_as_zero_and_takes_no_memory)
+{
+    check_purge();
+}
+
+Test(map, locked_memory_reads_as_zero_all_the_same)
+{
+    refuses_madvise = true;
+    check_purge();
+}
+
+Test(map, giving_back_keeps_errno)
+{
+    char *start = map_pages(4);
+
+    errno = ERANGE;
+    tide_os_purge(start, PAGE);
+    tide_os_unmap(start, PAGE);
+    refuses_madvise = refuses_munmap = true;
+    tide_os_purge(start + PAGE, PAGE);
+    tide_os_unmap(start + PAGE, PAGE);
+    cr_assert_eq(errno, ERANGE);
+}
+
+/* ---- Changing length ---------------------------------------------------- */
+
+Test(map, shrinking_gives_the_tail_back)
+{
+    char *start = map_pages(8);
+
+    memset(start, 1, 8 * PAGE);
+    tide_os_fail_map_every(1);
+    cr_assert(tide_os_resize(start, 8 * PAGE, 3 * PAGE), "it asks for no address space");
+    tide_os_fail_map_every(0);
+    cr_assert(are_all_mapped(start, 3 * PAGE));
+    cr_assert_not(is_any_mapped(start + 3 * PAGE, 5 * PAGE));
+    cr_assert_eq(start[3 * PAGE - 1], 1);
+}
+
+Test(map, growing_where_there_is_room_keeps_the_contents)
+{
+    char *start = map_pages(8);
+
+    memset(start, 1, 8 * PAGE);
+    cr_assert(tide_os_resize(start, 8 * PAGE, 3 * PAGE));
+    cr_assert(tide_os_resize(start, 3 * PAGE, 8 * PAGE), "the room that was just left");
+    cr_assert_eq(start[3 * PAGE - 1], 1);
+    cr_assert(is_zero(start + 3 * PAGE, 5 * PAGE));
+    memset(start, 2, 8 * PAGE);
+}
+
+Test(map, growing_stops_at_what_is_in_the_way)
+{
+    char *start = map_pages(8);
+
+    cr_assert_eq(mprotect(start + 3 * PAGE, 5 * PAGE, PROT_NONE), 0);
+    memset(start, 1, 3 * PAGE);
+    errno = 0;
+    cr_assert_not(tide_os_resize(start, 3 * PAGE, 4 * PAGE));
+    cr_assert_eq(errno, ENOMEM);
+    cr_assert_eq(start[3 * PAGE - 1], 1);
+    cr_assert(are_all_mapped(start, 8 * PAGE));
+}
+
+Test(map, growing_fails_with_the_other_requests)
+{
+    char *start = map_pages(8);
+
+    cr_assert(tide_os_resize(start, 8 * PAGE, 3 * PAGE));
+    tide_os_fail_map_every(1);
+    errno = 0;
+    cr_assert_not(tide_os_resize(start, 3 * PAGE, 8 * PAGE));
+    cr_assert_eq(errno, ENOMEM);
+    tide_os_fail_map_every(0);
+    cr_assert_not(is_mapped(start + 3 * PAGE));
+}
+
+/* ---- Moving ------------------------------------------------------------- */
+
+static void check_move(size_t old_pages, size_t new_pages)
+{
+    char *start = map_pages(old_pages), *moved;
+    size_t both = (old_pages < new_pages ? old_pages : new_pages) * PAGE;
+
+    memset(start, 1, old_pages * PAGE);
+    moved = tide_os_move(start, old_pages * PAGE, new_pages * PAGE, TIDE_ARENA_BYTES);
+    cr_assert(moved && moved != start);
+    cr_assert(is_aligned(moved, TIDE_ARENA_BYTES));
+    cr_assert_not(is_any_mapped(start, old_pages * PAGE));
+    for (size_t n = 0; n < both; n++)
+        cr_assert_eq(moved[n], 1);
+    cr_assert(is_zero(moved + both, new_pages * PAGE - both));
+    memset(moved, 2, new_pages * PAGE);
+}
+
+Test(map, moving_takes_the_pages_along)
+{
+    check_move(3, 7);
+    check_move(5, 5);
+    check_move(7, 3);
+}
+
+Test(map, without_room_nothing_is_moved)
+{
+    char *start = map_pages(3);
+
+    memset(start, 1, 3 * PAGE);
+    tide_os_fail_map_every(1);
+    errno = 0;
+    cr_assert_null(tide_os_move(start, 3 * PAGE, 7 * PAGE, TIDE_ARENA_BYTES));
+    cr_assert_eq(errno, ENOMEM);
+    tide_os_fail_map_every(0);
+    cr_assert_eq(start[0] + start[3 * PAGE - 1], 2);
+}
+
+Test(map, a_move_the_kernel_refuses_leaves_no_new_range)
+{
+    char *start = map_pages(3);
+
+    memset(start, 1, 3 * PAGE);
+    refuses_mremap = true;
+    unmapped = NULL;
+    errno = 0;
+    cr_assert_null(tide_os_move(start, 3 * PAGE, 7 * PAGE, TIDE_ARENA_BYTES));
+    cr_assert_eq(errno, ENOMEM);
+    cr_assert(unmapped && unmapped != start && !is_any_mapped(unmapped, 7 * PAGE));
+    cr_assert_eq(start[0] + start[3 * PAGE - 1], 2);
+}
