@@ -57,7 +57,7 @@ Test(aligned, too_much_is_enomem)
             cr_assert_eq(errno, ENOMEM);
         }
     errno = 0;
-    cr_assert_null(tide_aligned_alloc((size_t)1 << 63, 1));
+    cr_assert_null(tide_aligned_alloc(opaque((size_t)1 << 63), 1));
     cr_assert_eq(errno, ENOMEM);
 }
 

@@ -98,6 +98,7 @@ static void free_foreign(void)
 
 Test(stats, blocks_in_the_stash_are_free)
 {
+    own_heap(); /* or this thread would adopt the other's */
     run_thread(fill_two, NULL);
     free_foreign();
     cr_assert_eq(own_heap()->stash[size_class].count, 2);

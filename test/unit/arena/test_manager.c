@@ -292,6 +292,7 @@ SCENARIO(an_arena_with_a_busy_lock_is_passed_over)
     peer_do(&peer, let_go, tide_arena_of(whole));
     tide_arena_leave(&tenant);
     TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == tide_arena_of(whole));
+    peer_end(&peer);
 }
 
 SCENARIO(a_busy_arena_is_waited_for_when_nothing_else_is_left)
@@ -317,6 +318,7 @@ SCENARIO(a_busy_arena_is_waited_for_when_nothing_else_is_left)
     peer_wait(&peer);
     TIDE_REQUIRE(tide_arena_of(whole)->tenants == 1);
     tide_arena_check();
+    peer_end(&peer);
 }
 
 /* ---- When an arena goes ------------------------------------------------- */
@@ -626,6 +628,8 @@ SCENARIO(threads_get_different_runs_and_all_arenas_go_in_the_end)
     tide_arena_check();
     tide_arena_trim(0);
     TIDE_REQUIRE(tide_arena_totals().arenas == before);
+    for (int n = 0; n < THREADS; n++)
+        peer_end(&peers[n]);
 }
 
 /* ---- The check itself --------------------------------------------------- */

@@ -410,10 +410,10 @@ static void take_and_free(void *mark)
 
         TIDE_REQUIRE(block);
         *(void **)block = mark;
-        *(void **)(block + SIZE - 16) = mark;
+        *(void **)(block + TIDE_RUN_MAX - 16) = mark;
         if (round % 5 == 0)
             block = tide_huge_resize(block, 2 * SIZE);
-        TIDE_REQUIRE(block && *(void **)block == mark && *(void **)(block + SIZE - 16) == mark);
+        TIDE_REQUIRE(block && *(void **)block == mark && *(void **)(block + TIDE_RUN_MAX - 16) == mark);
         tide_huge_free(block);
     }
 }

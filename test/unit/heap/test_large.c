@@ -135,6 +135,7 @@ static void take_until_nothing_is_left(void)
 
 Test(large, without_memory_there_is_no_block)
 {
+    own_heap();
     assert_ended_well(run_apart(take_until_nothing_is_left));
 }
 

@@ -269,6 +269,8 @@ PROGRAM(returned_blocks)
     peer_do(&owner, fill_two, NULL);
     peer_do(&other, free_some, &enough);
     peer_do(&owner, expect_first_pool, NULL);
+    peer_end(&other);
+    peer_end(&owner);
 }
 
 Test(refill, returned_blocks_come_before_a_new_pool)
@@ -301,6 +303,8 @@ PROGRAM(stashed_blocks)
     peer_start(&other);
     peer_do(&owner, fill_two, NULL);
     peer_do(&other, expect_stash, NULL);
+    peer_end(&other);
+    peer_end(&owner);
 }
 
 Test(refill, stashed_blocks_come_first)
@@ -336,6 +340,8 @@ PROGRAM(drained_pools)
     peer_do(&owner, fill_two, NULL);
     peer_do(&other, return_everything, NULL);
     peer_do(&owner, drain, NULL);
+    peer_end(&other);
+    peer_end(&owner);
 }
 
 Test(refill, draining_the_inbox_places_its_pools)

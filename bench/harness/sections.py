@@ -1,0 +1,415 @@
+"""Sections of the page: one per group of workloads, the noise, and how to read it."""
+from __future__ import annotations
+
+from collections import Counter
+from statistics import median
+
+from . import page, plots
+from .analysis import Analysis, Key, Measure, memory_of, time_of
+from .figures import Spread, spread
+from .page import Html, factor, mebibytes, number, percent, tag
+from .plots import Axes, Bars, Curve, Point
+from .records import BUSY, STOLEN, UNSETTLED, Allocator, Run
+from .states import States
+from .store import Results
+
+ORDER = ("micro", "contention", "latency", "footprint", "server", "program")
+TITLES = {"micro": "Micro", "contention": "Contention", "latency": "Latency", "footprint": "Footprint",
+          "server": "Servers", "program": "Programs"}
+MOST_CLUSTERS = 6               # of bars in one plot
+PERCENTILES = ("p50", "p99", "p99.9", "p99.99", "max")
+STATE_COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#7f7f7f")
+LIVE_COLOUR = "#999999"
+# A workload's own figures of its measured part; they have columns, in place of those of the whole process.
+SHOWN_ELSEWHERE = ("cpu_per_wall", "cpu_seconds", "voluntary_switches", "minor_faults")
+
+
+def load(key: Key) -> str:
+    name, threads = key
+    return f"{name} × {threads}" if threads > 1 else name
+
+
+def named(allocator: Allocator) -> Html:
+    swatch = Html(f'<span class="swatch" style="background:{allocator.colour}"></span>')
+    return Html(f"{swatch}{page.text(allocator.name)}")
+
+
+def group_section(group: str, results: Results, analysis: Analysis) -> Html:
+    keys = analysis.keys_of_group(group)
+    base = results.baseline
+    parts: list[object] = [tag("h2", TITLES.get(group, group), id=group)]
+    if group == "contention":
+        parts.append(page.plot_grid(_throughput_plots(keys, analysis)))
+    else:
+        parts.append(page.plot_grid(_ratio_plots(keys, analysis, base, time_of, "time")))
+    if group == "latency":
+        parts.append(page.plot_grid(_latency_plots(keys, analysis, results)))
+    if group == "footprint":
+        parts.append(page.plot_grid(_series_plots(keys, analysis)))
+    if group in ("footprint", "server", "program"):
+        parts.append(page.plot_grid(_ratio_plots(keys, analysis, base, memory_of, "peak memory")))
+    parts += [tag("h3", "Time"), _value_table(keys, analysis, base, time_of, "ns per operation")]
+    if group == "latency":
+        parts += [tag("h3", "Latency in ns: " + ", ".join(PERCENTILES)), _latency_table(keys, analysis)]
+    if group == "footprint":
+        parts += [tag("h3", "Resident memory by the bytes alive"), _live_table(keys, analysis)]
+    memory = [tag("h3", "Peak memory"), _value_table(keys, analysis, base, memory_of, "MiB"),
+              tag("h3", "Memory at the end"), _final_table(keys, analysis)]
+    if group in ("micro", "contention", "latency"):
+        parts.append(page.folded("Memory", *memory))
+    else:
+        parts += memory
+    if group != "micro":
+        parts.append(page.folded("Context switches, CPU time, fairness, lock waits", _detail_table(keys, analysis)))
+    parts.append(page.folded("What these workloads do", _about(keys, analysis)))
+    return page.join(parts)
+
+
+# ---- Plots ------------------------------------------------------------------
+
+def _names(keys: list[Key]) -> list[str]:
+    return list(dict.fromkeys(name for name, _ in keys))
+
+
+def _throughput_plots(keys: list[Key], analysis: Analysis) -> list[str]:
+    drawn = []
+    for name in _names(keys):
+        threads = sorted(count for other, count in keys if other == name)
+        curves = []
+        for allocator in analysis.allocators:
+            points = []
+            for count in threads:
+                found = analysis.spread((name, count), allocator.name, lambda run: run.operations_per_second)
+                if found:
+                    points.append(Point(count, found.median / 1e6, found.least / 1e6, found.most / 1e6))
+            curves.append(Curve(allocator.name, allocator.colour, points, is_wide=allocator.is_ours))
+        unit = analysis.workloads[name].unit
+        axes = Axes("threads", f"throughput, million {unit}s per second", log_x=2,
+                    ticks=[(str(count), count) for count in threads])
+        drawn.append(plots.lines(curves, axes, f"{name}: more is better"))
+    return drawn
+
+
+def _ratio_plots(keys: list[Key], analysis: Analysis, base: str, measure: Measure, what: str) -> list[str]:
+    """Bars of the ratios to the baseline, a few loads in each plot."""
+    drawn = []
+    chunks = -(-len(keys) // MOST_CLUSTERS)
+    size = -(-len(keys) // chunks) if chunks else 1
+    for start in range(0, len(keys), size):
+        part = keys[start:start + size]
+        columns = []
+        for allocator in analysis.allocators:
+            values = [_triple(spread(analysis.ratios(key, allocator.name, base, measure))) for key in part]
+            columns.append(Bars(allocator.name, allocator.colour, values))
+        axes = Axes("load (workload × threads)", f"{what} / {base}'s", reference=1)
+        drawn.append(plots.bars([load(key) for key in part], columns, axes, f"{what.capitalize()}: less is better"))
+    return drawn
+
+
+def _triple(found: Spread | None) -> tuple[float, float, float] | None:
+    return (found.median, found.least, found.most) if found else None
+
+
+def _latency_plots(keys: list[Key], analysis: Analysis, results: Results) -> list[str]:
+    drawn = []
+    for name in _names(keys):
+        threads = _nearest([count for other, count in keys if other == name], results.machine["cpus_usable"])
+        for call in _calls((name, threads), analysis):
+            curves = []
+            for allocator in analysis.allocators:
+                found = _latency((name, threads), allocator.name, call, analysis)
+                points = [Point(at, found[level]) for at, level in enumerate(PERCENTILES) if found.get(level)]
+                curves.append(Curve(allocator.name, allocator.colour, points, is_wide=allocator.is_ours))
+            axes = Axes("percentile of calls", "ns of one call (k: thousand, M: million)", log_y=10,
+                        ticks=_percentile_ticks(), format_y="%.0s%c")
+            drawn.append(plots.lines(curves, axes, f"{load((name, threads))}, {call}: less is better"))
+    return drawn
+
+
+def _percentile_ticks() -> list[tuple[str, float]]:
+    return [(level, float(at)) for at, level in enumerate(PERCENTILES)]
+
+
+def _nearest(counts: list[int], wanted: int) -> int:
+    """The greatest that isn't above, else the least."""
+    below = [count for count in counts if count <= wanted]
+    return max(below) if below else min(counts)
+
+
+def _calls(key: Key, analysis: Analysis) -> list[str]:
+    names: dict[str, None] = {}
+    for allocator in analysis.allocators:
+        for run in analysis.used(key, allocator.name):
+            names.update(dict.fromkeys(run.latency_ns))
+    return list(names)
+
+
+def _latency(key: Key, allocator: str, call: str, analysis: Analysis) -> dict[str, float]:
+    """Each level's median over the rounds."""
+    runs = [run.latency_ns[call] for run in analysis.shown(key, allocator) if call in run.latency_ns]
+    return {level: median(run[level] for run in runs if level in run)
+            for level in PERCENTILES if any(level in run for run in runs)}
+
+
+def _series_plots(keys: list[Key], analysis: Analysis) -> list[str]:
+    """Memory over time; of each allocator the run whose peak is the median."""
+    drawn = []
+    for key in keys:
+        curves: list[Curve] = []
+        live: list[Point] = []
+        for allocator in analysis.allocators:
+            runs = sorted((run for run in analysis.used(key, allocator.name) if run.series), key=_peak)
+            if not runs:
+                continue
+            series = runs[len(runs) // 2].series
+            curves.append(Curve(allocator.name, allocator.colour, [Point(row[0], row[1] / 2**20) for row in series],
+                                is_wide=allocator.is_ours, has_marks=False))
+            if len(series[0]) > 2 and not live:
+                live = [Point(row[0], row[2] / 2**20) for row in series]
+        if live:
+            curves.append(Curve("bytes alive", LIVE_COLOUR, live, is_dashed=True, has_marks=False))
+        axes = Axes("seconds since the start", "resident memory, MiB", from_zero_x=True)
+        drawn.append(plots.lines(curves, axes, f"{load(key)}: less is better"))
+    return drawn
+
+
+def _peak(run: Run) -> int:
+    return run.peak_bytes or 0
+
+
+# ---- Tables -----------------------------------------------------------------
+
+def _value_table(keys: list[Key], analysis: Analysis, base: str, measure: Measure, unit: str) -> Html:
+    head = ["load", *(allocator.name for allocator in analysis.allocators)]
+    rows = []
+    for key in keys:
+        found = {allocator.name: analysis.spread(key, allocator.name, measure) for allocator in analysis.allocators}
+        medians = [value.median for value in found.values() if value]
+        least = min(medians) if medians else None
+        rows.append([load(key), *(_value_cell(key, name, value, least, analysis, base, measure)
+                                  for name, value in found.items())])
+    note = (f"Median in {unit}, half the distance from least to greatest as ± percent; below it the median ratio to "
+            f"{base} with least and greatest. Bold: the least of the row.")
+    return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
+
+
+def _value_cell(key: Key, name: str, value: Spread | None, least: float | None, analysis: Analysis, base: str,
+                measure: Measure) -> Html:
+    failed = _failure_note(key, name, analysis)
+    if value is None:
+        return tag("td", failed or "–")
+    shown = mebibytes(value.median) if measure is memory_of else number(value.median)
+    around = f"±{percent(value.half_width())}" if value.count > 1 else "(one run)"
+    content: list[object] = [tag("span", f"{shown} {around}",
+                                 kind="best" if value.median == least else "")]
+    if name != base:
+        content.append(tag("small", _ratio_note(spread(analysis.ratios(key, name, base, measure)))))
+    flags = _flag_note(analysis.used(key, name))
+    return tag("td", *content, *([tag("small", flags, kind="flag")] if flags else []), failed)
+
+
+def _ratio_note(found: Spread | None) -> str:
+    if found is None:
+        return "no comparable runs"
+    if found.count == 1:
+        return factor(found.median)
+    return f"{factor(found.median)} ({factor(found.least)}–{factor(found.most)})"
+
+
+def _flag_note(runs: list[Run]) -> str:
+    flags = Counter(flag for run in runs for flag in run.flags)
+    return ", ".join(f"{count}/{len(runs)} {flag}" for flag, count in flags.items())
+
+
+def _failure_note(key: Key, name: str, analysis: Analysis) -> Html:
+    """Crashes, time-outs and skips say so in every table."""
+    failures = analysis.failures(key, name)
+    if not failures:
+        return Html("")
+    statuses = Counter(run.status for run in failures)
+    said = ", ".join(f"{status} ({count} of {_attempts(key, name, analysis)})" for status, count in statuses.items())
+    reason = next((run.reason for run in failures if run.reason), "")
+    return tag("span", said, *([tag("small", reason)] if reason else []), kind="bad")
+
+
+def _attempts(key: Key, name: str, analysis: Analysis) -> int:
+    return len(analysis.all_runs(key, name))
+
+
+def _final_table(keys: list[Key], analysis: Analysis) -> Html:
+    head = ["load", *(allocator.name for allocator in analysis.allocators)]
+    rows = []
+    for key in keys:
+        row: list[object] = [load(key)]
+        for allocator in analysis.allocators:
+            final = analysis.spread(key, allocator.name, lambda run: run.final_bytes)
+            peak = analysis.spread(key, allocator.name, memory_of)
+            share = f"{percent(final.median / peak.median)} of the peak" if final and peak and peak.median else ""
+            row.append(tag("td", mebibytes(final.median if final else None), tag("small", share)))
+        rows.append(row)
+    note = "Median in MiB, after everything that the workload frees is freed."
+    return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
+
+
+def _live_table(keys: list[Key], analysis: Analysis) -> Html:
+    rows = []
+    for key in keys:
+        row: list[object] = [load(key)]
+        for allocator in analysis.allocators:
+            peak, end = (analysis.spread(key, allocator.name, measure) for measure in (_peak_by_live, _end_by_live))
+            row.append(tag("td", factor(peak.median if peak else None),
+                           tag("small", f"{factor(end.median)} at the end" if end else "")))
+        rows.append(row)
+    note = ("Medians. The greatest resident size by the greatest number of bytes alive, each over the whole run; below "
+            "it the last sample of both, where bytes are alive then.")
+    head = ["load", *(allocator.name for allocator in analysis.allocators)]
+    return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
+
+
+def _peak_by_live(run: Run) -> float | None:
+    live = max((row[2] for row in run.series if len(row) > 2), default=0)
+    return max(row[1] for row in run.series) / live if live else None
+
+
+def _end_by_live(run: Run) -> float | None:
+    last = run.series[-1] if run.series else []
+    return last[1] / last[2] if len(last) > 2 and last[2] else None
+
+
+def _latency_table(keys: list[Key], analysis: Analysis) -> Html:
+    rows = []
+    for key in keys:
+        for call in _calls(key, analysis):
+            cells = []
+            for allocator in analysis.allocators:
+                found = _latency(key, allocator.name, call, analysis)
+                cells.append(" / ".join(number(found.get(level)) for level in PERCENTILES) if found else "–")
+            rows.append([f"{load(key)}, {call}", *cells])
+    return page.table(["load, call", *(allocator.name for allocator in analysis.allocators)], rows)
+
+
+def _detail_table(keys: list[Key], analysis: Analysis) -> Html:
+    """A row per load and allocator, a column per figure, metrics included."""
+    metrics: dict[str, None] = {}
+    for key in keys:
+        for allocator in analysis.allocators:
+            for run in analysis.used(key, allocator.name):
+                metrics.update(dict.fromkeys(run.metrics))
+    for name in SHOWN_ELSEWHERE:
+        metrics.pop(name, None)
+    rows = [_detail_row(key, allocator, list(metrics), analysis) for key in keys for allocator in analysis.allocators
+            if analysis.used(key, allocator.name)]
+    head = ["load", "allocator", "voluntary switches", "per 1,000 operations", "CPU / wall", "fairness",
+            "minor faults", *(name.replace("_", " ") for name in metrics)]
+    note = "Medians. Fairness is Jain's index of the threads' operations: 1 if all did as much."
+    return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
+
+
+def _detail_row(key: Key, allocator: Allocator, metrics: list[str], analysis: Analysis) -> list[object]:
+    def middle(measure: Measure) -> float | None:
+        found = analysis.spread(key, allocator.name, measure)
+        return found.median if found else None
+
+    def per_thousand(run: Run) -> float | None:
+        switches = _measured_part(run, "voluntary_switches")
+        return switches / run.operations * 1000 if switches is not None and run.operations else None
+
+    return [load(key), named(allocator), number(middle(lambda run: _measured_part(run, "voluntary_switches"))),
+            number(middle(per_thousand)), number(middle(_cpu_per_wall)), number(middle(lambda run: run.fairness)),
+            number(middle(lambda run: _measured_part(run, "minor_faults"))),
+            *(number(middle(_metric(name))) for name in metrics)]
+
+
+def _metric(name: str) -> Measure:
+    return lambda run: run.metrics.get(name)
+
+
+def _measured_part(run: Run, name: str) -> float | None:
+    """The workload's own figure, else the whole process's."""
+    return run.metrics.get(name, getattr(run, name))
+
+
+def _cpu_per_wall(run: Run) -> float | None:
+    seconds = run.metrics.get("cpu_seconds")
+    return seconds / run.seconds if seconds and run.seconds else run.metrics.get("cpu_per_wall")
+
+
+def _about(keys: list[Key], analysis: Analysis) -> Html:
+    rows = [[name, analysis.workloads[name].about, analysis.workloads[name].unit] for name in _names(keys)]
+    return page.table(["workload", "what it does", "an operation is a"], rows, (1, 2))
+
+
+# ---- Noise ------------------------------------------------------------------
+
+def noise(results: Results, analysis: Analysis) -> Html:
+    runs = results.runs
+    flags = Counter(flag for run in runs if run.is_used for flag in run.flags)
+    used = sum(run.is_used for run in runs)
+    rows = [
+        ["runs", len(runs)],
+        ["runs that count in the tables", used],
+        ["dropped and repeated: the probes before and after differed", results.repeated],
+        [f"{UNSETTLED}: differed even then, not compared", flags[UNSETTLED]],
+        [f"{BUSY}: other processes used more than 5 % of the CPUs", flags[BUSY]],
+        [f"{STOLEN}: the hypervisor took more than 5 % of the CPUs", flags[STOLEN]],
+    ]
+    return page.join([
+        tag("h2", "Noise", id="noise"),
+        page.paragraphs("A probe before and after every run lets two CPUs write one cache line in turns for 10 ms. On "
+                        "virtual machines what that costs jumps between states that last minutes, and it decides the "
+                        "results of several threads; so only runs in the same state are compared."),
+        page.plot_grid([_probe_plot(results)]),
+        _state_table(results, analysis),
+        page.table(["", "runs"], rows),
+        _failures(results),
+    ])
+
+
+def _probe_plot(results: Results) -> str:
+    states = States([ns for _, ns in results.probes])
+    curves = []
+    for number_, state in enumerate(states.states):
+        points = [Point(seconds / 60, ns) for seconds, ns in results.probes if states.of(ns) == number_]
+        curves.append(Curve(f"state {number_}: {state.least:.0f} to {state.most:.0f} ns",
+                            STATE_COLOURS[number_ % len(STATE_COLOURS)], points, is_line=False))
+    axes = Axes("minutes since the first run", "round trip of a cache line, ns", log_y=10, from_zero_x=True)
+    return plots.lines(curves, axes, "The machine's state")
+
+
+def _state_table(results: Results, analysis: Analysis) -> Html:
+    states = States([ns for _, ns in results.probes])
+    rows = []
+    for at, state in enumerate(states.states):
+        runs = sum(run.state == at for run in results.runs if run.is_used)
+        rows.append([f"state {at}", number(state.least), number(state.median), number(state.most), state.count, runs])
+    if not rows:
+        return page.paragraphs("No probe could be made: only one CPU may be used.")
+    return page.table(["", "least, ns", "median, ns", "greatest, ns", "probes", "runs in it"], rows)
+
+
+def _failures(results: Results) -> Html:
+    failed = Counter((run.allocator, load(run.key), run.status, run.reason) for run in results.runs if not run.is_ok)
+    if not failed:
+        return page.paragraphs("No run failed, timed out or was skipped.")
+    rows = [[*what, count] for what, count in failed.items()]
+    return page.join([tag("h3", "Crashes, time-outs and skips"),
+                      page.table(["allocator", "load", "status", "reason", "runs"], rows, (3,))])
+
+
+# ---- How to read it ---------------------------------------------------------
+
+def how_to_read(results: Results) -> Html:
+    return page.join([
+        tag("h2", "How to read it", id="reading"),
+        page.bullets([
+            "A load is a workload with a number of threads. A round runs every load once on every allocator, one right "
+            "after the other; figures are medians over the rounds, spreads go from the least to the greatest.",
+            f"A ratio is taken within a round, then its median over the rounds. {results.baseline} is the baseline: "
+            "its ratio is 1. Two allocators whose spreads overlap weren't told apart.",
+            "Time is wall time of the measured part divided by its operations. Peak memory is the greatest resident "
+            "size of the whole process; a program's own 1 to 2 MiB are in it, for all allocators alike.",
+            "Absolute figures of several threads are from the state of the machine that most of the load's runs were "
+            "in. “No comparable runs” means that the two were never run in the same state.",
+            "A benchmark isn't your program. Record and replay, or preload into your own server, before you choose.",
+        ]),
+    ])

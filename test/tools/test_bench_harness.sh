@@ -1,0 +1,97 @@
+#!/bin/sh
+# The bench harness: its unit tests, and a small matrix of two workloads that
+# isn't measured but made up, on the C library's malloc and on two broken
+# libraries: one crashes, one never comes back. They are rows of the results,
+# not the end; and the files are there and well-formed.
+set -eu
+: "${TIDE_SRCDIR:?}" "${TIDE_BUILDDIR:?}" "${CC:=cc}"
+skip() {
+    echo "skipped: $1"
+    exit 77
+}
+python=/usr/bin/python3
+test -x $python || skip "$python is missing (Debian package python3)"
+command -v gnuplot >/dev/null || skip "gnuplot is missing (Debian package gnuplot-nox)"
+PYTHONDONTWRITEBYTECODE=1
+export PYTHONDONTWRITEBYTECODE
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+(cd "$TIDE_SRCDIR/bench" && $python -m unittest discover -s harness/tests -t .)
+
+# ---- A program that obeys the contract, and two libraries that don't ---------
+
+cat >"$work/workload" <<'END'
+#!/bin/sh
+if test "$1" = list; then
+    echo '[{"workload": "even", "group": "contention", "threads": [1, 2], "quick": true, "about": "none", "unit": "pair"},'
+    echo ' {"workload": "grow", "group": "footprint", "threads": [1], "quick": true, "about": "none", "unit": "block"}]'
+elif test "$2" = even; then
+    echo '{"workload": "even", "threads": '"$4"', "operations": 1000, "seconds": 0.001, "final_bytes": 4096,'\
+        '"thread_operations": [500, 500], "latency_ns": {"malloc": {"p50": 20, "p99": 90, "max": 400, "count": 9}}}'
+else
+    echo '{"workload": "grow", "threads": 1, "operations": 10, "seconds": 0.001, "final_bytes": 4096,'\
+        '"series": [[0, 4096, 1000], [0.5, 8192, 2000]], "metrics": {"note": 1}}'
+fi
+END
+chmod +x "$work/workload"
+cat >"$work/broken.c" <<'END'
+#include <stdlib.h>
+#include <unistd.h>
+void *malloc(size_t size)
+{
+    if (CRASHES)
+        abort();
+    pause();
+    return (void *)size;
+}
+END
+# shellcheck disable=SC2086  # $CC may have arguments
+for kind in crashing:1 hanging:0; do
+    $CC -shared -fPIC -DCRASHES=${kind#*:} -o "$work/${kind%:*}.so" "$work/broken.c"
+done
+
+"$TIDE_SRCDIR/bench/bench" run --builddir "$TIDE_BUILDDIR" --program "$work/workload" --rounds 2 --timeout 1 \
+    --allocator glibc --allocator crashing="$work/crashing.so" --allocator hanging="$work/hanging.so" \
+    --no-counts --out "$work/results"
+
+# ---- What must be in the files ----------------------------------------------
+
+$python - "$work/results" <<'END'
+import csv, json, sys
+from pathlib import Path
+from xml.dom import minidom
+
+folder = Path(sys.argv[1])
+rows = list(csv.DictReader(folder.joinpath("raw.csv").open()))
+results = json.loads(folder.joinpath("results.json").read_text())
+page = folder.joinpath("report.html").read_text()
+
+
+def statuses(name):
+    return {(row["workload"], row["threads"], row["status"]) for row in rows if row["allocator"] == name}
+
+
+loads = {("even", "1"), ("even", "2"), ("grow", "1")}
+assert statuses("glibc") == {(*load, "ok") for load in loads}, statuses("glibc")
+assert statuses("crashing") == {(*load, "signal 6") for load in loads}, statuses("crashing")
+assert statuses("hanging") == {(*load, status) for load in loads for status in ("timeout", "skipped")}, \
+    statuses("hanging")
+assert all(row["ns_per_operation"] == "" for row in rows if row["status"] != "ok")
+assert len(results["runs"]) == len(rows) and results["machine"]["cpu"] and results["machine"]["kernel"]
+assert [allocator["name"] for allocator in results["allocators"]] == ["glibc", "crashing", "hanging"]
+minidom.parseString(page)   # well-formed
+ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
+assert len(ids) == len(set(ids)), "an id is there twice"
+for text in ("signal 6", "timeout", "more than 1 s", "<svg", "threads", "resident memory, MiB"):
+    assert text in page, f"the report doesn't have: {text}"
+for text in ("<script", "<link", "<img", "url(http", "@import"):
+    assert text not in page, f"the report isn't self-contained: {text}"
+print(f"{len(rows)} rows, {page.count('<svg')} plots, {len(page)} bytes of HTML")
+END
+
+# The report can be written again from the JSON, and results agree with themselves.
+rm "$work/results/report.html"
+"$TIDE_SRCDIR/bench/bench" report "$work/results"
+test -s "$work/results/report.html"
+"$TIDE_SRCDIR/bench/bench" compare "$work/results" "$work/results"
