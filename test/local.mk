@@ -35,6 +35,9 @@ TIDE_SHARED_LIBS = libtidepool.la
 TIDE_NO_WRAPPER = $(AM_LDFLAGS) -no-install
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
 
+# Every program has the start, as one that links the library has.
+AM_LDFLAGS += -Wl,-u,tide_api_start
+
 # A program takes over malloc whole or not at all: asks for a symbol of each
 # object in api/ that defines standard names.
 if OVERRIDE

@@ -11,6 +11,9 @@ from .store import Results
 
 def show(one: Results, other: Results) -> int:
     """Prints what disagrees and a summary. Returns 1 if anything does."""
+    for name in ("scale", "baseline"):
+        if one.settings.get(name) != other.settings.get(name):
+            print(f"the {name}s differ, so ratios may, too: {one.settings.get(name)} and {other.settings.get(name)}")
     analyses = [Analysis(results.allocators, results.workloads, results.runs) for results in (one, other)]
     names = [allocator.name for allocator in one.allocators if allocator.name != one.baseline]
     agreed = disagreed = lacking = 0

@@ -31,7 +31,7 @@ from .records import Allocator, Cell, Json
 
 THREADS = 4
 SCALES = (1, 2)             # percent, of callgrind's two runs
-TRACE_BYTES = 100 << 20     # read of lackey's trace, some 7 million instructions; lackey writes 10 MB a second
+TRACE_BYTES = 64 << 20      # read of lackey's trace, some 4 million instructions; lackey writes 10 MB a second
 LINE_BYTES = 64
 TIMEOUT = 300.0             # seconds of one run under valgrind
 MOST_LOOK_BACK = 4096       # bytes of trace to find a caller in

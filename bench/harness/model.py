@@ -92,9 +92,10 @@ def section(results: Results, analysis: Analysis) -> Html:
             page.paragraphs(f"Every synchronising instruction on a line that k threads share waits {cost:.0f} ns (half "
                             f"the probe's round trip) with the chance (k − 1)/k that another core wrote the line "
                             f"last; a line moves once in that time, which limits the throughput. Assumed besides: the "
-                            f"program itself scales perfectly, all cores are equally far apart, no lock is held longer "
-                            f"than its line takes to move, plain stores, memory bandwidth, page faults and the kernel "
-                            f"cost nothing. All of these flatter. Use it to see where a shared line becomes a wall."),
+                            f"program itself scales perfectly (fan-in and fan-out don't: their one thread is a limit "
+                            f"of its own), all cores are equally far apart, no lock is held longer than its line takes "
+                            f"to move, plain stores, memory bandwidth, page faults and the kernel cost nothing. All of "
+                            f"these flatter. Use it to see where a shared line becomes a wall."),
             page.plot_grid(_plots(results, analysis, cost)), _model_table(results, analysis, cost), kind="model"),
     ])
 
@@ -113,7 +114,8 @@ def _count_table(results: Results) -> Html:
         rows.append([*head, number(row["per_thousand"]), number(row["per_thousand"] - hits), number(hits),
                      number(hottest), sum(entry["lines"] for entry in shared), number(row["program_per_thousand"])])
     return page.table(["workload", "allocator", "synchronising per 1,000 operations", "on lines of one thread",
-                       "on shared lines", "on the hottest shared line", "shared lines", "the program's own"], rows)
+                       "on shared lines", "on the hottest shared line", "shared lines", "the program's own"],
+                      rows, (1,))
 
 
 def _modelled(row: Json, analysis: Analysis, cost: float) -> list[Point]:
@@ -146,4 +148,5 @@ def _model_table(results: Results, analysis: Analysis, cost: float) -> Html:
         if points:
             rows.append([row["workload"], named(colours[row["allocator"]]),
                          *(f"{points[cores] / points[1]:.1f}" for cores in SHOWN)])
-    return page.table(["workload", "allocator", *(f"modelled speed-up, {cores} cores" for cores in SHOWN)], rows)
+    return page.table(["workload", "allocator", *(f"modelled speed-up, {cores} cores" for cores in SHOWN)],
+                      rows, (1,))

@@ -22,7 +22,7 @@ th, td { padding: .32rem .7rem; text-align: right; vertical-align: top; border-b
   white-space: nowrap; }
 th { border-bottom: 1.5px solid #555; font-weight: 600; }
 th:first-child, td:first-child { text-align: left; }
-td.text { text-align: left; white-space: normal; }
+td.text { text-align: left; white-space: normal; max-width: 46rem; }
 tbody tr:hover { background: #f4f6f8; }
 small { color: #666; font-size: .92em; display: block; }
 .best { font-weight: 700; }
@@ -97,9 +97,9 @@ def number(value: float | None, digits: int = 3) -> str:
     """Three significant digits, thousands with a thin gap; a dash if it isn't known."""
     if value is None:
         return "–"
-    if value == 0:
-        return "0"
     size = abs(value)
+    if size < 5e-7:
+        return "0"
     if size >= 10 ** (digits - 1):
         return f"{value:,.0f}".replace(",", "\u2009")
     decimals = digits - 1
@@ -110,6 +110,16 @@ def number(value: float | None, digits: int = 3) -> str:
         size /= 10
         decimals -= 1
     return f"{value:.{decimals}f}"
+
+
+def short(value: float | None) -> str:
+    """As number(), but 28.5k for thousands and 4.69M for millions."""
+    if value is None:
+        return "–"
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            return number(value / (limit if letter != "k" else 1e3)) + letter
+    return number(value)
 
 
 def factor(value: float | None) -> str:

@@ -109,9 +109,10 @@ static void measure(const int cpus[2], unsigned milliseconds)
     } while (after < end && count < MOST_BATCHES);
     atomic_store_explicit(&shared.turn, END, memory_order_release);
     qsort(batches, (size_t)count, sizeof *batches, compare_doubles);
-    printf("{\"round_trip_ns\": %.1f, \"mean_ns\": %.1f, \"round_trips\": %d, \"cpus\": [%d, %d]}\n",
-           batches[count / 2], (double)(after - start) / count / BATCH, count * BATCH, cpus[0],
-           cpus[1]);
+    printf(
+        "{\"round_trip_ns\": %.1f, \"mean_ns\": %.1f, \"round_trips\": %d, \"cpus\": [%d, %d]}\n",
+        batches[count / 2], (double)(after - start) / count / BATCH, count * BATCH, cpus[0],
+        cpus[1]);
 }
 
 static bool choose_cpus(int cpus[2])

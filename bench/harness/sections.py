@@ -7,7 +7,7 @@ from statistics import median
 from . import page, plots
 from .analysis import Analysis, Key, Measure, memory_of, time_of
 from .figures import Spread, spread
-from .page import Html, factor, mebibytes, number, percent, tag
+from .page import Html, factor, mebibytes, number, percent, short, tag
 from .plots import Axes, Bars, Curve, Point
 from .records import BUSY, STOLEN, UNSETTLED, Allocator, Run
 from .states import States
@@ -50,7 +50,7 @@ def group_section(group: str, results: Results, analysis: Analysis) -> Html:
         parts.append(page.plot_grid(_ratio_plots(keys, analysis, base, memory_of, "peak memory")))
     parts += [tag("h3", "Time"), _value_table(keys, analysis, base, time_of, "ns per operation")]
     if group == "latency":
-        parts += [tag("h3", "Latency in ns: " + ", ".join(PERCENTILES)), _latency_table(keys, analysis)]
+        parts += [tag("h3", "Latency of one call in ns, medians over the rounds"), _latency_table(keys, analysis)]
     if group == "footprint":
         parts += [tag("h3", "Resident memory by the bytes alive"), _live_table(keys, analysis)]
     memory = [tag("h3", "Peak memory"), _value_table(keys, analysis, base, memory_of, "MiB"),
@@ -256,12 +256,15 @@ def _live_table(keys: list[Key], analysis: Analysis) -> Html:
     for key in keys:
         row: list[object] = [load(key)]
         for allocator in analysis.allocators:
-            peak, end = (analysis.spread(key, allocator.name, measure) for measure in (_peak_by_live, _end_by_live))
-            row.append(tag("td", factor(peak.median if peak else None),
-                           tag("small", f"{factor(end.median)} at the end" if end else "")))
+            peak, mean, held = (analysis.spread(key, allocator.name, measure)
+                                for measure in (_peak_by_live, _mean_by_live, _held_by_live))
+            notes = [tag("small", f"{name} {factor(found.median)}") for name, found in (("mean", mean), ("held", held))
+                     if found]
+            row.append(tag("td", factor(peak.median if peak else None), *notes))
         rows.append(row)
-    note = ("Medians. The greatest resident size by the greatest number of bytes alive, each over the whole run; below "
-            "it the last sample of both, where bytes are alive then.")
+    note = ("Medians. The greatest resident size that the workload's samples saw by the greatest number of bytes alive; "
+            "mean: the means of both over the run's time; held: of both at the moment that the workload is about, "
+            "after its frees or its shift.")
     head = ["load", *(allocator.name for allocator in analysis.allocators)]
     return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
 
@@ -271,21 +274,30 @@ def _peak_by_live(run: Run) -> float | None:
     return max(row[1] for row in run.series) / live if live else None
 
 
-def _end_by_live(run: Run) -> float | None:
-    last = run.series[-1] if run.series else []
-    return last[1] / last[2] if len(last) > 2 and last[2] else None
+def _mean_by_live(run: Run) -> float | None:
+    return _by_live(run, "mean")
+
+
+def _held_by_live(run: Run) -> float | None:
+    return _by_live(run, "held")
+
+
+def _by_live(run: Run, when: str) -> float | None:
+    """From the workload's metrics."""
+    resident, live = (run.metrics.get(f"{when}_{what}_bytes") for what in ("resident", "live"))
+    return resident / live if resident and live else None
 
 
 def _latency_table(keys: list[Key], analysis: Analysis) -> Html:
     rows = []
     for key in keys:
         for call in _calls(key, analysis):
-            cells = []
             for allocator in analysis.allocators:
                 found = _latency(key, allocator.name, call, analysis)
-                cells.append(" / ".join(number(found.get(level)) for level in PERCENTILES) if found else "–")
-            rows.append([f"{load(key)}, {call}", *cells])
-    return page.table(["load, call", *(allocator.name for allocator in analysis.allocators)], rows)
+                if found:
+                    rows.append([f"{load(key)}, {call}", named(allocator),
+                                 *(short(found.get(level)) for level in PERCENTILES)])
+    return page.table(["load, call", "allocator", *PERCENTILES], rows, (1,))
 
 
 def _detail_table(keys: list[Key], analysis: Analysis) -> Html:
@@ -302,7 +314,7 @@ def _detail_table(keys: list[Key], analysis: Analysis) -> Html:
     head = ["load", "allocator", "voluntary switches", "per 1,000 operations", "CPU / wall", "fairness",
             "minor faults", *(name.replace("_", " ") for name in metrics)]
     note = "Medians. Fairness is Jain's index of the threads' operations: 1 if all did as much."
-    return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
+    return page.join([tag("p", note, kind="lead"), page.table(head, rows, (1,))])
 
 
 def _detail_row(key: Key, allocator: Allocator, metrics: list[str], analysis: Analysis) -> list[object]:

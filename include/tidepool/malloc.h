@@ -115,8 +115,8 @@ TIDE_API size_t tide_usable_size(const void *block);
  * be allocated. */
 TIDE_API size_t tide_good_size(size_t size) __attribute__((pure));
 
-/* Whether address lies in memory that tidepool manages (a block, a free
- * block or its own records).  Any address may be asked about. */
+/* Whether address lies in an arena or in a huge block's mapping: a block, a
+ * free block or the records beside them.  Any address may be asked about. */
 TIDE_API bool tide_owns(const void *address);
 
 /* "major.minor.patch", a string that lives as long as the program. */

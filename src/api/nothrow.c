@@ -8,13 +8,14 @@
  */
 #include "config.h"
 
-#if TIDE_OVERRIDE && defined(PIC)
-
 #include <stddef.h>
 
+/* Included either way, so that make knows what both objects depend on. */
 #include "api/libstdcxx.h"
 #include "heap/heap_fast.h"
 #include "heap/slow.h"
+
+#if TIDE_OVERRIDE && defined(PIC)
 
 #define TIDE_EXPORT __attribute__((visibility("default")))
 

@@ -84,7 +84,7 @@ void tide_stats_gather(struct stats *stats)
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         stats->pooled_bytes += stats->classes[c].allocated * tide_class_bytes[c];
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
-        stats->heaps++;
+        stats->heaps += !tide_heap_is_late(heap);
         stats->orphans += tide_relaxed(&heap->state) == HEAP_ORPHAN;
     }
     stats->arenas = tide_arena_totals();

@@ -1,8 +1,8 @@
 /* api/stats.h - what the program holds, gathered on demand
  *
  * Nothing is counted on the fast paths: a walk over the arenas reads the pools'
- * own counters.  Other threads go on meanwhile, and blocks that wait in their
- * heaps' lists count as allocated: figures are near.
+ * own counters.  Other threads go on meanwhile, and blocks that wait in those
+ * threads' lists count as allocated: figures are near.
  */
 #ifndef TIDE_API_STATS_H
 #define TIDE_API_STATS_H
@@ -26,8 +26,8 @@ struct stats {
     struct huge_totals huge;
     size_t runs, run_bytes;            /* large blocks in arenas */
     size_t empty_pools, free_slots;    /* counts */
-    size_t returnable_bytes;           /* resident in free slots */
-    size_t heaps, orphans;             /* counts; orphans are among the heaps */
+    size_t returnable_bytes;           /* resident in free slots and cached huge blocks */
+    size_t heaps, orphans;             /* counts without the late one; orphans are among them */
     size_t record_bytes;
     size_t pooled_bytes;               /* in allocated blocks of pools */
 };

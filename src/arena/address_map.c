@@ -11,7 +11,7 @@
 
 #define PIECES (UINT64_C(1) << (TIDE_ADDRESS_BITS - TIDE_ARENA_SHIFT))
 
-/* Large enough for any page size: a stretch covers a quarter of a TiB. */
+/* Large enough for any page size. */
 #define STRETCH_BYTES ((size_t)64 * 1024)
 #define STRETCHES (PIECES / STRETCH_BYTES)
 

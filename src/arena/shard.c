@@ -100,6 +100,8 @@ void tide_shard_settle_and_unlock(struct arena *arena)
     struct shard *shard = tide_shard_of(arena);
     bool is_to_go = false;
 
+    if (TIDE_DEBUG)
+        tide_arena_check_locked(arena);
     if (tide_shard_bucket_of(arena) != arena->bucket) {
         tide_lock(shard->lock);
         tide_shard_relist(arena);

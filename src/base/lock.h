@@ -10,6 +10,7 @@
  *   6. huge       heap/huge.c        list and cache of huge blocks
  *   7. map        arena/address_map.c  making a page of the address map writable
  *   8. records    os/records.c       the allocator's own records
+ *   9. kept       os/map.c           ranges that could not be unmapped
  * With arena_lock=global, 4 to 6 are one recursive lock.
  *
  * A forking thread holds all of them from the first fork handler of tidepool's

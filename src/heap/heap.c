@@ -110,7 +110,8 @@ static void give_back_block(struct heap *heap, struct block *block)
     struct pool *pool = tide_pool_of(block);
 
     if (tide_relaxed(&pool->owner) != heap) {
-        tide_heap_free_remote(NULL, pool, block);
+        block->next = NULL;
+        tide_heap_send_home(block);
         return;
     }
     block->next = pool->freed;
@@ -169,6 +170,8 @@ static void end_thread(void *heap)
 
     own = GONE;
     tide_heap_fast = &none;
+    if (TIDE_DEBUG)
+        tide_heap_check(heap);
     tide_heap_give_back(heap);
     make_orphan(heap);
     errno = saved_errno;

@@ -101,6 +101,8 @@ static struct block *take_current(struct heap *heap, unsigned size_class)
 
     if (!pool)
         return NULL;
+    if (TIDE_DEBUG)
+        tide_pool_check(pool);
     if (!tide_pool_is_worth_using(pool)) {
         tide_pool_fill(pool);
         tide_heap_make_current(heap, size_class, NULL);

@@ -2,6 +2,7 @@
 #include "heap/remote.h"
 
 #include "base/options.h"
+#include "heap/inspect.h"
 #include "pool/returned.h"
 
 enum { CHAINS = 32 };
@@ -69,7 +70,8 @@ void tide_heap_send_stash(struct heap *heap, unsigned size_class)
     tide_heap_send_home(blocks);
 }
 
-void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block)
+void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,
+                           const char *call)
 {
     struct stash *stash;
 
@@ -79,6 +81,8 @@ void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *b
         return;
     }
     stash = &heap->stash[pool->size_class];
+    if (TIDE_UNLIKELY(stash->blocks == block))
+        tide_heap_report_free(block, pool->block_bytes, call);
     block->next = stash->blocks;
     stash->blocks = block;
     stash->count++;

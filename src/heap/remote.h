@@ -11,8 +11,9 @@
 #include "heap/heap.h"
 
 /* Frees a block of a pool that heap (the caller's; NULL: it has none) does not
- * own. */
-void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block);
+ * own.  One that was freed just before is reported as call's. */
+void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,
+                           const char *call);
 
 /* Sends the stash of a class home. */
 void tide_heap_send_stash(struct heap *heap, unsigned size_class);

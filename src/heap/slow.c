@@ -157,7 +157,7 @@ static void free_pooled(struct pool *pool, void *address, const char *call)
     if (heap && tide_relaxed(&pool->owner) == heap)
         free_own(pool, address, call);
     else
-        tide_heap_free_remote(heap, pool, address);
+        tide_heap_free_remote(heap, pool, address, call);
     if (heap)
         tide_heap_leave(heap);
 }

@@ -1,7 +1,6 @@
 /* pool/pool.h - blocks in a pool: carving, freeing, and changes of state
  *
- * Only the heap that owns a pool calls these, but for the function that
- * returns a chain of blocks from other threads.
+ * Only the heap that owns a pool calls these, but where it says any thread.
  *
  * left counts down frees.  A used pool reaches zero when it is empty.  A full
  * one is used again only after a sixteenth of its blocks came back: until then

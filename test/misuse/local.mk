@@ -9,6 +9,7 @@ misuse_programs = \
 	test/misuse/double_free_huge \
 	test/misuse/double_free_large \
 	test/misuse/double_free_later \
+	test/misuse/double_free_remote \
 	test/misuse/double_free_sized \
 	test/misuse/double_free_threads \
 	test/misuse/free_aligned_sized_wrong \
@@ -50,6 +51,8 @@ test_misuse_double_free_large_SOURCES = test/misuse/double_free_large.c
 test_misuse_double_free_large_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_double_free_later_SOURCES = test/misuse/double_free_later.c
 test_misuse_double_free_later_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_double_free_remote_SOURCES = test/misuse/double_free_remote.c
+test_misuse_double_free_remote_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_double_free_sized_SOURCES = test/misuse/double_free_sized.c
 test_misuse_double_free_sized_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_double_free_threads_SOURCES = test/misuse/double_free_threads.c

@@ -421,6 +421,7 @@ static void do_impossible(struct worker *worker)
     /* volatile: the compiler would warn of a size that it can see is too large */
     const volatile size_t half = SIZE_MAX / 2 + 1;
     const volatile size_t huge = SIZE_MAX - rng_below(&worker->rng, half);
+    const volatile size_t crooked = 48; /* no power of two */
     void *out = worker;
     struct record *record = &worker->records[rng_below(&worker->rng, worker->count)];
 #define MUST_FAIL(call, error)                                                                     \
@@ -434,7 +435,7 @@ static void do_impossible(struct worker *worker)
     MUST_FAIL(tide_realloc(record->block, huge), ENOMEM);
     MUST_FAIL(tide_reallocarray(record->block, huge, 3), ENOMEM);
     MUST_FAIL(tide_aligned_alloc(64, huge), ENOMEM);
-    MUST_FAIL(tide_aligned_alloc(48, 100), EINVAL);
+    MUST_FAIL(tide_aligned_alloc(crooked, 100), EINVAL);
     MUST_FAIL(tide_memalign(half + 1, 100), EINVAL);
     MUST_FAIL(tide_valloc(huge), ENOMEM);
     MUST_FAIL(tide_pvalloc(huge), ENOMEM);

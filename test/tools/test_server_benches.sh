@@ -17,7 +17,8 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/tmp"
 TMPDIR=$work/tmp
 export TIDE_BUILDDIR TMPDIR
-unset TIDE_LAUNCH
+TIDE_LAUNCH=$TIDE_BUILDDIR/bench/harness/launch # which a small program's peak needs
+export TIDE_LAUNCH
 
 fail() {
     echo "$1"

@@ -1,12 +1,7 @@
 /* test_start.c - api/start.h: the start comes first, and fork keeps everything
  * usable on both sides */
-#include <errno.h>
-
 #include "../heap/heaps.h"
 #include "arena/address_map.h"
-#include "heap/huge.h"
-#include "os/map.h"
-#include "os/records.h"
 
 /* ---- Start -------------------------------------------------------------- */
 
@@ -176,21 +171,31 @@ Test(start, a_child_can_fork)
 
 /* ---- Fork handlers of others -------------------------------------------- */
 
+static bool do_handlers_run;
 static unsigned handler_calls;
 
 static void use_in_handler(void)
 {
-    void *blocks[3] = { allocate(SIZE), allocate(TIDE_SLOT_BYTES), allocate(TIDE_RUN_MAX + 1) };
+    void *blocks[3];
 
-    free_all(blocks, 3);
+    if (!do_handlers_run)
+        return;
     handler_calls++;
+    blocks[0] = allocate(SIZE);
+    blocks[1] = allocate(TIDE_SLOT_BYTES);
+    blocks[2] = allocate(TIDE_RUN_MAX + 1);
+    free_all(blocks, 3);
 }
 
-static void count_handlers(void)
+static void register_handlers(void)
 {
-    TIDE_REQUIRE(handler_calls == 2);
-    use_everything();
+    TIDE_REQUIRE(pthread_atfork(use_in_handler, use_in_handler, use_in_handler) == 0);
 }
+
+/* Before all constructors: fork runs these handlers between the allocator's
+ * own, while it holds all its locks. */
+__attribute__((section(".preinit_array"), used)) static void (*const register_first)(void) =
+    register_handlers;
 
 PROGRAM(handlers)
 {
@@ -198,10 +203,12 @@ PROGRAM(handlers)
     int status;
 
     prepare();
-    TIDE_REQUIRE(pthread_atfork(use_in_handler, use_in_handler, use_in_handler) == 0);
+    register_handlers();
+    do_handlers_run = true;
     child = fork();
-    TIDE_REQUIRE(child >= 0);
-    count_handlers();
+    do_handlers_run = false;
+    TIDE_REQUIRE(child >= 0 && handler_calls == 4);
+    use_everything();
     if (child == 0)
         _exit(0);
     TIDE_REQUIRE(waitpid(child, &status, 0) == child && status == 0);
@@ -210,41 +217,10 @@ PROGRAM(handlers)
     use_everything();
 }
 
-Test(start, fork_handlers_may_allocate)
+Test(start, fork_handlers_may_allocate_even_between_the_allocators_own)
 {
     assert_ended_well(run_program("handlers", "TIDEPOOL_ARENA_LOCK=arena", NULL));
     assert_ended_well(run_program("handlers", "TIDEPOOL_ARENA_LOCK=global", NULL));
-}
-
-/* As in a handler that runs between the allocator's own. */
-PROGRAM(locks_held)
-{
-    struct tide_lock *const outer[] = { tide_heap_start_lock(), tide_heap_late_lock(),
-                                        tide_heap_orphans_lock() };
-    struct tide_lock *const inner[] = { tide_huge_lock(), tide_address_map_lock(),
-                                        tide_os_records_lock(), tide_os_kept_lock() };
-
-    for (int n = 0; n < 3; n++)
-        tide_lock(outer[n]);
-    tide_arena_before_fork();
-    for (int n = 0; n < 4; n++)
-        tide_lock(inner[n]);
-    tide_lock_begin_fork();
-    use_in_handler();
-    tide_lock_end_fork();
-    for (int n = 0; n < 4; n++)
-        tide_lock_after_fork(inner[n], false);
-    tide_arena_after_fork(false);
-    for (int n = 0; n < 3; n++)
-        tide_lock_after_fork(outer[n], false);
-    use_everything();
-    run_thread(use_everything_there, NULL);
-}
-
-Test(start, the_forking_thread_allocates_though_all_locks_are_held)
-{
-    assert_ended_well(run_program("locks_held", "TIDEPOOL_ARENA_LOCK=arena", NULL));
-    assert_ended_well(run_program("locks_held", "TIDEPOOL_ARENA_LOCK=global", NULL));
 }
 
 /* ---- Fork while others are at work -------------------------------------- */

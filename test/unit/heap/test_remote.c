@@ -111,7 +111,7 @@ SCENARIO(a_thread_without_a_heap_sends_blocks_home, NULL)
 {
     struct pool *pool = start(1);
 
-    tide_heap_free_remote(NULL, pool, blocks[0][0]);
+    tide_heap_free_remote(NULL, pool, blocks[0][0], "free");
     TIDE_REQUIRE(stash()->count == 0 && tide_pool_returned_count(pool) == 1);
 }
 
