@@ -5,7 +5,7 @@
 need "${cxx[0]}" g++
 need_override
 
-flags=(-std=gnu++17 -O1 -Wall -Wextra -Wno-alloc-size-larger-than -pthread)
+flags=(-std=gnu++17 -O1 -Wall -Wextra -Wno-alloc-size-larger-than -pthread -fsized-deallocation -fno-builtin)
 run compile "${cxx[@]}" "${flags[@]}" -o "$tmp/new_fails" "$here/new_fails.cc"
 preloaded "$tmp/new_fails" >"$tmp/out" 2>"$tmp/err" || fail_with "$tmp/out" "new_fails under LD_PRELOAD"
 quiet "$tmp/err"

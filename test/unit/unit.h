@@ -152,8 +152,8 @@ MAY_BE_UNUSED static struct outcome run_program(const char *name, const char *se
 
 MAY_BE_UNUSED static void assert_ended_well(struct outcome outcome)
 {
-    cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0, "status %#x, stderr: %s",
-              (unsigned)outcome.status, outcome.text);
+    cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0,
+              "status %#x, stderr: %s", (unsigned)outcome.status, outcome.text);
 }
 
 /* Aborted, and all it said is "tidepool: " and the message. */

@@ -5,7 +5,9 @@
 
 #include "../heap/heaps.h"
 
-static const size_t sizes[] = { 0, 1, 100, 4096, TIDE_POOLED_MAX + 1, TIDE_RUN_MAX, TIDE_RUN_MAX + 1 };
+static const size_t sizes[] = {
+    0, 1, 100, 4096, TIDE_POOLED_MAX + 1, TIDE_RUN_MAX, TIDE_RUN_MAX + 1,
+};
 
 enum { SIZES = sizeof sizes / sizeof *sizes };
 

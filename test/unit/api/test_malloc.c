@@ -7,8 +7,9 @@
 #include "os/map.h"
 
 static const size_t sizes[] = {
-    0, 1, 8, 9, 16, 17, 100, TIDE_SMALL_MAX, TIDE_SMALL_MAX + 1, TIDE_LOOKUP_MAX, TIDE_LOOKUP_MAX + 1,
-    TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_SLOT_BYTES + 1, TIDE_RUN_MAX, TIDE_RUN_MAX + 1,
+    0, 1, 8, 9, 16, 17, 100, TIDE_SMALL_MAX, TIDE_SMALL_MAX + 1, TIDE_LOOKUP_MAX,
+    TIDE_LOOKUP_MAX + 1, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_SLOT_BYTES + 1,
+    TIDE_RUN_MAX, TIDE_RUN_MAX + 1,
     2 * TIDE_ARENA_BYTES,
 };
 
@@ -137,8 +138,13 @@ Test(malloc, calloc_multiplies)
 Test(malloc, a_product_that_overflows_is_enomem)
 {
     static const size_t factors[][2] = {
-        { SIZE_MAX, 2 }, { 2, SIZE_MAX }, { (size_t)1 << 32, (size_t)1 << 32 }, { SIZE_MAX, SIZE_MAX },
-        { ((size_t)1 << 32) + 1, (size_t)1 << 32 }, { 1, SIZE_MAX }, { SIZE_MAX / 2 + 1, 1 },
+        {SIZE_MAX, 2},
+        {2, SIZE_MAX},
+        {(size_t)1 << 32, (size_t)1 << 32},
+        {SIZE_MAX, SIZE_MAX},
+        {((size_t)1 << 32) + 1, (size_t)1 << 32},
+        {1, SIZE_MAX},
+        {SIZE_MAX / 2 + 1, 1},
     };
 
     for (size_t n = 0; n < sizeof factors / sizeof *factors; n++) {
@@ -265,7 +271,8 @@ Test(malloc, with_checks_on_wrong_sizes_are_seen)
 {
     assert_message("free_sized", "TIDEPOOL_CHECK=on", "): the block has 112 bytes, not 113\n");
     assert_message("free_sized", "TIDEPOOL_CHECK=on", "tidepool: free_sized(0x");
-    assert_message("free_aligned_sized", "TIDEPOOL_CHECK=on", "): the block is not aligned to 128\n");
+    assert_message("free_aligned_sized", "TIDEPOOL_CHECK=on",
+                   "): the block is not aligned to 128\n");
     assert_message("free_wrongly_aligned", "TIDEPOOL_CHECK=on",
                    "): the block is not aligned to 24\n");
     assert_message("free_wrongly_aligned", "TIDEPOOL_CHECK=on", "tidepool: free_aligned_sized(0x");

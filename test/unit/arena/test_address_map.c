@@ -84,7 +84,8 @@ Test(address_map, a_range_covers_the_pieces_it_touches)
 {
     char *place = far_place(0);
 
-    cr_assert(tide_address_map_set(place + PIECE - 1, PIECE + 2, TIDE_HUGE_ALIGNED, TIDE_HUGE_REST));
+    cr_assert(
+        tide_address_map_set(place + PIECE - 1, PIECE + 2, TIDE_HUGE_ALIGNED, TIDE_HUGE_REST));
     assert_entries(place, 1, TIDE_HUGE_ALIGNED);
     assert_entries(place + PIECE, 2, TIDE_HUGE_REST);
     assert_entries(place + 3 * PIECE, 1, TIDE_FOREIGN);

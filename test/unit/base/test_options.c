@@ -195,8 +195,23 @@ Test(options, numbers_are_accepted_just_in_their_range)
 static void check_not_numbers(const struct row *row)
 {
     static const char *const bad[] = {
-        "", "-1", "+1", " 1", "1 ", "0 ", "1.5", "0x10", "one", "K", "1KB", "1KK", "1E", "1 K", "1,",
-        "99999999999999999999", "9223372036854775808",
+        "",
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "0 ",
+        "1.5",
+        "0x10",
+        "one",
+        "K",
+        "1KB",
+        "1KK",
+        "1E",
+        "1 K",
+        "1,",
+        "99999999999999999999",
+        "9223372036854775808",
     };
 
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++)
@@ -385,7 +400,8 @@ static void assert_line(const char *table, const struct row *row)
 
 Test(options, the_table_has_a_line_for_each_setting)
 {
-    struct outcome outcome = run_program("table", "TIDEPOOL_STASH=3K", "TIDEPOOL_ARENA_LOCK=global");
+    struct outcome outcome =
+        run_program("table", "TIDEPOOL_STASH=3K", "TIDEPOOL_ARENA_LOCK=global");
     unsigned lines = 0;
     char value[20], standard[20];
 
@@ -395,11 +411,12 @@ Test(options, the_table_has_a_line_for_each_setting)
     cr_assert_eq(lines, ROWS + 2, "a title, the columns and the settings");
     for (int n = 0; n < ROWS; n++)
         assert_line(outcome.text, &rows[n]);
-    cr_assert_eq(sscanf(strstr(outcome.text, "TIDEPOOL_STASH "), "%*s %19s %19s", value, standard), 2);
+    cr_assert_eq(sscanf(strstr(outcome.text, "TIDEPOOL_STASH "), "%*s %19s %19s", value, standard),
+                 2);
     cr_assert_str_eq(value, "3K");
     cr_assert_str_eq(standard, "32K");
-    cr_assert_eq(sscanf(strstr(outcome.text, "TIDEPOOL_ARENA_LOCK "), "%*s %19s %19s", value, standard),
-                 2);
+    cr_assert_eq(
+        sscanf(strstr(outcome.text, "TIDEPOOL_ARENA_LOCK "), "%*s %19s %19s", value, standard), 2);
     cr_assert_str_eq(value, "global");
     cr_assert_str_eq(standard, "arena");
 }

@@ -383,7 +383,7 @@ Test(heap, threads_past_their_destructors_share_the_late_heap)
 
 static void allocate_late(void *argument)
 {
-    static const size_t sizes[] = { 1, SIZE, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_RUN_MAX + 1 };
+    static const size_t sizes[] = {1, SIZE, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_RUN_MAX + 1};
     void **kept = argument;
 
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {

@@ -79,7 +79,8 @@ Test(huge, just_its_own_pieces_of_the_address_map_are_its)
 
     cr_assert(is_aligned(huge->start, TIDE_ARENA_BYTES));
     cr_assert_eq(tide_memory_at(block), TIDE_HUGE);
-    cr_assert_null(tide_huge_at(huge->start + huge->bytes), "beyond the mapping, in its last piece");
+    cr_assert_null(tide_huge_at(huge->start + huge->bytes),
+                   "beyond the mapping, in its last piece");
     tide_options.huge_cache = 0;
     tide_huge_free(block);
     cr_assert(is_foreign(block));
@@ -413,7 +414,8 @@ static void take_and_free(void *mark)
         *(void **)(block + TIDE_RUN_MAX - 16) = mark;
         if (round % 5 == 0)
             block = tide_huge_resize(block, 2 * SIZE);
-        TIDE_REQUIRE(block && *(void **)block == mark && *(void **)(block + TIDE_RUN_MAX - 16) == mark);
+        TIDE_REQUIRE(block && *(void **)block == mark &&
+                     *(void **)(block + TIDE_RUN_MAX - 16) == mark);
         tide_huge_free(block);
     }
 }

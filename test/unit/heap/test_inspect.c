@@ -140,8 +140,8 @@ Test(inspect, a_cached_huge_block_is_free)
     size_t bytes = tide_usable_size(block);
 
     tide_free(block);
-    assert_aborted(find_apart(block), "probe(%p): already free: a block of %zu bytes", (void *)block,
-                   bytes);
+    assert_aborted(find_apart(block), "probe(%p): already free: a block of %zu bytes",
+                   (void *)block, bytes);
 }
 
 static void report_free(void)
@@ -159,8 +159,8 @@ Test(inspect, freeing_twice_is_reported_with_the_size)
 
 static void assert_foreign(const void *of)
 {
-    assert_aborted(find_apart(of), "probe(%p): not a tidepool block: no memory of tidepool's is there",
-                   of);
+    assert_aborted(find_apart(of),
+                   "probe(%p): not a tidepool block: no memory of tidepool's is there", of);
 }
 
 Test(inspect, foreign_addresses_are_told)

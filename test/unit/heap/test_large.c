@@ -27,7 +27,13 @@ Test(large, slots_are_those_a_size_needs)
 Test(large, a_block_is_a_run_of_its_own)
 {
     static const size_t sizes[] = {
-        0, 1, TIDE_POOLED_MAX + 1, TIDE_SLOT_BYTES, TIDE_SLOT_BYTES + 1, TIDE_RUN_MAX - 1, TIDE_RUN_MAX,
+        0,
+        1,
+        TIDE_POOLED_MAX + 1,
+        TIDE_SLOT_BYTES,
+        TIDE_SLOT_BYTES + 1,
+        TIDE_RUN_MAX - 1,
+        TIDE_RUN_MAX,
     };
 
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {

@@ -274,6 +274,7 @@ Test(slow, with_checks_on_a_write_to_a_freed_block_is_seen)
     struct outcome outcome = run_program("freed_and_written", "TIDEPOOL_CHECK=on", NULL);
 
     cr_assert(WIFSIGNALED(outcome.status) && WTERMSIG(outcome.status) == SIGABRT);
-    cr_assert(strstr(outcome.text, "the free list of 112-byte blocks holds 0x"), "%s", outcome.text);
+    cr_assert(strstr(outcome.text, "the free list of 112-byte blocks holds 0x"), "%s",
+              outcome.text);
     cr_assert(strstr(outcome.text, "a freed block was written to\n"), "%s", outcome.text);
 }

@@ -212,7 +212,8 @@ Test(map, what_the_kernel_cannot_unmap_is_kept_for_the_next_request)
     tide_os_unmap(start, 4 * PAGE);
     refuses_munmap = false;
     cr_assert(are_all_mapped(start, 4 * PAGE));
-    cr_assert_not(is_resident(start + PAGE) || is_resident(start + 3 * PAGE), "its pages went back");
+    cr_assert_not(is_resident(start + PAGE) || is_resident(start + 3 * PAGE),
+                  "its pages went back");
     cr_assert_neq(map_pages(5), start, "it doesn't suit");
     cr_assert_eq(map_pages(4), start);
     cr_assert(is_zero(start, 4 * PAGE));

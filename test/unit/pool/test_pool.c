@@ -152,7 +152,8 @@ Test(pool, is_worth_using_with_a_sixteenth_free_or_a_block_untouched)
         }
         for (uint32_t n = 0; n < enough; n++) {
             cr_assert_not(tide_pool_is_worth_using(pool), "class %u, %u free", c, n);
-            free_block(pool, (struct block *)(tide_pool_start(pool) + (size_t)n * pool->block_bytes));
+            free_block(pool,
+                       (struct block *)(tide_pool_start(pool) + (size_t)n * pool->block_bytes));
         }
         cr_assert(tide_pool_is_worth_using(pool), "class %u, %u free", c, enough);
         drop_pool(pool);
@@ -165,7 +166,8 @@ static void assert_full(const struct pool *pool, uint32_t to_wait_for)
 {
     cr_assert_eq(tide_relaxed(&pool->state), POOL_FULL);
     cr_assert_eq(tide_relaxed(&pool->left), to_wait_for);
-    cr_assert_eq(tide_relaxed(&pool->left) + tide_relaxed(&pool->held) + tide_pool_freed_count(pool),
+    cr_assert_eq(tide_relaxed(&pool->left) + tide_relaxed(&pool->held) +
+                     tide_pool_freed_count(pool),
                  tide_relaxed(&pool->carved));
     tide_pool_check(pool);
 }
@@ -293,7 +295,8 @@ Test(pool, its_counts_agree_with_a_model)
         }
         cr_assert_eq(tide_relaxed(&pool->carved) - list_length(pool->freed),
                      tide_relaxed(&pool->left) + tide_relaxed(&pool->held));
-        cr_assert_eq(tide_relaxed(&pool->left) + tide_relaxed(&pool->held), have + list_length(list));
+        cr_assert_eq(tide_relaxed(&pool->left) + tide_relaxed(&pool->held),
+                     have + list_length(list));
         tide_pool_check(pool);
     }
 }
