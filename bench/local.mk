@@ -6,7 +6,7 @@ dist_check_SCRIPTS += bench/micro/count_fast_path.sh
 
 include bench/workloads/local.mk
 include bench/servers/local.mk
-include bench/replay/local.mk
+include bench/trace/local.mk
 include bench/harness/local.mk
 
 # make demo: servers with and without tidepool, side by side.

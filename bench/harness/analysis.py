@@ -50,6 +50,7 @@ class Analysis:
         self.keys: list[Key] = list(dict.fromkeys(run.key for run in runs))
         self._used: dict[tuple[Key, str], list[Run]] = {}
         self._all: dict[tuple[Key, str], list[Run]] = {}
+        self._typicals: dict[tuple[str, str, Measure], float] = {}
         for run in runs:
             self._all.setdefault((run.key, run.allocator), []).append(run)
             if run.is_used:
@@ -107,6 +108,23 @@ class Analysis:
         pairs = _pair(self.used(key, subject), self.used(key, reference), self.cell(key).is_shared)
         values = [(measure(one), measure(other)) for one, other in pairs]
         return [one / other for one, other in values if one is not None and other]
+
+    def ratio_spread(self, key: Key, subject: str, reference: str, measure: Measure) -> Spread | None:
+        """Of the median ratio: where another run's would be. A subject's ratio to itself has none."""
+        if subject == reference:
+            return figures.spread(self.ratios(key, subject, reference, measure))
+        typical = self._typical(self.workloads[key[0]].group, reference, measure)
+        return figures.ratio_spread(self.ratios(key, subject, reference, measure), typical)
+
+    def _typical(self, group: str, reference: str, measure: Measure) -> float:
+        """The median half range of the ratios of a group of workloads, in logarithms."""
+        kind = (group, reference, measure)
+        if kind not in self._typicals:
+            found = [figures.half_range(self.ratios(key, allocator.name, reference, measure))
+                     for key in self.keys_of_group(group) for allocator in self.allocators
+                     if allocator.name != reference]
+            self._typicals[kind] = median([half for half in found if half is not None] or [0.0])
+        return self._typicals[kind]
 
     def best_peer(self, key: Key, measure: Measure) -> str | None:
         medians = [(found.median, peer.name) for peer in self.peers()

@@ -1,5 +1,5 @@
 """Do two results agree? Every ratio to the baseline that both have is compared: they agree if the spreads
-overlap, least to greatest."""
+overlap."""
 from __future__ import annotations
 
 from . import figures
@@ -20,7 +20,7 @@ def show(one: Results, other: Results) -> int:
     for what, measure in (("time", time_of), ("peak memory", memory_of)):
         for key in analyses[0].keys:
             for name in names:
-                found = [figures.spread(analysis.ratios(key, name, one.baseline, measure))
+                found = [analysis.ratio_spread(key, name, one.baseline, measure)
                          if key in analysis.keys else None for analysis in analyses]
                 if found[0] is None or found[1] is None:
                     lacking += 1

@@ -9,8 +9,8 @@
  *
  * The program gets a process group of its own.  At the time-out, and when this
  * process is told to end, the group gets SIGTERM, a little later SIGKILL; what
- * the program leaves running in its group is killed when it ends.  The figures
- * are wait4's: of the program and of all its children that it waited for.
+ * the program leaves running in its group is killed when it ends, and so is
+ * the program if this process is killed.  The figures are wait4's: of the program and of all its children that it waited for.
  *
  * Exit status: 0 if the program's was 0, 1 if not, 124 after a time-out, 125 if
  * launch itself failed.  One thread, no locks; malloc isn't called.
@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -134,6 +135,7 @@ static sigset_t awaited_signals(void)
 static _Noreturn void become_program(const struct request *request, const sigset_t *old_mask)
 {
     setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody else would end it */
     for (int n = 0; n < request->setting_count; n++) {
         const char *setting = request->settings[n];
         const char *equals = strchr(setting, '=');

@@ -21,10 +21,12 @@ EXTRA_DIST += \
 	bench/harness/matrix.py \
 	bench/harness/model.py \
 	bench/harness/page.py \
+	bench/harness/places.py \
 	bench/harness/plots.py \
 	bench/harness/programs.py \
 	bench/harness/progress.py \
 	bench/harness/records.py \
+	bench/harness/replaying.py \
 	bench/harness/report.py \
 	bench/harness/sections.py \
 	bench/harness/states.py \

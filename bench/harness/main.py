@@ -10,21 +10,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from . import allocators, compare, counts, machine, matrix, plots, programs, report, store
+from .places import SOURCE, Refused, build_folder
 from .progress import Progress, duration
 from .records import Allocator, Cell, Workload
 from .store import Results
 
-SOURCE = Path(__file__).resolve().parent.parent.parent
 QUICK_MINUTES = 5.0
 QUICK_SCALE = 25
 QUICK_ROUNDS = 3
 ROUNDS = 5
 TIMEOUT, QUICK_TIMEOUT = 120.0, 20.0    # seconds of one run
 REPORT_SHARE, REPORT_SECONDS = 0.04, 15  # of a budget, kept for the report
-
-
-class Refused(Exception):
-    """What the user asked for can't be done; the text says why."""
 
 
 def main(arguments: list[str]) -> int:
@@ -56,6 +52,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     command = commands.add_parser("list", help="allocators and workloads that are here")
     _add_selection(command)
     command.set_defaults(call=_list)
+    if not arguments or arguments[0].startswith("--") and arguments[0] != "--help":
+        arguments = ["run", *arguments]
     return parser.parse_args(arguments)
 
 
@@ -88,17 +86,6 @@ def _counts(text: str) -> list[int]:
 
 
 # ---- What is here -----------------------------------------------------------
-
-def build_folder(options: argparse.Namespace) -> Path:
-    given = options.builddir or os.environ.get("TIDE_BUILDDIR")
-    if given:
-        return Path(given).resolve()
-    candidates = [Path.cwd(), SOURCE / "build" / "bench", SOURCE / "build" / "plain", SOURCE]
-    for folder in candidates:
-        if (folder / "bench/harness/launch").exists():
-            return folder.resolve()
-    raise Refused("no build with bench/harness/launch was found: give --builddir, or run ./bootstrap bench")
-
 
 def find_tools(build: Path) -> programs.Tools:
     tools = programs.Tools(build / "bench/harness/launch", build / "bench/harness/pingpong")
@@ -169,7 +156,7 @@ def _quick_counts(counts: list[int]) -> list[int]:
 # ---- Commands ---------------------------------------------------------------
 
 def _list(options: argparse.Namespace) -> int:
-    build = build_folder(options)
+    build = build_folder(options.builddir)
     found, missing = find_allocators(options, build)
     workloads, broken = find_workloads(options, build)
     for allocator in found:
@@ -198,7 +185,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     plots.check()
     start = time.monotonic()
-    build = build_folder(options)
+    build = build_folder(options.builddir)
     tools = find_tools(build)
     found, missing = find_allocators(options, build)
     workloads, broken = find_workloads(options, build)
@@ -212,10 +199,11 @@ def _run(options: argparse.Namespace) -> int:
     work = matrix.Matrix(plan, tools, progress)
     try:
         work.run()
-        if not work.outcome.is_interrupted:
-            _count(options, results, plan, progress)
     finally:
         _take_outcome(results, work.outcome)
+        store.write(results, options.out)
+    if not work.outcome.is_interrupted:
+        _count(options, results, plan, progress)
         store.write(results, options.out)
     name = report.write(results, options.out)
     for line in results.left_out:

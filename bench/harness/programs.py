@@ -62,9 +62,11 @@ def is_here(tool: str) -> bool:
     return shutil.which(tool) is not None
 
 
-def clean_environment() -> dict[str, str]:
-    """Without anybody's malloc settings: only the table's and --allocator's count."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
+def clean_environment(tools: Tools | None = None) -> dict[str, str]:
+    """Without anybody's malloc settings: only the table's and --allocator's count. Runners start programs through
+    the launcher, too."""
+    own = {"TIDE_LAUNCH": str(tools.launch)} if tools else {}
+    return {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)} | own
 
 
 def command_of(cell: Cell, scale: float, allocator: Allocator | None = None) -> list[str]:
@@ -106,11 +108,13 @@ def perform(run: Run, cell: Cell, allocator: Allocator, tools: Tools, scale: flo
         with open(f"{folder}/stdout", "w+b") as stdout, open(f"{folder}/stderr", "w+b") as stderr:
             before = machine.cpu_time()
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, check=False,
-                           env=clean_environment(), timeout=timeout + 60, cwd=folder)
+                           env=clean_environment(tools), timeout=timeout + 60, cwd=folder)
             after = machine.cpu_time()
             said = [_text_of(stream) for stream in (stdout, stderr)]
         launched = json.loads(result.read_text()) if result.exists() else {"status": "launch failed"}
     take_launched(run, launched, timeout)
+    if cell.workload.is_runner:
+        run.peak_bytes = None           # the runner's own; it tells the measured program's
     take_output(run, *said)
     if run.wall_seconds is not None:
         own = (run.user_seconds or 0.0) + (run.system_seconds or 0.0)

@@ -6,7 +6,7 @@ from statistics import median
 
 from . import page, plots
 from .analysis import Analysis, Key, Measure, memory_of, time_of
-from .figures import Spread, spread
+from .figures import Spread
 from .page import Html, factor, mebibytes, number, percent, short, tag
 from .plots import Axes, Bars, Curve, Point
 from .records import BUSY, STOLEN, UNSETTLED, Allocator, Run
@@ -99,7 +99,7 @@ def _ratio_plots(keys: list[Key], analysis: Analysis, base: str, measure: Measur
         part = keys[start:start + size]
         columns = []
         for allocator in analysis.allocators:
-            values = [_triple(spread(analysis.ratios(key, allocator.name, base, measure))) for key in part]
+            values = [_triple(analysis.ratio_spread(key, allocator.name, base, measure)) for key in part]
             columns.append(Bars(allocator.name, allocator.colour, values))
         axes = Axes("load (workload × threads)", f"{what} / {base}'s", reference=1)
         drawn.append(plots.bars([load(key) for key in part], columns, axes, f"{what.capitalize()}: less is better"))
@@ -189,7 +189,7 @@ def _value_table(keys: list[Key], analysis: Analysis, base: str, measure: Measur
         rows.append([load(key), *(_value_cell(key, name, value, least, analysis, base, measure)
                                   for name, value in found.items())])
     note = (f"Median in {unit}, half the distance from least to greatest as ± percent; below it the median ratio to "
-            f"{base} with least and greatest. Bold: the least of the row.")
+            f"{base} with its spread. Bold: the least of the row.")
     return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
 
 
@@ -203,7 +203,7 @@ def _value_cell(key: Key, name: str, value: Spread | None, least: float | None, 
     content: list[object] = [tag("span", f"{shown} {around}",
                                  kind="best" if value.median == least else "")]
     if name != base:
-        content.append(tag("small", _ratio_note(spread(analysis.ratios(key, name, base, measure)))))
+        content.append(tag("small", _ratio_note(analysis.ratio_spread(key, name, base, measure))))
     flags = _flag_note(analysis.used(key, name))
     return tag("td", *content, *([tag("small", flags, kind="flag")] if flags else []), failed)
 
@@ -415,9 +415,11 @@ def how_to_read(results: Results) -> Html:
         tag("h2", "How to read it", id="reading"),
         page.bullets([
             "A load is a workload with a number of threads. A round runs every load once on every allocator, one right "
-            "after the other; figures are medians over the rounds, spreads go from the least to the greatest.",
+            "after the other; figures are medians over the rounds, their spreads go from the least to the greatest.",
             f"A ratio is taken within a round, then its median over the rounds. {results.baseline} is the baseline: "
-            "its ratio is 1. Two allocators whose spreads overlap weren't told apart.",
+            "its ratio is 1. Its spread is where the median of another run would be: the half range of the rounds, or "
+            "what is typical of the group of workloads if that is more, widened by how few rounds there are. Two "
+            "allocators whose spreads overlap weren't told apart.",
             "Time is wall time of the measured part divided by its operations. Peak memory is the greatest resident "
             "size of the whole process; a program's own 1 to 2 MiB are in it, for all allocators alike.",
             "Absolute figures of several threads are from the state of the machine that most of the load's runs were "

@@ -7,7 +7,8 @@ server_runners = \
 	bench/servers/perl.py \
 	bench/servers/python.py \
 	bench/servers/redis.py \
-	bench/servers/sqlite.py
+	bench/servers/sqlite.py \
+	bench/servers/startup.py
 
 EXTRA_DIST += $(server_runners) \
 	bench/servers/common.py \

@@ -158,9 +158,9 @@ TIDE_API int tide_mallopt(int param, int value);
  * blocks, heaps, locks.  glibc's malloc_stats. */
 TIDE_API void tide_malloc_stats(void);
 
-/* Writes the statistics as XML to stream.  Returns 0; -1 and EINVAL when
- * options is not 0 or stream is NULL; -1 and errno when writing failed.
- * glibc's malloc_info. */
+/* Writes the statistics as XML to stream, which is flushed.  Returns 0; -1 and
+ * EINVAL when options is not 0 or stream is NULL; -1 and errno when writing
+ * failed.  glibc's malloc_info. */
 TIDE_API int tide_malloc_info(int options, FILE *stream);
 
 #ifdef __cplusplus

@@ -165,7 +165,7 @@ int tide_malloc_info(int options, FILE *stream)
                 tide_relaxed(&stats.locks[kind].contended));
     fprintf(stream, "<heaps count=\"%zu\" orphans=\"%zu\"/>\n</malloc>\n", stats.heaps,
             stats.orphans);
-    return ferror(stream) ? -1 : 0;
+    return fflush(stream) == 0 && !ferror(stream) ? 0 : -1;
 }
 
 TIDE_ALSO_NAMED(malloc_usable_size, tide_usable_size)

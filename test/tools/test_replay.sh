@@ -11,8 +11,8 @@
 here=$TIDE_SRCDIR/test/tools
 need python3 python3
 need_override
-recorder=$TIDE_BUILDDIR/bench/replay/.libs/libtidepool-record.so
-replay=$TIDE_BUILDDIR/bench/replay/replay
+recorder=$TIDE_BUILDDIR/bench/trace/.libs/libtidepool-record.so
+replay=$TIDE_BUILDDIR/bench/trace/replay
 [ -e "$recorder" ] || skip "no $recorder (built with --disable-shared)"
 
 check() { run check python3 "$here/replay_check.py" "$@" && cat "$tmp/check.out"; }
@@ -174,15 +174,15 @@ damage() {
 # ---- side by side ------------------------------------------------------------------------------
 
 side_by_side() {
-	run table python3 "$TIDE_SRCDIR/bench/replay/replay.py" "$tmp/own.trace" --program "$replay" \
+	run table "$TIDE_SRCDIR/bench/replay" "$tmp/own.trace" \
 		--allocator glibc= --allocator tidepool="$TIDE_LIB" --rounds 2 --json "$tmp/table.json"
 	grep -qE '^tidepool +[0-9]' "$tmp/table.out" || fail_with "$tmp/table.out" "no row for tidepool"
 	cat "$tmp/table.out"
 	local status=0
-	python3 "$TIDE_SRCDIR/bench/replay/replay.py" "$tmp/cut.trace" --program "$replay" \
+	"$TIDE_SRCDIR/bench/replay" "$tmp/cut.trace" --allocator glibc= \
 		>"$tmp/table.out" 2>"$tmp/table.err" || status=$?
-	equal "status of replay.py for a cut trace" "$status" 2
-	grep -q 'cut at byte' "$tmp/table.err" || fail_with "$tmp/table.err" "replay.py doesn't say why"
+	equal "status of bench/replay for a cut trace" "$status" 2
+	grep -q 'cut at byte' "$tmp/table.err" || fail_with "$tmp/table.err" "bench/replay doesn't say why"
 }
 
 own_program

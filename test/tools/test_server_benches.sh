@@ -54,11 +54,11 @@ print("%s: %d operations in %.2f s, peak %.1f MB"
 }
 
 count=0
-for runner in cxx memcached nginx perl python redis sqlite; do
+for runner in cxx memcached nginx perl python redis sqlite startup; do
     names=$("$runners/$runner.py" list | /usr/bin/python3 -c '
 import json, sys
 for each in json.load(sys.stdin):
-    assert each["group"] in ("server", "program") and each["threads"] and each["about"] and each["unit"], each
+    assert each["group"] in ("server", "program", "micro") and each["threads"] and each["about"] and each["unit"], each
     print(each["workload"])')
     for name in $names; do
         "$runners/$runner.py" run "$name" --preload "$TIDE_LIB" --scale 2 >"$work/result" || fail "$name fails"
@@ -67,7 +67,7 @@ for each in json.load(sys.stdin):
         count=$((count + 1))
     done
 done
-test "$count" -ge 8 || fail "only $count workloads"
+test "$count" -ge 10 || fail "only $count workloads"
 
 # The runner sees when the malloc that it was given isn't the one in use.
 libm=$(ldd "$TIDE_BUILDDIR/bench/servers/memcached_load" | sed -n 's/.*libc\.so\.6 => \(.*\)libc\.so\.6 .*/\1libm.so.6/p')

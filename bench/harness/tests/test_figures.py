@@ -21,6 +21,26 @@ class Spreads(unittest.TestCase):
         self.assertTrue(low.overlaps(high))
         self.assertFalse(low.overlaps(far))
 
+    def test_of_a_ratio(self) -> None:
+        found = figures.ratio_spread([1.0, 1.1, 1.21, 1.1, 1.1], typical=0.0)
+        assert found
+        self.assertEqual((found.median, found.count), (1.1, 5))
+        self.assertAlmostEqual(found.most, 1.1 * 1.1 ** 1.5)
+        self.assertAlmostEqual(found.least, 1.1 / 1.1 ** 1.5)
+
+    def test_rounds_that_lie_close_by_chance_are_as_wide_as_is_typical(self) -> None:
+        close, wide = (figures.ratio_spread([2.0, 2.0, 2.0], typical) for typical in (0.0, 0.1))
+        assert close and wide
+        self.assertGreater(close.most, 2.0)
+        self.assertGreater(wide.most, close.most)
+
+    def test_a_ratio_of_nothing(self) -> None:
+        self.assertIsNone(figures.ratio_spread([], typical=0.1))
+
+    def test_more_rounds_are_widened_less(self) -> None:
+        widths = [figures.widening(rounds) for rounds in range(1, 12)]
+        self.assertEqual(widths, sorted(widths, reverse=True))
+
 
 class Means(unittest.TestCase):
     def test_geometric(self) -> None:

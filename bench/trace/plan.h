@@ -1,4 +1,4 @@
-/* bench/replay/plan.h - a trace made ready to be replayed
+/* bench/trace/plan.h - a trace made ready to be replayed
  *
  * All that can be known before the measured part is worked out here, in order
  * of the recorded calls: which call frees which block, which blocks pass from

@@ -1,4 +1,4 @@
-/* bench/replay/replay.c - replays a trace of libtidepool-record.so
+/* bench/trace/replay.c - replays a trace of libtidepool-record.so
  *
  * usage: replay [OPTION]... TRACE            replay --help tells the options
  *

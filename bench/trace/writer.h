@@ -1,4 +1,4 @@
-/* bench/replay/writer.h - from a recorded program's calls to the file of the trace
+/* bench/trace/writer.h - from a recorded program's calls to the file of the trace
  *
  * Every thread encodes its events into a buffer of its own, which is written as
  * a chunk when it is full, when the thread ends and when the recording ends.

@@ -1,4 +1,4 @@
-/* bench/replay/run.c - carries out a plan on the malloc in use, and measures
+/* bench/trace/run.c - carries out a plan on the malloc in use, and measures
  *
  * Synchronisation: a slot that is not shared belongs to one thread.  A shared
  * slot's turn (release) hands its block to the thread that waits for that turn

@@ -1,4 +1,4 @@
-/* bench/replay/plan.c - from the events of a trace to the steps of its replay
+/* bench/trace/plan.c - from the events of a trace to the steps of its replay
  *
  * The events are walked twice in their order.  The first walk counts steps and
  * finds which blocks are shared; the second writes the steps.

@@ -1,4 +1,4 @@
-/* bench/replay/trace.c - coder and reader of traces
+/* bench/trace/trace.c - coder and reader of traces
  *
  * The reader trusts nothing: each number is checked against the bytes that are
  * there before it is used, so a damaged trace yields an error and no more.

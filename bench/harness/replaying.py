@@ -1,17 +1,15 @@
-#!/usr/bin/python3
-"""Replays a trace of libtidepool-record.so on several allocators, side by side.
+"""bench/replay: replays a trace of libtidepool-record.so on several allocators, side by side.
 
-usage: replay.py TRACE --allocator NAME=PATH [--allocator ...] [--rounds N]
+usage: bench/replay TRACE [--allocator NAME | --allocator NAME=PATH]... [--rounds N]
 
-PATH is a library to preload; NAME= alone is the C library's malloc, and is
-what the others are compared with if no allocator is named first.  Rounds are
-interleaved (A B C A B C ...).  A round runs each allocator twice: once for
-time and memory, once with every call timed, because reading the clock costs.
+NAME alone is an allocator of the table (bench/bench list tells them), NAME=PATH any library to preload, NAME= the C
+library's malloc. Without any, all of the table that are here are compared. The first one is what the others are
+compared with. Rounds are interleaved (A B C A B C ...). A round runs each allocator twice: once for time and memory,
+once with every call timed, because reading the clock costs.
 
-Prints a table of medians, the spread (greatest less smallest, in percent of
-the median), and the ratio to the first allocator, taken round by round.  An
-allocator that crashes or doesn't end is a row that says so.  Memory is what
-the allocator added to the replay's own.
+Prints a table of medians, the spread (greatest less smallest, in percent of the median), and the ratio to the first
+allocator, taken round by round. An allocator that crashes or doesn't end is a row that says so. Memory is what the
+allocator added to the replay's own.
 
 Exit status: 0; 1 wrong usage; 2 the trace can't be read; 3 no replay succeeded.
 """
@@ -26,6 +24,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from . import allocators
+from .places import Refused, build_folder
+
 Result = dict[str, Any]
 EXIT_USAGE, EXIT_TRACE, EXIT_RUN = 1, 2, 3
 
@@ -34,33 +35,11 @@ class Failure(Exception):
     """A replay that gave no result; the text says why."""
 
 
-def find_program(wanted: str | None) -> str:
-    """The built replay: as told, in TIDE_BUILDDIR, beside this file or in the working folder."""
-    here = Path(__file__).resolve().parent
-    places = [Path(wanted)] if wanted else [
-        Path(os.environ.get("TIDE_BUILDDIR", ".")) / "bench/replay/replay", here / "replay",
-        *sorted(here.parent.parent.glob("build/*/bench/replay/replay"))]
-    for place in places:
-        if place.is_file() and os.access(place, os.X_OK):
-            return str(place)
-    sys.exit(f"replay.py: no program at {places[0]}; build it with"
-             " \"make bench/replay/replay\" and name it with --program")
-
-
-def parse_allocator(text: str) -> tuple[str, str]:
-    name, equals, path = text.partition("=")
-    if not equals or not name:
-        raise argparse.ArgumentTypeError(f'"{text}" is not NAME=PATH')
-    if path and not os.path.isfile(path):
-        raise argparse.ArgumentTypeError(f"no library at {path}")
-    return name, os.path.realpath(path) if path else ""
-
-
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Replays a trace on several allocators.")
+    parser = argparse.ArgumentParser(prog="replay", description="Replays a trace on several allocators.")
     parser.add_argument("trace")
-    parser.add_argument("--allocator", action="append", type=parse_allocator, metavar="NAME=PATH",
-                        help="a library to preload; NAME= is the C library's malloc")
+    parser.add_argument("--allocator", action="append", metavar="NAME[=PATH]",
+                        help="one of the table, or a library to preload; NAME= is the C library's malloc")
     parser.add_argument("--rounds", type=int, default=5, help="[5]")
     parser.add_argument("--scale", type=int, default=100, help="percent of the trace [100]")
     parser.add_argument("--touch", choices=["nothing", "ends", "pages"], default="pages",
@@ -68,17 +47,47 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--drift", default="1",
                         help="percent that the bytes alive may stray, or any [1]")
     parser.add_argument("--timeout", type=float, default=600, help="seconds of one replay [600]")
-    parser.add_argument("--program", help="the built replay")
+    parser.add_argument("--builddir", type=Path, help="where tidepool was built [$TIDE_BUILDDIR, or found]")
     parser.add_argument("--json", metavar="FILE", help="write every result there")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be 1 or more")
-    arguments.allocator = arguments.allocator or [("glibc", "")]
     return arguments
 
 
-def replay(command: list[str], library: str, timeout: float) -> Result:
-    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+def find_program(build: Path) -> str:
+    program = build / "bench/trace/replay"
+    if not os.access(program, os.X_OK):
+        raise Refused(f"{program} is missing: run make bench/trace/replay there")
+    return str(program)
+
+
+def find_allocators(wanted: list[str] | None, build: Path) -> list[tuple[str, str, dict[str, str]]]:
+    """Name, library to preload and environment of each."""
+    here, missing = allocators.find_all(build)
+    table = {each.name: (each.name, each.path, each.env) for each in here}
+    if not wanted:
+        for line in missing:
+            print(f"replay: {line}", file=sys.stderr)
+        return list(table.values())
+    return [_allocator(text, table) for text in wanted]
+
+
+def _allocator(text: str, table: dict[str, tuple[str, str, dict[str, str]]]) -> tuple[str, str, dict[str, str]]:
+    name, equals, path = text.partition("=")
+    if not equals:
+        if name not in table:
+            raise Refused(f"no allocator {name} here; there are {', '.join(table)}, or name a library: {name}=PATH")
+        return table[name]
+    if path and not os.path.isfile(path):
+        raise Refused(f"no library at {path}")
+    return name, os.path.realpath(path) if path else "", {}
+
+
+def replay(command: list[str], library: str, settings: dict[str, str], timeout: float) -> Result:
+    environment = os.environ | settings
+    for name in ("LD_PRELOAD", "TIDEPOOL_STATS"):
+        environment.pop(name, None)
     if library:
         environment["LD_PRELOAD"] = library
     try:
@@ -91,7 +100,7 @@ def replay(command: list[str], library: str, timeout: float) -> Result:
     if done.returncode != 0:
         raise Failure((done.stderr.strip().splitlines() or ["status %d" % done.returncode])[-1])
     result: Result = json.loads(done.stdout)
-    if library and os.path.realpath(result["allocator"]) != library:
+    if library and os.path.realpath(result["allocator"]) != os.path.realpath(library):
         raise Failure(f"malloc was of {result['allocator']}: {done.stderr.strip()}")
     return result
 
@@ -106,24 +115,24 @@ def check_trace(program: str, arguments: argparse.Namespace) -> Result:
     return info
 
 
-def run_rounds(program: str, arguments: argparse.Namespace
+def run_rounds(program: str, chosen: list[tuple[str, str, dict[str, str]]], arguments: argparse.Namespace
                ) -> tuple[dict[str, list[Result]], dict[str, str]]:
     """Per allocator one result a round, with the latencies of the timed run put into it."""
     command = [program, "--json", "--scale", str(arguments.scale), "--touch", arguments.touch,
                "--drift", arguments.drift, arguments.trace]
-    results: dict[str, list[Result]] = {name: [] for name, _ in arguments.allocator}
+    results: dict[str, list[Result]] = {name: [] for name, _, _ in chosen}
     failures: dict[str, str] = {}
     for number in range(arguments.rounds):
-        for name, library in arguments.allocator:
+        for name, library, settings in chosen:
             if name in failures:
                 continue
             if sys.stderr.isatty():
                 print(f"\rround {number + 1} of {arguments.rounds}: {name:20}", end="",
                       file=sys.stderr)
             try:
-                result = replay(command, library, arguments.timeout)
+                result = replay(command, library, settings, arguments.timeout)
                 timed = replay(command[:1] + ["--latency"] + command[1:], library,
-                               arguments.timeout)
+                               settings, arguments.timeout)
                 result["latency_ns"] = timed["latency_ns"]
                 results[name].append(result)
             except Failure as failure:
@@ -150,13 +159,11 @@ def latency(results: list[Result], call: str) -> str:
     return "/".join(middle(point) for point in ("p50", "p99", "p99.9", "max"))
 
 
-def rows_of(arguments: argparse.Namespace, results: dict[str, list[Result]],
-            failures: dict[str, str]) -> list[list[str]]:
+def rows_of(results: dict[str, list[Result]], failures: dict[str, str]) -> list[list[str]]:
     rows = [["allocator", "ms", "ratio", "peak MiB", "ratio", "final MiB",
              "malloc ns p50/p99/p99.9/max", "free ns p50/p99/p99.9/max"]]
-    base = results[arguments.allocator[0][0]]
-    for name, _ in arguments.allocator:
-        mine = results[name]
+    base = next(iter(results.values()))
+    for name, mine in results.items():
         if name in failures:
             rows.append([name, f"failed: {failures[name]}"])
             continue
@@ -179,18 +186,20 @@ def print_table(rows: list[list[str]]) -> None:
 
 def main() -> int:
     arguments = parse_arguments()
-    program = find_program(arguments.program)
-    info = check_trace(program, arguments)
+    try:
+        build = build_folder(arguments.builddir)
+        program = find_program(build)
+        info = check_trace(program, arguments)
+        chosen = find_allocators(arguments.allocator, build)
+    except Refused as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return EXIT_USAGE
     print(f"{info['workload']}: {info['operations']} calls, {info['threads']} threads at once,"
           f" {info['metrics']['recorded_peak_live_bytes'] / 2**20:.1f} MiB alive at most;"
           f" {arguments.rounds} rounds")
-    results, failures = run_rounds(program, arguments)
-    print_table(rows_of(arguments, results, failures))
+    results, failures = run_rounds(program, chosen, arguments)
+    print_table(rows_of(results, failures))
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(
             {"trace": info, "results": results, "failures": failures}, indent=1), "utf-8")
     return EXIT_RUN if len(failures) == len(results) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-/* bench/replay/blocks.h - the blocks alive, by address, while a trace is planned
+/* bench/trace/blocks.h - the blocks alive, by address, while a trace is planned
  *
  * A hash table with linear probing, in mapped memory.  One thread.
  */

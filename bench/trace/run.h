@@ -1,4 +1,4 @@
-/* bench/replay/run.h - carries out a plan on the malloc in use, and measures
+/* bench/trace/run.h - carries out a plan on the malloc in use, and measures
  *
  * Until run_plan returns, the calls of the plan and those that pthread_create
  * makes are the only ones to malloc.

@@ -1,4 +1,4 @@
-/* bench/replay/merge.c - a binary heap of the threads' next events */
+/* bench/trace/merge.c - a binary heap of the threads' next events */
 #include "merge.h"
 
 static bool is_less(const struct merge *merge, uint32_t a, uint32_t b)

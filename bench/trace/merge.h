@@ -1,4 +1,4 @@
-/* bench/replay/merge.h - the events of all threads of a trace, in their order
+/* bench/trace/merge.h - the events of all threads of a trace, in their order
  *
  * A realloc comes twice: when it began, and when it was done.
  */

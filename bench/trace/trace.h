@@ -1,4 +1,4 @@
-/* bench/replay/trace.h - the format of a trace of allocation calls; its reader and its coder
+/* bench/trace/trace.h - the format of a trace of allocation calls; its reader and its coder
  *
  * A trace is what libtidepool-record.so writes and replay reads:
  *

@@ -1,4 +1,4 @@
-/* bench/replay/blocks.c - the blocks alive, by address (blocks.h) */
+/* bench/trace/blocks.c - the blocks alive, by address (blocks.h) */
 #include "blocks.h"
 
 #include "trace.h"

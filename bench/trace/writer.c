@@ -1,4 +1,4 @@
-/* bench/replay/writer.c - buffers, chunks and the file (writer.h says more) */
+/* bench/trace/writer.c - buffers, chunks and the file (writer.h says more) */
 #include "writer.h"
 
 #include <errno.h>
