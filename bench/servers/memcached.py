@@ -86,4 +86,5 @@ def run(setup: Setup) -> Result:
 
 if __name__ == "__main__":
     sys.exit(main([Workload("memcached", "server", [4], "request",
-                            "memcached with worker threads, 16 connections that come and go, requests pipelined", run)]))
+                            "memcached with worker threads, 16 connections that come and go, requests pipelined", run,
+                            quick=False)]))

@@ -138,4 +138,5 @@ def run(setup: Setup) -> Result:
 
 if __name__ == "__main__":
     sys.exit(main([Workload("nginx", "server", [2], "request",
-                            "nginx with worker processes: kept-alive connections, files of several sizes, gzip, includes", run)]))
+                            "nginx with worker processes: kept-alive connections, files of several sizes, gzip, includes", run,
+                            quick=False)]))

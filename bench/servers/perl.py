@@ -8,7 +8,7 @@ sys.dont_write_bytecode = True
 
 from common import FOLDER, Result, Setup, Workload, main, run_reporting, tool
 
-ROUNDS = 40
+ROUNDS = 20
 
 
 def run(setup: Setup) -> Result:
@@ -18,4 +18,5 @@ def run(setup: Setup) -> Result:
 
 
 if __name__ == "__main__":
-    sys.exit(main([Workload("perl", "program", [1], "round", "perl: hashes, regular expressions, strings, sorting", run)]))
+    sys.exit(main([Workload("perl", "program", [1], "round", "perl: hashes, regular expressions, strings, sorting", run,
+                            quick=False)]))

@@ -25,6 +25,7 @@ def run(setup: Setup) -> Result:
 if __name__ == "__main__":
     sys.exit(main([
         Workload("python-threads", "program", [4], "piece",
-                 "python3 without its own allocator: json, dicts and strings on several threads, passed between them", run),
+                 "python3 without its own allocator: json, dicts and strings on several threads, passed between them", run,
+                 quick=False),
         Workload("python-processes", "program", [2], "piece",
                  "python3 without its own allocator: the same work in several forked processes", run, quick=False)]))

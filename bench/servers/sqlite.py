@@ -22,4 +22,5 @@ def run(setup: Setup) -> Result:
 
 if __name__ == "__main__":
     sys.exit(main([Workload("sqlite", "program", [4], "job",
-                            "sqlite3 with many connections on several threads, tables in memory", run)]))
+                            "sqlite3 with many connections on several threads, tables in memory", run,
+                            quick=False)]))

@@ -60,5 +60,5 @@ def run_python(setup: Setup) -> Result:
 
 if __name__ == "__main__":
     sys.exit(main([
-        Workload("start-true", "micro", [1], "start", "/bin/true started, and waited for", run_true),
-        Workload("start-python", "micro", [1], "start", "python3 started, which ends at once", run_python)]))
+        Workload("start-true", "micro", [1], "start", "/bin/true started, and waited for", run_true, quick=False),
+        Workload("start-python", "micro", [1], "start", "python3 started, which ends at once", run_python, quick=False)]))

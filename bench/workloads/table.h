@@ -97,21 +97,21 @@ enum mix_number {
                                                                                               \
     ROW("independent", "contention", MANY, 1, 10000000, run_independent, 0, "pair",           \
         "each thread replaces random ones of its own 1,000 blocks")                           \
-    ROW("producer-consumer", "contention", PAIR, 1, 4000000, run_exchange, 50, "block",       \
+    ROW("producer-consumer", "contention", PAIR, 1, 2000000, run_exchange, 50, "block",       \
         "half of the threads allocate, the other half free")                                  \
-    ROW("fan-in", "contention", PAIR, 0, 4000000, run_exchange, 100, "block",                 \
+    ROW("fan-in", "contention", PAIR, 0, 1500000, run_exchange, 100, "block",                 \
         "one thread frees what all the others allocate")                                      \
-    ROW("fan-out", "contention", PAIR, 0, 4000000, run_exchange, 0, "block",                  \
+    ROW("fan-out", "contention", PAIR, 0, 1500000, run_exchange, 0, "block",                  \
         "one thread allocates what all the others free")                                      \
     ROW("relay", "contention", MANY, 1, 4000000, run_relay, 0, "block",                       \
         "messages around a ring of threads, each freed and replaced at every step")           \
-    ROW("server", "contention", MANY, 1, 400000, run_server, 0, "request",                    \
+    ROW("server", "contention", MANY, 1, 200000, run_server, 0, "request",                    \
         "connections handed between threads that end and are followed by others")             \
     ROW("sharing-active", "contention", MANY, 0, 2000000, run_sharing_active, 0, "block",     \
         "threads write often to small blocks that they take at the same time")                \
     ROW("sharing-passive", "contention", MANY, 0, 2000000, run_sharing_passive, 0, "block",   \
         "the same after each freed blocks that one thread had taken for all")                 \
-    ROW("thread-lives", "contention", MANY, 1, 20000, run_thread_lives, 0, "thread",          \
+    ROW("thread-lives", "contention", MANY, 1, 5000, run_thread_lives, 0, "thread",          \
         "threads start, take 100 blocks, leave half to others and end")                       \
                                                                                               \
     ROW("latency-independent", "latency", "1,2,8", 1, 4000000, run_latency, 0, "pair",        \
@@ -125,15 +125,15 @@ enum mix_number {
                                                                                               \
     ROW("phases", "footprint", "1,8", 1, 0, run_phases, 0, "block",                           \
         "64 MiB of blocks whose sizes shift six times")                                       \
-    ROW("bursts", "footprint", "1,8", 1, 0, run_bursts, 0, "block",                           \
+    ROW("bursts", "footprint", "1,8", 0, 0, run_bursts, 0, "block",                           \
         "six bursts of 64 MiB, of which 1 % of the blocks stay, each followed by 0.3 s idle") \
-    ROW("long-lived", "footprint", "1,8", 1, 0, run_long_lived, 0, "block",                   \
+    ROW("long-lived", "footprint", "1,8", 0, 0, run_long_lived, 0, "block",                   \
         "eight waves of 64 MiB of which every 50th block stays")                              \
     ROW("sparse-frees", "footprint", "1,8", 1, 0, run_sparse, 0, "block",                     \
         "256 MiB of which a random 90 % is freed, then 1 s idle")                             \
-    ROW("idle-threads", "footprint", "1000", 1, 0, run_idle_threads, 0, "thread",             \
+    ROW("idle-threads", "footprint", "1000", 0, 0, run_idle_threads, 0, "thread",             \
         "threads that allocate a little and sleep")                                           \
-    ROW("free-all", "footprint", "1,8", 1, 0, run_free_all, 0, "block",                       \
+    ROW("free-all", "footprint", "1,8", 0, 0, run_free_all, 0, "block",                       \
         "256 MiB taken and freed, the threads end, then 2 s idle")
 
 #define DECLARE(name, group, threads, quick, operations, run_function, ...)                   \
