@@ -29,8 +29,8 @@ def show(one: Results, other: Results) -> int:
                 else:
                     disagreed += 1
                     print(f"{what:12} {load(key):32} {name:16} {_shown(found[0])} and {_shown(found[1])}")
-    print(f"{agreed} ratios agree within their spreads, {disagreed} don't, {lacking} are in one of the two only or in "
-          f"neither")
+    print(f"{agreed} ratios agree within their spreads, {disagreed} don't, {lacking} can't be compared: fewer than "
+          f"{figures.LEAST_ROUNDS} comparable rounds in one of the two")
     return 1 if disagreed else 0
 
 

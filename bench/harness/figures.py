@@ -18,8 +18,9 @@ from typing import Iterable, Sequence
 BOOTSTRAP_DRAWS = 400
 BOOTSTRAP_SEED = 1
 LEAST_HALF_RANGE = 0.005        # half a percent: below it, where code and pages happen to lie decides
-# For 1, 2, 3, ... rounds: 2.25 sd(difference of medians) / E(half range), both of normal values.
-WIDENINGS = (4.0, 4.0, 2.5, 1.8, 1.5, 1.25, 1.1, 1.0)
+LEAST_ROUNDS = 3
+# For 3, 4, 5, ... rounds: 2.25 sd(difference of medians) / E(half range), both of normal values.
+WIDENINGS = (2.5, 1.8, 1.5, 1.25, 1.1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ def half_range(ratios: Sequence[float]) -> float | None:
 
 
 def ratio_spread(ratios: Sequence[float], typical: float) -> Spread | None:
-    """Of the median of ratios; typical is the half range usual for their kind."""
+    """Of the median of ratios; typical is the half range usual for their kind. None with fewer than LEAST_ROUNDS, which
+    say nothing of where another run's would be."""
     known = sorted(ratio for ratio in ratios if ratio > 0)
-    if not known:
+    if len(known) < LEAST_ROUNDS:
         return None
     wide = math.exp(widening(len(known)) * max(half_range(known) or 0.0, typical, LEAST_HALF_RANGE))
     middle = median(known)
@@ -66,7 +68,7 @@ def ratio_spread(ratios: Sequence[float], typical: float) -> Spread | None:
 def widening(rounds: int) -> float:
     """By which a half range is multiplied: twice it is then four and a half standard deviations of the difference of
     two medians of so many normal values."""
-    return WIDENINGS[min(rounds, len(WIDENINGS)) - 1]
+    return WIDENINGS[min(rounds - LEAST_ROUNDS, len(WIDENINGS) - 1)]
 
 
 def geometric_mean(values: Sequence[float]) -> float | None:

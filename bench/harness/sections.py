@@ -6,7 +6,7 @@ from statistics import median
 
 from . import page, plots
 from .analysis import Analysis, Key, Measure, memory_of, time_of
-from .figures import Spread
+from .figures import Spread, spread
 from .page import Html, factor, mebibytes, number, percent, short, tag
 from .plots import Axes, Bars, Curve, Point
 from .records import BUSY, STOLEN, UNSETTLED, Allocator, Run
@@ -99,7 +99,7 @@ def _ratio_plots(keys: list[Key], analysis: Analysis, base: str, measure: Measur
         part = keys[start:start + size]
         columns = []
         for allocator in analysis.allocators:
-            values = [_triple(analysis.ratio_spread(key, allocator.name, base, measure)) for key in part]
+            values = [_triple(_shown_ratio(analysis, key, allocator.name, base, measure)) for key in part]
             columns.append(Bars(allocator.name, allocator.colour, values))
         axes = Axes("load (workload × threads)", f"{what} / {base}'s", reference=1)
         drawn.append(plots.bars([load(key) for key in part], columns, axes, f"{what.capitalize()}: less is better"))
@@ -203,17 +203,22 @@ def _value_cell(key: Key, name: str, value: Spread | None, least: float | None, 
     content: list[object] = [tag("span", f"{shown} {around}",
                                  kind="best" if value.median == least else "")]
     if name != base:
-        content.append(tag("small", _ratio_note(analysis.ratio_spread(key, name, base, measure))))
+        content.append(tag("small", _ratio_note(analysis, key, name, base, measure)))
     flags = _flag_note(analysis.used(key, name))
     return tag("td", *content, *([tag("small", flags, kind="flag")] if flags else []), failed)
 
 
-def _ratio_note(found: Spread | None) -> str:
-    if found is None:
-        return "no comparable runs"
-    if found.count == 1:
-        return factor(found.median)
-    return f"{factor(found.median)} ({factor(found.least)}–{factor(found.most)})"
+def _ratio_note(analysis: Analysis, key: Key, name: str, base: str, measure: Measure) -> str:
+    found = analysis.ratio_spread(key, name, base, measure)
+    if found:
+        return f"{factor(found.median)} ({factor(found.least)}–{factor(found.most)})"
+    few = analysis.ratios(key, name, base, measure)
+    return f"{factor(median(few))} ({len(few)} rounds)" if few else "no comparable runs"
+
+
+def _shown_ratio(analysis: Analysis, key: Key, name: str, base: str, measure: Measure) -> Spread | None:
+    """With its spread; of too few rounds, their own."""
+    return analysis.ratio_spread(key, name, base, measure) or spread(analysis.ratios(key, name, base, measure))
 
 
 def _flag_note(runs: list[Run]) -> str:

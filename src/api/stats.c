@@ -55,7 +55,7 @@ static void subtract_own_lists(struct stats *stats)
     if (!heap)
         return;
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        size_t free = heap->stash[c].count;
+        size_t free = 0;
 
         for (const struct block *block = heap->list[c].freed; block; block = block->next)
             free++;
@@ -111,7 +111,7 @@ void tide_api_check(void)
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
             const struct pool *pool = (const struct pool *)arena + slot;
-            struct heap *owner = tide_relaxed(&pool->owner);
+            struct heap *owner = pool->back ? NULL : tide_relaxed(&pool->owner);
 
             if (owner && tide_relaxed(&owner->state) != HEAP_RETIRED)
                 tide_pool_check(pool);

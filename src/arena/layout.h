@@ -9,7 +9,8 @@
  * and they don't compete with blocks for cache sets.  A descriptor is as large
  * as the arena's own record, so slot n's is found by scaling n.  A pool of
  * several slots is described by the first one's; the others say how far back
- * that is and have no owner.  The live bits, one for each 16 bytes, are used
+ * that is, and repeat what a free looks at: its owner and frees_to.  A run has
+ * no owner.  The live bits, one for each 16 bytes, are used
  * (and their pages touched) only with TIDEPOOL_CHECK=on.
  */
 #ifndef TIDE_ARENA_LAYOUT_H
@@ -62,6 +63,7 @@ struct pool {
         struct {
             struct block *freed;
             _Atomic uint32_t left;
+            uint32_t inverse;    /* owner; as block_bytes: see tide_pool_block_at */
         };
     };
     _Atomic uint32_t held;       /* likewise: frees from there until the pool is empty */

@@ -71,10 +71,13 @@ static struct heap *adopt(void)
 
 void tide_heap_visit_orphan(struct heap *heap)
 {
+    int saved_errno = errno;
+
     tide_lock(&orphans_lock);
     if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
         tide_heap_drain_inbox(heap);
     tide_unlock(&orphans_lock);
+    errno = saved_errno;
 }
 
 /* A heap whose thread is gone without having made it an orphan: one that was
@@ -105,18 +108,23 @@ static struct heap *adopt_lost(void)
 
 /* ---- Giving back ------------------------------------------------------- */
 
-static void give_back_block(struct heap *heap, struct block *block)
+/* What isn't foreign in the list is the current pool's. */
+static void give_back_list(struct heap *heap, unsigned size_class)
 {
-    struct pool *pool = tide_pool_of(block);
+    struct pool *pool = heap->current[size_class];
+    struct block *first, *last;
+    uint32_t count = 1;
 
-    if (tide_relaxed(&pool->owner) != heap) {
-        block->next = NULL;
-        tide_heap_send_home(block);
+    tide_heap_send_foreign(heap, size_class, 0);
+    first = last = heap->list[size_class].freed;
+    heap->list[size_class].freed = NULL;
+    if (!first)
         return;
-    }
-    block->next = pool->freed;
-    pool->freed = block;
-    tide_heap_place(heap, pool, tide_pool_settle(pool, 1));
+    for (; last->next; last = last->next)
+        count++;
+    last->next = pool->freed;
+    pool->freed = first;
+    tide_heap_place(heap, pool, tide_pool_settle(pool, count));
 }
 
 /* Makes the current pool an ordinary one: used, full, or gone. */
@@ -141,16 +149,8 @@ void tide_heap_give_back(struct heap *heap)
 {
     struct pool *pool;
 
-    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        struct block *block = heap->list[c].freed, *next;
-
-        heap->list[c].freed = NULL;
-        for (; block; block = next) {
-            next = block->next;
-            give_back_block(heap, block);
-        }
-        tide_heap_send_stash(heap, c);
-    }
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        give_back_list(heap, c);
     tide_heap_drain_inbox(heap);
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         retire_current(heap, c);
@@ -208,6 +208,7 @@ static struct heap *be_born(void)
             return NULL;
         heap->process = getpid();
         tide_set_relaxed(&heap->thread, gettid());
+        tide_set_relaxed(&heap->state, HEAP_OWNED);
         enlist(heap);
     }
     heap->tenant.shard = tide_arena_shard_for_cpu(tide_os_cpu_now());
@@ -276,6 +277,7 @@ static bool start_layers(char *const *environment)
     if (pthread_key_create(&key, end_thread) != 0)
         tide_base_fatal("the program has used up all pthread keys, and one is needed to see "
                         "threads end");
+    tide_set_relaxed(&late.state, HEAP_OWNED);
     enlist(&late);
     if (tide_options.help)
         tide_options_print();
@@ -331,10 +333,9 @@ static void check_list(struct heap *heap, unsigned size_class)
 
         TIDE_REQUIRE(pool->size_class == size_class && tide_pool_has_block(pool, block));
         TIDE_REQUIRE(tide_relaxed(&pool->owner) != heap || pool == heap->current[size_class]);
+        foreign += tide_relaxed(&pool->owner) != heap;
     }
-    for (struct block *block = heap->stash[size_class].blocks; block; block = block->next, foreign++)
-        TIDE_REQUIRE(tide_relaxed(&tide_pool_of(block)->owner) != heap);
-    TIDE_REQUIRE(foreign == heap->stash[size_class].count);
+    TIDE_REQUIRE(foreign <= heap->foreign[size_class]);
 }
 
 static void check_pool_of(struct heap *heap, struct pool *pool, unsigned size_class)

@@ -6,10 +6,11 @@
  * it in one way: they put pools with returned blocks in its inbox.
  *
  * For each class there is the list malloc takes from; the current pool, which
- * that list was last filled from, whose blocks go back there when freed; the used pools, which have free blocks; and
- * the stash, foreign blocks that this thread freed.  Full pools are in no
- * list: a free brings them back.  Invariants: a current pool is not in the
- * used list, and every pool in the used list is POOL_USED.
+ * that list was last filled from, whose blocks go back there when freed; and
+ * the used pools, which have free blocks.  Full pools are in no list: a free
+ * brings them back.  The list has foreign blocks as well, which this thread
+ * freed for others.  Invariants: a current pool is not in the used list, and
+ * every pool in the used list is POOL_USED.
  */
 #ifndef TIDE_HEAP_HEAP_H
 #define TIDE_HEAP_HEAP_H
@@ -21,21 +22,17 @@
 #include "pool/pool.h"
 
 enum heap_state {
+    HEAP_NONE,    /* stands for the heap of a thread that has none */
     HEAP_OWNED,
     HEAP_ORPHAN,  /* its thread has ended; waits to be adopted */
     HEAP_RETIRED, /* its thread is in the parent of this fork child; never used again */
-};
-
-struct stash {
-    struct block *blocks;
-    uint32_t count;
 };
 
 struct heap {
     struct free_list list[TIDE_CLASSES];
     struct pool *current[TIDE_CLASSES];
     struct pool *used[TIDE_CLASSES];
-    struct stash stash[TIDE_CLASSES];
+    uint32_t foreign[TIDE_CLASSES]; /* blocks of the list that are foreign, at most */
     struct tide_tenant tenant;
     struct pool *stock;       /* empty pools of one slot, linked by next */
     uint32_t stock_count;
@@ -81,7 +78,7 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
 /* Moves a pool to where its change of state puts it. */
 void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change change);
 
-/* Gives back every list, stash, current pool and stocked pool that can go. */
+/* Gives back every list, current pool and stocked pool that can go. */
 void tide_heap_give_back(struct heap *heap);
 
 /* The module's locks, for fork and for their counts. */

@@ -8,7 +8,7 @@
  * nothing, so that the first call misses and sets everything up; with
  * TIDEPOOL_CHECK=on all threads keep pointing there and every call is checked.
  * Any address may be tested: NULL and foreign ones are not in the address map.
- * The further slots of a pool and the slots of runs have no owner.
+ * The slots of runs have no owner.
  */
 #ifndef TIDE_HEAP_HEAP_FAST_H
 #define TIDE_HEAP_HEAP_FAST_H

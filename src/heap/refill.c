@@ -1,7 +1,7 @@
 /* heap/refill.c - where malloc's next blocks come from
  *
- * In this order: blocks of the class that this thread freed for others, the
- * current pool, another used pool, an empty pool from the stock, a new one.
+ * In this order: the current pool, another used pool, an empty pool from the
+ * stock, a new one.
  */
 #include "base/fatal.h"
 #include "base/options.h"
@@ -76,20 +76,10 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
 
     TIDE_ASSERT(!heap->list[size_class].freed);
     if (before)
-        before->frees_to = &before->own;
+        tide_pool_route(before, &before->own);
     if (pool)
-        pool->frees_to = &heap->list[size_class];
+        tide_pool_route(pool, &heap->list[size_class]);
     heap->current[size_class] = pool;
-}
-
-static struct block *take_stash(struct heap *heap, unsigned size_class)
-{
-    struct stash *stash = &heap->stash[size_class];
-    struct block *blocks = stash->blocks;
-
-    stash->blocks = NULL;
-    stash->count = 0;
-    return blocks;
 }
 
 /* Freed blocks of the current pool, else untouched ones.  A pool without
@@ -144,10 +134,11 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
 void *tide_heap_refill(struct heap *heap, unsigned size_class)
 {
     static struct block *(*const sources[])(struct heap *, unsigned) = {
-        take_stash, take_current, take_used, take_new,
+        take_current, take_used, take_new,
     };
 
     TIDE_ASSERT(!heap->list[size_class].freed);
+    heap->foreign[size_class] = 0;
     tide_heap_drain_inbox(heap);
     for (size_t n = 0; n < sizeof sources / sizeof *sources; n++) {
         struct block *blocks = sources[n](heap, size_class);

@@ -60,32 +60,45 @@ void tide_heap_send_home(struct block *blocks)
             send_chain(chain);
 }
 
-void tide_heap_send_stash(struct heap *heap, unsigned size_class)
+void tide_heap_send_foreign(struct heap *heap, unsigned size_class, uint32_t keep)
 {
-    struct stash *stash = &heap->stash[size_class];
-    struct block *blocks = stash->blocks;
+    struct block **link = &heap->list[size_class].freed, *block, *surplus = NULL;
+    uint32_t foreign = 0;
 
-    stash->blocks = NULL;
-    stash->count = 0;
-    tide_heap_send_home(blocks);
+    while ((block = *link)) {
+        bool is_foreign = tide_relaxed(&tide_pool_of(block)->owner) != heap;
+
+        if (is_foreign && foreign == keep) {
+            *link = block->next;
+            block->next = surplus;
+            surplus = block;
+        } else {
+            foreign += is_foreign;
+            link = &block->next;
+        }
+    }
+    heap->foreign[size_class] = foreign;
+    tide_heap_send_home(surplus);
 }
 
 void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,
                            const char *call)
 {
-    struct stash *stash;
+    unsigned size_class = tide_relaxed(&pool->size_class);
+    struct free_list *list;
+    uint32_t foreign;
 
     if (!heap || tide_heap_is_late(heap)) {
         block->next = NULL;
         tide_heap_send_home(block);
         return;
     }
-    stash = &heap->stash[pool->size_class];
-    if (TIDE_UNLIKELY(stash->blocks == block))
+    list = &heap->list[size_class];
+    if (TIDE_UNLIKELY(list->freed == block))
         tide_heap_report_free(block, pool->block_bytes, call);
-    block->next = stash->blocks;
-    stash->blocks = block;
-    stash->count++;
-    if ((uint64_t)stash->count * pool->block_bytes > (uint64_t)tide_options.stash)
-        tide_heap_send_stash(heap, pool->size_class);
+    block->next = list->freed;
+    list->freed = block;
+    foreign = ++heap->foreign[size_class];
+    if ((uint64_t)foreign * pool->block_bytes > (uint64_t)tide_options.stash)
+        tide_heap_send_foreign(heap, size_class, foreign / 2);
 }

@@ -1,8 +1,9 @@
 /* heap/remote.h - blocks freed by a thread that does not own their pool
  *
- * They wait in the freeing thread's stash of their class, where malloc finds
- * them first: blocks that circulate cost no atomic.  A stash that grows past
- * its bound is sent home: gathered into a chain for each pool, each chain
+ * They go to the list that the freeing thread's malloc takes from: blocks that
+ * circulate cost no atomic and are still in its cache.  When there may be more
+ * of them than TIDEPOOL_STASH allows they are counted, and the surplus, those
+ * freed first, is sent home: gathered into a chain for each pool, each chain
  * pushed with one atomic.
  */
 #ifndef TIDE_HEAP_REMOTE_H
@@ -15,8 +16,8 @@
 void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,
                            const char *call);
 
-/* Sends the stash of a class home. */
-void tide_heap_send_stash(struct heap *heap, unsigned size_class);
+/* Sends the foreign blocks in the list of a class home, but for the first keep. */
+void tide_heap_send_foreign(struct heap *heap, unsigned size_class, uint32_t keep);
 
 /* Sends blocks home, to whichever pools they are of. */
 void tide_heap_send_home(struct block *blocks);

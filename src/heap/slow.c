@@ -183,13 +183,31 @@ void tide_heap_free_checked(void *address, const char *call)
 
 void tide_heap_free_last(struct pool *pool)
 {
+    pool -= pool->back;
     if (pool->frees_to == &pool->own)
         tide_heap_place(tide_relaxed(&pool->owner), pool, tide_pool_settle(pool, 0));
 }
 
+/* A block of another heap's pool, freed by a thread that has a heap. */
+static bool free_foreign(void *address, const char *call)
+{
+    struct heap *heap = tide_heap_fast;
+    struct pool *pool;
+
+    if (tide_memory_at(address) != TIDE_ARENA || tide_slot_of(address) < TIDE_HEADER_SLOTS ||
+        tide_relaxed(&heap->state) != HEAP_OWNED)
+        return false;
+    pool = tide_pool_of(address);
+    if (tide_relaxed(&pool->owner) == heap || !tide_relaxed(&pool->owner) ||
+        !tide_pool_has_block(pool, address))
+        return false;
+    tide_heap_free_remote(heap, pool, address, call);
+    return true;
+}
+
 void tide_heap_free_slow(void *address, const char *call)
 {
-    if (address)
+    if (!free_foreign(address, call) && address)
         tide_heap_free_checked(address, call);
 }
 

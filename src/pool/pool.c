@@ -11,12 +11,26 @@ static uint32_t blocks_needed(const struct pool *pool)
     return pool->capacity < WORTH_USING ? 1 : pool->capacity / WORTH_USING;
 }
 
+/* In every slot's descriptor: a free looks at that of the block's slot. */
+static void set_owner(struct pool *pool, struct heap *owner)
+{
+    for (unsigned n = 0; n < pool->slots; n++)
+        tide_set_relaxed(&pool[n].owner, owner);
+}
+
+void tide_pool_route(struct pool *pool, struct free_list *list)
+{
+    for (unsigned n = 0; n < pool->slots; n++)
+        pool[n].frees_to = list;
+}
+
 void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
 {
     TIDE_ASSERT(pool->slots == tide_class_slots(size_class));
-    pool->frees_to = &pool->own;
+    tide_pool_route(pool, &pool->own);
     pool->freed = NULL;
     pool->block_bytes = tide_class_bytes[size_class];
+    pool->inverse = (uint32_t)(((uint64_t)1 << 31) / (pool->block_bytes / TIDE_WORD_BYTES) + 1);
     pool->capacity = (uint16_t)(tide_pool_bytes(pool) / pool->block_bytes);
     tide_set_relaxed(&pool->size_class, (uint8_t)size_class);
     pool->next = pool->prev = NULL;
@@ -25,14 +39,14 @@ void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
     tide_set_relaxed(&pool->carved, 0);
     tide_set_relaxed(&pool->returned, 0);
     tide_set_relaxed(&pool->state, POOL_USED);
-    tide_set_relaxed(&pool->owner, owner);
+    set_owner(pool, owner);
 }
 
 void tide_pool_close(struct pool *pool)
 {
     TIDE_ASSERT(tide_relaxed(&pool->left) + tide_relaxed(&pool->held) == 0);
     TIDE_ASSERT(tide_relaxed(&pool->returned) == 0);
-    tide_set_relaxed(&pool->owner, NULL);
+    set_owner(pool, NULL);
     tide_set_relaxed(&pool->state, POOL_EMPTY);
     pool->is_zero = false;
 }
@@ -96,14 +110,6 @@ enum pool_change tide_pool_settle(struct pool *pool, uint32_t count)
         return POOL_IS_EMPTY;
     tide_set_relaxed(&pool->state, POOL_USED);
     return POOL_IS_USABLE;
-}
-
-bool tide_pool_has_block(const struct pool *pool, const void *block)
-{
-    uint32_t distance = (uint32_t)((const char *)block - tide_pool_start(pool));
-
-    return distance % pool->block_bytes == 0 &&
-           distance / pool->block_bytes < tide_relaxed(&pool->carved);
 }
 
 void tide_pool_check(const struct pool *pool)

@@ -54,8 +54,18 @@ static inline uint32_t tide_pool_freed_count(const struct pool *pool)
     return (uint32_t)tide_relaxed(&pool->carved) - tide_relaxed(&pool->left) - tide_relaxed(&pool->held);
 }
 
-/* A block of the pool starts there and has been carved. */
-bool tide_pool_has_block(const struct pool *pool, const void *block);
+/* A block of the pool starts there and has been carved.  The number of the
+ * block is found without a division: inverse is 2^31 by the block's words. */
+static inline bool tide_pool_has_block(const struct pool *pool, const void *block)
+{
+    uint32_t distance = (uint32_t)((const char *)block - tide_pool_start(pool));
+    uint32_t number = (uint32_t)((uint64_t)(distance / TIDE_WORD_BYTES) * pool->inverse >> 31);
+
+    return number * pool->block_bytes == distance && number < tide_relaxed(&pool->carved);
+}
+
+/* Frees go to list from now on: the pool's own, or its heap's. */
+void tide_pool_route(struct pool *pool, struct free_list *list);
 
 /* Walks the pool and asserts its invariants. */
 void tide_pool_check(const struct pool *pool);

@@ -36,9 +36,10 @@ class Spreads(unittest.TestCase):
 
     def test_a_ratio_of_nothing(self) -> None:
         self.assertIsNone(figures.ratio_spread([], typical=0.1))
+        self.assertIsNone(figures.ratio_spread([1.0, 1.1], typical=0.1))
 
     def test_more_rounds_are_widened_less(self) -> None:
-        widths = [figures.widening(rounds) for rounds in range(1, 12)]
+        widths = [figures.widening(rounds) for rounds in range(3, 12)]
         self.assertEqual(widths, sorted(widths, reverse=True))
 
 

@@ -96,12 +96,12 @@ static void free_foreign(void)
     cr_assert_eq(now.classes[size_class].allocated, before.classes[size_class].allocated - 2);
 }
 
-Test(stats, blocks_in_the_stash_are_free)
+Test(stats, foreign_blocks_in_the_list_are_free)
 {
     own_heap(); /* or this thread would adopt the other's */
     run_thread(fill_two, NULL);
     free_foreign();
-    cr_assert_eq(own_heap()->stash[size_class].count, 2);
+    cr_assert_eq(own_heap()->foreign[size_class], 2);
 }
 
 Test(stats, returned_blocks_are_free)

@@ -93,7 +93,7 @@ IN_NEW_THREAD(heap, a_new_heap_is_empty, NULL)
 
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         TIDE_REQUIRE(!list_of(heap, c) && !heap->current[c] && !heap->used[c]);
-        TIDE_REQUIRE(!heap->stash[c].blocks && heap->stash[c].count == 0);
+        TIDE_REQUIRE(heap->foreign[c] == 0);
     }
     TIDE_REQUIRE(!heap->stock && heap->stock_count == 0 && !heap->tenant.arena);
     TIDE_REQUIRE(!tide_relaxed(&heap->inbox) && tide_relaxed(&heap->state) == HEAP_OWNED);
@@ -190,7 +190,7 @@ static void allocate_with_a_different_owner(void *argument)
     TIDE_REQUIRE(tide_pool_of(block) == tide_pool_of(inherited));
     TIDE_REQUIRE(tide_relaxed(&tide_pool_of(inherited)->owner) == own_heap());
     tide_free(inherited);
-    TIDE_REQUIRE(own_heap()->stash[size_class].count == 0);
+    TIDE_REQUIRE(own_heap()->foreign[size_class] == 0);
     tide_free(block);
 }
 
@@ -212,7 +212,7 @@ Test(heap, an_orphan_keeps_no_list_no_stock_and_no_arena)
     heap = tide_relaxed(&tide_pool_of(block)->owner);
     cr_assert_eq(tide_relaxed(&heap->state), HEAP_ORPHAN);
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        cr_assert(!list_of(heap, c) && !heap->current[c] && !heap->stash[c].blocks);
+        cr_assert(!list_of(heap, c) && !heap->current[c]);
     cr_assert(!heap->stock && !heap->tenant.arena);
     cr_assert(is_in_used_list(heap, tide_pool_of(block)));
     tide_heap_check(heap);
@@ -236,7 +236,7 @@ static void check_frees_to_an_orphan(int64_t stash)
     cr_assert_eq(pools_of_size(SIZE), pools + 3);
     for (int n = 0; n < 3; n++)
         free_all(blocks[n], capacity_of(SIZE));
-    tide_heap_send_stash(own_heap(), size_class);
+    tide_heap_send_foreign(own_heap(), size_class, 0);
     cr_assert_eq(pools_of_size(SIZE), pools);
     tide_api_check();
 }
@@ -292,10 +292,10 @@ Test(heap, only_orphans_are_visited)
 static void free_foreign(void *other)
 {
     free_one(other);
-    TIDE_REQUIRE(own_heap()->stash[size_class].count == 1);
+    TIDE_REQUIRE(own_heap()->foreign[size_class] == 1);
 }
 
-Test(heap, a_thread_that_ends_sends_its_stash_home)
+Test(heap, a_thread_that_ends_sends_foreign_blocks_home)
 {
     void *block = allocate(SIZE);
     struct pool *pool = tide_pool_of(block);
@@ -520,7 +520,7 @@ IN_NEW_THREAD(heap, giving_back_leaves_nothing_but_pools_in_use, NULL)
     tide_heap_check(heap);
     TIDE_REQUIRE(!heap->stock && heap->stock_count == 0 && !heap->tenant.arena);
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        TIDE_REQUIRE(!list_of(heap, c) && !heap->current[c] && !heap->stash[c].blocks);
+        TIDE_REQUIRE(!list_of(heap, c) && !heap->current[c]);
         TIDE_REQUIRE(!heap->used[c] == !kept[c]);
         tide_free(kept[c]);
         TIDE_REQUIRE(!heap->used[c]);
@@ -562,11 +562,16 @@ IN_NEW_THREAD(heap, giving_back_and_going_on_lose_no_block, NULL)
 
 /* ---- The check itself --------------------------------------------------- */
 
-static void check_wrong_stash(void)
+static void check_wrong_count(void)
 {
     struct heap *heap = own_heap();
+    struct peer peer;
+    void *block;
 
-    heap->stash[size_class].count++;
+    peer_start(&peer);
+    peer_do(&peer, allocate_one, &block);
+    tide_free(block);
+    heap->foreign[size_class] = 0;
     tide_heap_check(heap);
 }
 
@@ -614,7 +619,7 @@ Test(heap, check_sees_what_is_broken)
 {
     blocks[0][0] = allocate(SIZE);
     tide_heap_check(own_heap());
-    assert_broken(run_apart(check_wrong_stash));
+    assert_broken(run_apart(check_wrong_count));
     assert_broken(run_apart(check_wrong_stock));
     assert_broken(run_apart(check_used_current));
     assert_broken(run_apart(check_stray_block));

@@ -278,7 +278,7 @@ Test(refill, returned_blocks_come_before_a_new_pool)
     assert_ended_well(run_program("returned_blocks", "TIDEPOOL_STASH=0", NULL));
 }
 
-static void expect_stash(void *unused)
+static void expect_foreign(void *unused)
 {
     unsigned c = tide_class_of(SIZE);
 
@@ -288,28 +288,27 @@ static void expect_stash(void *unused)
     use_up_list(SIZE); /* with untouched blocks left */
     tide_free(blocks[0][1]);
     tide_free(blocks[0][0]);
-    TIDE_REQUIRE(heap->stash[c].count == 2);
-    TIDE_REQUIRE(allocate(SIZE) == blocks[0][0] && heap->stash[c].count == 0);
-    TIDE_REQUIRE(allocate(SIZE) == blocks[0][1]);
-    TIDE_REQUIRE(tide_pool_of(allocate(SIZE)) == heap->current[c]);
+    TIDE_REQUIRE(heap->foreign[c] == 2);
+    TIDE_REQUIRE(allocate(SIZE) == blocks[0][0] && allocate(SIZE) == blocks[0][1]);
+    TIDE_REQUIRE(tide_pool_of(allocate(SIZE)) == heap->current[c] && heap->foreign[c] == 0);
     tide_heap_check(heap);
 }
 
-PROGRAM(stashed_blocks)
+PROGRAM(foreign_blocks)
 {
     struct peer owner, other;
 
     peer_start(&owner);
     peer_start(&other);
     peer_do(&owner, fill_two, NULL);
-    peer_do(&other, expect_stash, NULL);
+    peer_do(&other, expect_foreign, NULL);
     peer_end(&other);
     peer_end(&owner);
 }
 
-Test(refill, stashed_blocks_come_first)
+Test(refill, foreign_blocks_come_first)
 {
-    assert_ended_well(run_program("stashed_blocks", NULL, NULL));
+    assert_ended_well(run_program("foreign_blocks", NULL, NULL));
 }
 
 static void return_everything(void *unused)

@@ -1,7 +1,7 @@
-/* test_remote.c - heap/remote.h: the stash, and how blocks get home
+/* test_remote.c - heap/remote.h: foreign blocks, and how they get home
  *
  * In each scenario one thread owns the pools and this one, which has a heap,
- * frees; the stash has its usual bound unless said otherwise.
+ * frees; its list takes as many as usual unless said otherwise.
  */
 #include "heap/remote.h"
 
@@ -34,9 +34,14 @@ static struct pool *start(size_t count)
     return tide_pool_of(blocks[0][0]);
 }
 
-static struct stash *stash(void)
+static uint32_t foreign(void)
 {
-    return &own_heap()->stash[size_class];
+    return own_heap()->foreign[size_class];
+}
+
+static void *first_of_list(void)
+{
+    return own_heap()->list[size_class].freed;
 }
 
 static uint32_t allocated(const struct pool *pool)
@@ -58,42 +63,55 @@ static void drain(void *unused)
     }                                                                                         \
     PROGRAM(name)
 
-SCENARIO(a_foreign_block_waits_in_the_stash, NULL)
+SCENARIO(a_foreign_block_is_the_next_that_malloc_gives, NULL)
 {
     struct pool *pool = start(1);
     uint32_t before = allocated(pool);
 
     tide_free(blocks[0][0]);
     tide_free(blocks[0][1]);
-    TIDE_REQUIRE(stash()->count == 2 && stash()->blocks == blocks[0][1]);
+    TIDE_REQUIRE(foreign() == 2 && first_of_list() == blocks[0][1]);
     TIDE_REQUIRE(allocated(pool) == before && tide_pool_returned_count(pool) == 0);
     TIDE_REQUIRE(!tide_relaxed(&owners_heap->inbox));
     tide_heap_check(own_heap());
+    TIDE_REQUIRE(allocate(SIZE) == blocks[0][1] && allocate(SIZE) == blocks[0][0]);
+    tide_heap_check(own_heap());
 }
 
-SCENARIO(a_stash_is_for_one_class, NULL)
+SCENARIO(foreign_blocks_are_counted_by_class, NULL)
 {
-    struct stash *other = &own_heap()->stash[size_class + 1];
-
     start(1);
     tide_free(blocks[0][0]);
-    TIDE_REQUIRE(stash()->count == 1 && other->count == 0);
+    TIDE_REQUIRE(foreign() == 1 && own_heap()->foreign[size_class + 1] == 0);
 }
 
-SCENARIO(a_stash_past_its_bound_goes_home, "TIDEPOOL_STASH=1K")
+SCENARIO(blocks_that_circulate_never_go_home, "TIDEPOOL_STASH=1K")
+{
+    struct pool *pool = start(1);
+
+    for (uint32_t n = 0; n < 100; n++) {
+        tide_free(blocks[0][n % 2]);
+        TIDE_REQUIRE(allocate(SIZE) == blocks[0][n % 2]);
+    }
+    TIDE_REQUIRE(tide_pool_returned_count(pool) == 0 && foreign() <= 1024 / SIZE);
+}
+
+SCENARIO(the_older_half_of_too_many_goes_home, "TIDEPOOL_STASH=1K")
 {
     struct pool *pool = start(1);
     uint32_t most = 1024 / SIZE;
 
     for (uint32_t n = 0; n < most; n++)
         tide_free(blocks[0][n]);
-    TIDE_REQUIRE(stash()->count == most && tide_pool_returned_count(pool) == 0);
+    TIDE_REQUIRE(foreign() == most && tide_pool_returned_count(pool) == 0);
     tide_free(blocks[0][most]);
-    TIDE_REQUIRE(stash()->count == 0 && !stash()->blocks);
-    TIDE_REQUIRE(tide_pool_returned_count(pool) == most + 1);
+    TIDE_REQUIRE(foreign() == most / 2 && first_of_list() == blocks[0][most]);
+    TIDE_REQUIRE(tide_pool_returned_count(pool) == most + 1 - most / 2);
+    tide_heap_check(own_heap());
     TIDE_REQUIRE(tide_relaxed(&owners_heap->inbox) == pool);
     peer_do(&owner, drain, NULL);
-    TIDE_REQUIRE(tide_pool_freed_count(pool) == most + 1 && tide_pool_returned_count(pool) == 0);
+    TIDE_REQUIRE(tide_pool_freed_count(pool) == most + 1 - most / 2);
+    TIDE_REQUIRE(tide_pool_returned_count(pool) == 0);
 }
 
 SCENARIO(without_a_stash_each_block_goes_home, "TIDEPOOL_STASH=0")
@@ -102,7 +120,7 @@ SCENARIO(without_a_stash_each_block_goes_home, "TIDEPOOL_STASH=0")
 
     for (uint32_t n = 0; n < 3; n++) {
         tide_free(blocks[0][n]);
-        TIDE_REQUIRE(stash()->count == 0 && tide_pool_returned_count(pool) == n + 1);
+        TIDE_REQUIRE(!first_of_list() && tide_pool_returned_count(pool) == n + 1);
     }
     TIDE_REQUIRE(tide_relaxed(&owners_heap->inbox) == pool && !pool->next_inbox);
 }
@@ -112,19 +130,19 @@ SCENARIO(a_thread_without_a_heap_sends_blocks_home, NULL)
     struct pool *pool = start(1);
 
     tide_heap_free_remote(NULL, pool, blocks[0][0], "free");
-    TIDE_REQUIRE(stash()->count == 0 && tide_pool_returned_count(pool) == 1);
+    TIDE_REQUIRE(!first_of_list() && tide_pool_returned_count(pool) == 1);
 }
 
-SCENARIO(a_stash_can_be_sent_home_any_time, NULL)
+SCENARIO(foreign_blocks_can_be_sent_home_any_time, NULL)
 {
     struct pool *pool = start(1);
 
-    tide_heap_send_stash(own_heap(), size_class);
+    tide_heap_send_foreign(own_heap(), size_class, 0);
     TIDE_REQUIRE(tide_pool_returned_count(pool) == 0);
     for (uint32_t n = 0; n < 5; n++)
         tide_free(blocks[0][n]);
-    tide_heap_send_stash(own_heap(), size_class);
-    TIDE_REQUIRE(stash()->count == 0 && tide_pool_returned_count(pool) == 5);
+    tide_heap_send_foreign(own_heap(), size_class, 0);
+    TIDE_REQUIRE(!first_of_list() && tide_pool_returned_count(pool) == 5);
 }
 
 /* Sends the first rounds blocks of each pool home, those of all pools mixed. */
