@@ -14,6 +14,7 @@ from html import escape
 from typing import Sequence
 
 WIDTH, HEIGHT = 640, 400
+LABEL_SHARE = 0.06              # of the plot's height: from one name to the next
 PROGRAM, PACKAGE = "gnuplot", "gnuplot-nox"
 _number = itertools.count(1)
 
@@ -124,10 +125,14 @@ def points_with_names(points: Sequence[tuple[str, str, float, float]], axes: Axe
     script = _head(axes) + ["unset key", "set xrange [*<0.95:*]", "set yrange [*<0.95:*]",
                             "set offsets 0, graph 0.2, graph 0.1, 0"]
     drawn = []
-    for number, (name, colour, x, y) in enumerate(points):
-        script += [f"$point{number} << END", f'{x:.9g} {y:.9g} "{name}"', "END"]
+    apart = LABEL_SHARE * (max((y for *_, y in points), default=0) - min((y for *_, y in points), default=0))
+    label_y = float("-inf")
+    for number, (name, colour, x, y) in enumerate(sorted(points, key=lambda point: point[3])):
+        label_y = max(y, label_y + apart)   # so that no name covers another
+        script += [f"$point{number} << END", f'{x:.9g} {y:.9g} {label_y:.9g} "{name}"', "END"]
         drawn.append(f"$point{number} using 1:2 with points pointtype 7 pointsize 1.4 linecolor rgb '{colour}' "
-                     f"notitle, $point{number} using 1:2:3 with labels left offset 1,0 notitle")
+                     f"notitle, $point{number} using 1:3:4 with labels left offset 1,0 "
+                     f"textcolor rgb '{colour}' notitle")
     return _draw(script, drawn, title)
 
 

@@ -18,6 +18,7 @@ void tide_arena_start(unsigned shards, bool is_lock_global)
     for (unsigned n = 0; n < tide_shard_count; n++) {
         tide_lock_reset(&tide_shards[n].own_lock, false);
         tide_shards[n].lock = is_lock_global ? &global_lock : &tide_shards[n].own_lock;
+        tide_shards[n].empty_to_keep = 1;
     }
 }
 
@@ -130,6 +131,7 @@ static struct pool *take_from_new(struct tide_tenant *tenant, unsigned slots, un
     arena->tenants = is_for_pools(slots);
     tide_lock(tide_shard_of(arena)->lock);
     tide_shard_enlist(arena);
+    tide_shard_note_new(tide_shard_of(arena));
     tide_unlock(tide_shard_of(arena)->lock);
     return run;
 }

@@ -7,8 +7,8 @@
  * needs that arena's lock alone.  An arena whose lock is busy is passed over
  * for the next one.
  *
- * An arena goes back when it is empty, has no tenants, and is not the shard's
- * only empty one.
+ * An arena goes back when it is empty, has no tenants, and its shard has enough
+ * other empty ones: one, and as many as it lately released too soon.
  */
 #ifndef TIDE_ARENA_MANAGER_H
 #define TIDE_ARENA_MANAGER_H

@@ -1,7 +1,14 @@
 /* arena/shard.c - see shard.h */
 #include "arena/shard.h"
 
+#include <time.h>
+
 #include "arena/arena.h"
+
+enum {
+    REGRET_MS = 100,  /* an arena made so soon after one was released: it should have been kept */
+    FORGET_MS = 1000, /* after so long without that, one is enough again */
+};
 
 struct shard tide_shards[MOST_SHARDS];
 unsigned tide_shard_count = 1;
@@ -28,6 +35,7 @@ static void link_arena(struct arena *arena, unsigned bucket)
         arena->next->prev = arena;
     shard->buckets[bucket] = arena;
     shard->nonempty |= 1u << bucket;
+    shard->empty_arenas += bucket == BUCKET_EMPTY;
 }
 
 static void unlink_arena(struct arena *arena)
@@ -42,6 +50,7 @@ static void unlink_arena(struct arena *arena)
         shard->buckets[arena->bucket] = arena->next;
     if (!shard->buckets[arena->bucket])
         shard->nonempty &= ~(1u << arena->bucket);
+    shard->empty_arenas -= arena->bucket == BUCKET_EMPTY;
 }
 
 void tide_shard_enlist(struct arena *arena)
@@ -78,21 +87,86 @@ void tide_shard_delist(struct arena *arena)
 
 /* ---- Release ----------------------------------------------------------- */
 
-/* Takes the arena out if nobody needs it and the shard has another empty one. */
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void tide_shard_note_new(struct shard *shard)
+{
+    uint64_t now = now_ms();
+
+    if (shard->released_at && now - shard->released_at < REGRET_MS) {
+        shard->empty_to_keep++;
+        shard->missed_at = now;
+    }
+}
+
+/* Whether the shard has more empty arenas than it keeps: one, and as many as
+ * it lately released just to map them again. */
+static bool has_surplus(struct shard *shard)
+{
+    bool has;
+
+    if (shard->empty_arenas <= 1)
+        return false;
+    if (shard->empty_to_keep > 1 && now_ms() - shard->missed_at > FORGET_MS)
+        shard->empty_to_keep = 1;
+    has = shard->empty_arenas > shard->empty_to_keep;
+    if (has)
+        shard->released_at = now_ms();
+    return has;
+}
+
+/* Takes the arena out if nobody needs it. */
 static bool delist_surplus(struct arena *arena)
 {
     bool is_surplus = arena->bucket == BUCKET_EMPTY && arena->tenants == 0 &&
-                      (arena->next || arena->prev);
+                      has_surplus(tide_shard_of(arena));
 
     if (is_surplus)
         tide_shard_delist(arena);
     return is_surplus;
 }
 
-void tide_shard_release(struct arena *arena)
+static void release(struct arena *arena)
 {
     atomic_fetch_add_explicit(&tide_shard_released, 1, memory_order_relaxed);
     tide_arena_destroy(arena);
+}
+
+static bool is_spare(struct arena *arena)
+{
+    return arena->tenants == 0 && tide_lock_try(tide_shard_arena_lock(arena));
+}
+
+bool tide_shard_release_spare(struct shard *shard, bool to_the_last)
+{
+    struct arena *arena = NULL;
+
+    tide_lock(shard->lock);
+    if (to_the_last || has_surplus(shard))
+        arena = shard->buckets[BUCKET_EMPTY];
+    while (arena && !is_spare(arena))
+        arena = arena->next;
+    if (arena) {
+        tide_shard_delist(arena);
+        tide_unlock(tide_shard_arena_lock(arena));
+    }
+    tide_unlock(shard->lock);
+    if (arena)
+        release(arena);
+    return arena != NULL;
+}
+
+/* Fewer are kept than before, perhaps: each that goes takes one more along. */
+static void release_surplus(struct arena *arena, struct shard *shard)
+{
+    release(arena);
+    tide_shard_release_spare(shard, false);
 }
 
 void tide_shard_settle_and_unlock(struct arena *arena)
@@ -110,7 +184,7 @@ void tide_shard_settle_and_unlock(struct arena *arena)
     }
     tide_unlock(tide_shard_arena_lock(arena));
     if (is_to_go)
-        tide_shard_release(arena);
+        release_surplus(arena, shard);
 }
 
 /* ---- Tenancies --------------------------------------------------------- */
@@ -127,7 +201,7 @@ void tide_shard_leave(struct arena *arena)
     tide_unlock(shard->lock);
     tide_unlock(tide_shard_arena_lock(arena));
     if (is_to_go)
-        tide_shard_release(arena);
+        release_surplus(arena, shard);
 }
 
 void tide_shard_wait_for(struct shard *shard, struct arena *arena)

@@ -31,6 +31,9 @@ struct shard {
     struct arena *buckets[BUCKETS]; /* under lock */
     uint32_t nonempty;              /* under lock: bit n for bucket n */
     struct arena *all;              /* under lock: every arena of the shard */
+    unsigned empty_arenas;          /* under lock: how many of them are empty */
+    unsigned empty_to_keep;         /* under lock: one at least */
+    uint64_t released_at, missed_at; /* under lock: ms; the last release, the last that came too soon */
 };
 
 /* Constant after the start, but for what is in the shards. */
@@ -66,8 +69,12 @@ void tide_shard_enlist(struct arena *arena);
 void tide_shard_relist(struct arena *arena);
 void tide_shard_delist(struct arena *arena);
 
-/* Gives a delisted arena back to the OS.  No locks held. */
-void tide_shard_release(struct arena *arena);
+/* Under the shard's lock: an arena had to be made. */
+void tide_shard_note_new(struct shard *shard);
+
+/* Releases an empty arena that nobody needs if the shard has more of them than
+ * it keeps, or to_the_last.  Whether it did.  No locks held. */
+bool tide_shard_release_spare(struct shard *shard, bool to_the_last);
 
 /* Under the arena's lock, which it gives up: the arena's free slots have
  * changed.  The arena may be gone after. */

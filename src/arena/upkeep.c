@@ -68,22 +68,9 @@ static size_t release_spares(void)
 {
     size_t count = 0;
 
-    for (unsigned n = 0; n < tide_shard_count; n++) {
-        struct arena *spare = NULL;
-
-        tide_lock(tide_shards[n].lock);
-        for (struct arena *arena = tide_shards[n].buckets[BUCKET_EMPTY]; arena && !spare; arena = arena->next)
-            if (arena->tenants == 0 && tide_lock_try(tide_shard_arena_lock(arena))) {
-                spare = arena;
-                tide_shard_delist(arena);
-                tide_unlock(tide_shard_arena_lock(arena));
-            }
-        tide_unlock(tide_shards[n].lock);
-        if (spare) {
-            tide_shard_release(spare);
+    for (unsigned n = 0; n < tide_shard_count; n++)
+        while (tide_shard_release_spare(&tide_shards[n], true))
             count++;
-        }
-    }
     return count;
 }
 

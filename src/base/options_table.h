@@ -17,9 +17,9 @@
         "a lock for each arena, or one lock for all")                                        \
     ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: one for each usable CPU")         \
     ROW(pool_stock, COUNT, 4, 0, 1024, "", "empty pools that a thread keeps")                \
-    ROW(stash, BYTES, 32768, 0, 1 << 20, "",                                                 \
+    ROW(stash, BYTES, 8192, 0, 1 << 20, "",                                                  \
         "bytes a class of freed foreign blocks may hold in a thread")                        \
-    ROW(huge_cache, BYTES, 32 << 20, 0, INT64_C(1) << 40, "",                                \
+    ROW(huge_cache, BYTES, 64 << 20, 0, INT64_C(1) << 40, "",                                \
         "bytes of freed huge blocks that are kept for reuse")
 
 #endif

@@ -41,6 +41,7 @@ static void link_block(struct huge *huge)
     all = huge;
     totals.blocks++;
     totals.bytes += huge->bytes;
+    totals.slack_bytes += huge->slack;
 }
 
 static void unlink_block(struct huge *huge)
@@ -53,6 +54,7 @@ static void unlink_block(struct huge *huge)
         all = huge->next;
     totals.blocks--;
     totals.bytes -= huge->bytes;
+    totals.slack_bytes -= huge->slack;
 }
 
 static void link_cached(struct huge *huge)
@@ -83,19 +85,34 @@ static void unlink_cached(struct huge *huge)
     totals.cached_bytes -= huge->bytes;
 }
 
-/* The newest cached mapping that has bytes and at most a quarter more. */
+/* The smallest cached mapping of at least bytes; else the largest. */
+static struct huge *find_cached(size_t bytes)
+{
+    struct huge *best = newest;
+
+    for (struct huge *huge = newest; huge; huge = huge->next)
+        if (best->bytes < bytes ? huge->bytes > best->bytes
+                                : huge->bytes >= bytes && huge->bytes < best->bytes)
+            best = huge;
+    return best;
+}
+
+/* Out of the cache: one that serves a request of bytes, as it is or once it has
+ * grown; NULL when there is none. */
 static struct huge *take_cached(size_t bytes)
 {
     struct huge *huge;
 
     tide_lock(lock);
-    for (huge = newest; huge; huge = huge->next)
-        if (huge->bytes >= bytes && huge->bytes - bytes <= bytes / 4)
-            break;
-    if (huge) {
-        unlink_cached(huge);
-        link_block(huge);
+    huge = find_cached(bytes);
+    if (huge && huge->bytes > bytes) {
+        size_t slack = huge->bytes - bytes;
+
+        if (slack > bytes / 4 && totals.slack_bytes + slack > (size_t)tide_options.huge_cache)
+            huge = NULL;
     }
+    if (huge)
+        unlink_cached(huge);
     tide_unlock(lock);
     return huge;
 }
@@ -178,60 +195,7 @@ struct huge *tide_huge_at(const void *address)
     return (const char *)address < huge->start + huge->bytes ? huge : NULL;
 }
 
-/* ---- The four verbs ---------------------------------------------------- */
-
-void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
-{
-    size_t page = tide_os_page_bytes;
-    size_t lead = alignment > page ? alignment : page, bytes;
-    struct huge *huge;
-
-    if (size > PTRDIFF_MAX - 2 * page || lead > PTRDIFF_MAX - 2 * page - size) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    bytes = lead + tide_round_up(size ? size : 1, page);
-    huge = lead == page ? take_cached(bytes) : NULL;
-    if (is_zero)
-        *is_zero = !huge;
-    if (huge)
-        return huge->block;
-    huge = map(bytes, lead, alignment);
-    if (!huge)
-        return NULL;
-    tide_lock(lock);
-    link_block(huge);
-    tide_unlock(lock);
-    return huge->block;
-}
-
-void tide_huge_free(void *block)
-{
-    struct huge *huge = tide_huge_at(block);
-    size_t most = (size_t)tide_options.huge_cache;
-    bool is_kept = huge->bytes <= most && huge->block == huge->start + tide_os_page_bytes;
-
-    tide_lock(lock);
-    unlink_block(huge);
-    if (is_kept)
-        link_cached(huge);
-    tide_unlock(lock);
-    if (is_kept)
-        tide_huge_trim(most);
-    else
-        unmap(huge);
-}
-
-size_t tide_huge_trim(size_t keep)
-{
-    size_t returned = 0;
-
-    for (struct huge *huge = take_surplus(keep); huge; huge = take_surplus(keep)) {
-        returned += huge->bytes;
-        unmap(huge);
-    }
-    return returned;
-}
+/* ---- Changes of length ------------------------------------------------- */
 
 /* Changes the mapping's length where it is. */
 static bool resize_in_place(struct huge *huge, size_t bytes)
@@ -278,6 +242,76 @@ static struct huge *move(struct huge *huge, size_t bytes)
     return moved;
 }
 
+/* A cached mapping that has bytes now; NULL when there is none. */
+static struct huge *reuse(size_t bytes)
+{
+    struct huge *huge = take_cached(bytes), *grown = huge;
+    int saved_errno = errno;
+
+    if (huge && huge->bytes < bytes && !resize_in_place(huge, bytes)) {
+        grown = errno == ENOMEM ? move(huge, bytes) : NULL;
+        if (!grown)
+            unmap(huge);
+    }
+    errno = saved_errno;
+    return grown;
+}
+
+/* ---- The four verbs ---------------------------------------------------- */
+
+void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
+{
+    size_t page = tide_os_page_bytes;
+    size_t lead = alignment > page ? alignment : page, bytes;
+    struct huge *huge;
+
+    if (size > PTRDIFF_MAX - 2 * page || lead > PTRDIFF_MAX - 2 * page - size) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    bytes = lead + tide_round_up(size ? size : 1, page);
+    huge = lead == page ? reuse(bytes) : NULL;
+    if (is_zero)
+        *is_zero = !huge;
+    if (!huge)
+        huge = map(bytes, lead, alignment);
+    if (!huge)
+        return NULL;
+    tide_lock(lock);
+    huge->slack = huge->bytes - bytes;
+    link_block(huge);
+    tide_unlock(lock);
+    return huge->block;
+}
+
+void tide_huge_free(void *block)
+{
+    struct huge *huge = tide_huge_at(block);
+    size_t most = (size_t)tide_options.huge_cache;
+    bool is_kept = huge->bytes <= most && huge->block == huge->start + tide_os_page_bytes;
+
+    tide_lock(lock);
+    unlink_block(huge);
+    if (is_kept)
+        link_cached(huge);
+    tide_unlock(lock);
+    if (is_kept)
+        tide_huge_trim(most);
+    else
+        unmap(huge);
+}
+
+size_t tide_huge_trim(size_t keep)
+{
+    size_t returned = 0;
+
+    for (struct huge *huge = take_surplus(keep); huge; huge = take_surplus(keep)) {
+        returned += huge->bytes;
+        unmap(huge);
+    }
+    return returned;
+}
+
 void *tide_huge_resize(void *block, size_t size)
 {
     struct huge *huge = tide_huge_at(block), *resized = huge;
@@ -297,6 +331,7 @@ void *tide_huge_resize(void *block, size_t size)
         huge = resized ? resized : huge;
     }
     tide_lock(lock);
+    huge->slack = resized ? 0 : huge->slack;
     link_block(huge);
     tide_unlock(lock);
     return resized ? resized->block : NULL;

@@ -7,7 +7,10 @@
  *
  * An alignment above a page moves the block up, and one of an arena's size or
  * more makes it start on such a boundary, with its record in the page before.
- * Freed mappings wait in a cache bounded in bytes, the oldest going first.
+ * Freed mappings wait in a cache bounded in bytes, the oldest going first.  One
+ * that is too small for a request is made to fit, which keeps its pages; one
+ * that is too large serves it as it is, while what live blocks have too much
+ * stays within the cache's bound.
  */
 #ifndef TIDE_HEAP_HUGE_H
 #define TIDE_HEAP_HUGE_H
@@ -22,11 +25,12 @@ struct huge {
     size_t bytes;            /* of the mapping; the block's owner */
     char *block;             /* constant while it is mapped */
     bool is_cached;          /* under the huge lock, read by any thread with the block */
+    size_t slack;            /* under the huge lock: bytes more than were asked for */
     struct huge *next, *prev; /* under the huge lock: all blocks, or the cache */
 };
 
 struct huge_totals {
-    size_t blocks, bytes, cached_blocks, cached_bytes;
+    size_t blocks, bytes, slack_bytes, cached_blocks, cached_bytes;
 };
 
 void tide_huge_start(void);

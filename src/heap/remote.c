@@ -81,12 +81,29 @@ void tide_heap_send_foreign(struct heap *heap, unsigned size_class, uint32_t kee
     tide_heap_send_home(surplus);
 }
 
+/* Foreign blocks that are still in the list. */
+static uint32_t count_foreign(const struct heap *heap, unsigned size_class)
+{
+    uint32_t count = 0;
+
+    for (struct block *block = heap->list[size_class].freed; block; block = block->next)
+        count += tide_relaxed(&tide_pool_of(block)->owner) != heap;
+    return count;
+}
+
+/* The list may hold too many.  A thread that takes none of them keeps none. */
+static void shed_foreign(struct heap *heap, unsigned size_class)
+{
+    uint32_t most = heap->foreign[size_class], count = count_foreign(heap, size_class);
+
+    tide_heap_send_foreign(heap, size_class, count < most ? most / 2 : 0);
+}
+
 void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,
                            const char *call)
 {
     unsigned size_class = tide_relaxed(&pool->size_class);
     struct free_list *list;
-    uint32_t foreign;
 
     if (!heap || tide_heap_is_late(heap)) {
         block->next = NULL;
@@ -98,7 +115,7 @@ void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *b
         tide_heap_report_free(block, pool->block_bytes, call);
     block->next = list->freed;
     list->freed = block;
-    foreign = ++heap->foreign[size_class];
-    if ((uint64_t)foreign * pool->block_bytes > (uint64_t)tide_options.stash)
-        tide_heap_send_foreign(heap, size_class, foreign / 2);
+    heap->foreign[size_class]++;
+    if ((uint64_t)heap->foreign[size_class] * pool->block_bytes > (uint64_t)tide_options.stash)
+        shed_foreign(heap, size_class);
 }

@@ -2,9 +2,9 @@
  *
  * They go to the list that the freeing thread's malloc takes from: blocks that
  * circulate cost no atomic and are still in its cache.  When there may be more
- * of them than TIDEPOOL_STASH allows they are counted, and the surplus, those
- * freed first, is sent home: gathered into a chain for each pool, each chain
- * pushed with one atomic.
+ * of them than TIDEPOOL_STASH allows they are counted, and the surplus is sent
+ * home: the older half, or all if malloc took none; gathered into a chain for
+ * each pool, each chain pushed with one atomic.
  */
 #ifndef TIDE_HEAP_REMOTE_H
 #define TIDE_HEAP_REMOTE_H

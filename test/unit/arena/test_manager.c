@@ -346,6 +346,24 @@ SCENARIO(one_empty_arena_is_kept_and_further_ones_go)
     TIDE_REQUIRE(take_whole() == first);
 }
 
+/* Released and mapped again at once, until the shard has learnt. */
+SCENARIO(arenas_that_are_missed_at_once_are_kept)
+{
+    struct pool *runs[4];
+    size_t before = 0;
+
+    fill();
+    for (int round = 0; round < 10; round++) {
+        before = tide_arena_totals().created;
+        for (int n = 0; n < 4; n++)
+            runs[n] = take_whole();
+        for (int n = 0; n < 4; n++)
+            tide_arena_put_run(runs[n]);
+    }
+    TIDE_REQUIRE(tide_arena_totals().created == before);
+    tide_arena_check();
+}
+
 SCENARIO(an_empty_arena_stays_while_it_has_tenants)
 {
     struct pool *last = fill(), *whole;

@@ -326,7 +326,7 @@ Test(options, a_bad_value_is_named_with_what_is_accepted_and_kept)
     cr_assert(strstr(warning, "arena|global"), "%s", warning);
     cr_assert(strstr(warning, "default arena is kept"), "%s", warning);
     read_setting("TIDEPOOL_HUGE_CACHE=2T");
-    cr_assert(strstr(warning, "0 to 1T; the default 32M is kept"), "%s", warning);
+    cr_assert(strstr(warning, "0 to 1T; the default 64M is kept"), "%s", warning);
 }
 
 Test(options, a_variable_without_a_value_is_no_setting)

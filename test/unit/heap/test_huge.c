@@ -185,19 +185,62 @@ Test(huge, a_freed_block_is_taken_again_and_is_not_zero)
     cr_assert(said_zero);
 }
 
-Test(huge, a_cached_block_serves_what_is_at_most_a_little_smaller)
+/* With nothing else cached. */
+static char *free_one_of(size_t bytes)
+{
+    char *block = take(bytes, PAGE);
+
+    tide_huge_trim(0);
+    memset(block, 7, bytes);
+    tide_huge_free(block);
+    return block;
+}
+
+Test(huge, a_cached_block_serves_what_is_smaller)
 {
     size_t bytes = 64 * PAGE + SIZE - SIZE % PAGE;
-    char *block = take(bytes, PAGE), *other;
+    char *block = free_one_of(bytes);
 
+    cr_assert_eq(take(bytes / 2, PAGE), block);
+    cr_assert_geq(tide_huge_usable(tide_huge_at(block)), bytes);
+    cr_assert_eq(tide_huge_totals().slack_bytes, bytes - tide_round_up(bytes / 2, PAGE));
     tide_huge_free(block);
-    other = take(bytes + 1, PAGE);
-    cr_assert_neq(other, block, "too small");
-    other = take(bytes / 2, PAGE);
-    cr_assert_neq(other, block, "far too large");
-    other = take(bytes - bytes / 8, PAGE);
-    cr_assert_eq(other, block);
-    cr_assert_geq(tide_huge_usable(tide_huge_at(other)), bytes);
+    cr_assert_eq(tide_huge_totals().slack_bytes, 0);
+}
+
+Test(huge, a_far_too_large_one_serves_only_within_the_bound_of_the_cache)
+{
+    char *block = free_one_of(SIZE), *other;
+
+    tide_options.huge_cache = SIZE / 4;
+    other = take(SIZE / 2, PAGE);
+    cr_assert_neq(other, block);
+    cr_assert_eq(take(SIZE - PAGE, PAGE), block, "a little too large is none the less");
+}
+
+Test(huge, a_cached_block_that_is_too_small_grows)
+{
+    char *block = free_one_of(SIZE), *grown = take(3 * SIZE, PAGE);
+
+    cr_assert_eq(tide_huge_totals().cached_blocks, 0);
+    cr_assert_geq(tide_huge_usable(tide_huge_at(grown)), 3 * SIZE);
+    cr_assert(grown == block || is_foreign(block));
+    cr_assert_eq(grown[0], 7, "its pages come along");
+    grown[3 * SIZE - 1] = 1;
+    tide_huge_free(grown);
+}
+
+Test(huge, the_best_fit_is_taken)
+{
+    char *small = take(SIZE, PAGE), *middle = take(2 * SIZE, PAGE), *large = take(4 * SIZE, PAGE);
+
+    tide_huge_trim(0);
+    tide_huge_free(middle);
+    tide_huge_free(small);
+    tide_huge_free(large);
+    cr_assert_eq(take(SIZE + SIZE / 2, PAGE), middle);
+    cr_assert_eq(take(SIZE, PAGE), small);
+    cr_assert_eq(take(SIZE, PAGE), large);
 }
 
 Test(huge, an_aligned_request_is_not_served_by_the_cache)

@@ -96,7 +96,7 @@ SCENARIO(blocks_that_circulate_never_go_home, "TIDEPOOL_STASH=1K")
     TIDE_REQUIRE(tide_pool_returned_count(pool) == 0 && foreign() <= 1024 / SIZE);
 }
 
-SCENARIO(the_older_half_of_too_many_goes_home, "TIDEPOOL_STASH=1K")
+SCENARIO(too_many_of_which_none_is_taken_go_home, "TIDEPOOL_STASH=1K")
 {
     struct pool *pool = start(1);
     uint32_t most = 1024 / SIZE;
@@ -105,13 +105,25 @@ SCENARIO(the_older_half_of_too_many_goes_home, "TIDEPOOL_STASH=1K")
         tide_free(blocks[0][n]);
     TIDE_REQUIRE(foreign() == most && tide_pool_returned_count(pool) == 0);
     tide_free(blocks[0][most]);
-    TIDE_REQUIRE(foreign() == most / 2 && first_of_list() == blocks[0][most]);
-    TIDE_REQUIRE(tide_pool_returned_count(pool) == most + 1 - most / 2);
-    tide_heap_check(own_heap());
+    TIDE_REQUIRE(foreign() == 0 && !first_of_list());
+    TIDE_REQUIRE(tide_pool_returned_count(pool) == most + 1);
     TIDE_REQUIRE(tide_relaxed(&owners_heap->inbox) == pool);
     peer_do(&owner, drain, NULL);
-    TIDE_REQUIRE(tide_pool_freed_count(pool) == most + 1 - most / 2);
-    TIDE_REQUIRE(tide_pool_returned_count(pool) == 0);
+    TIDE_REQUIRE(tide_pool_freed_count(pool) == most + 1 && tide_pool_returned_count(pool) == 0);
+}
+
+SCENARIO(of_too_many_the_older_half_goes_home, "TIDEPOOL_STASH=1K")
+{
+    struct pool *pool = start(1);
+    uint32_t most = 1024 / SIZE;
+
+    for (uint32_t n = 0; n < most; n++)
+        tide_free(blocks[0][n]);
+    TIDE_REQUIRE(allocate(SIZE) == blocks[0][most - 1]);
+    tide_free(blocks[0][most]);
+    TIDE_REQUIRE(foreign() == most / 2 && first_of_list() == blocks[0][most]);
+    TIDE_REQUIRE(tide_pool_returned_count(pool) == most - most / 2);
+    tide_heap_check(own_heap());
 }
 
 SCENARIO(without_a_stash_each_block_goes_home, "TIDEPOOL_STASH=0")
