@@ -14,7 +14,8 @@
 #include "os/map.h"
 #include "os/records.h"
 
-/* In order; the arena manager's locks come between the two groups. */
+/* In order; the heaps' and the arena manager's locks come between the two
+ * groups. */
 static struct tide_lock *(*const outer[])(void) = {
     tide_heap_start_lock,
     tide_heap_late_lock,
@@ -33,6 +34,7 @@ static void before_fork(void)
 {
     for (int n = 0; n < OUTER; n++)
         tide_lock(outer[n]());
+    tide_heap_lock_all();
     tide_arena_before_fork();
     for (int n = 0; n < INNER; n++)
         tide_lock(inner[n]());
@@ -47,6 +49,7 @@ static void after_fork(bool in_child)
     for (int n = INNER; n-- > 0;)
         tide_lock_after_fork(inner[n](), in_child);
     tide_arena_after_fork(in_child);
+    tide_heap_unlock_all(in_child);
     for (int n = OUTER; n-- > 0;)
         tide_lock_after_fork(outer[n](), in_child);
 }

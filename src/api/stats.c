@@ -73,6 +73,8 @@ static void gather_locks(struct tide_lock locks[LOCK_KINDS])
     tide_lock_add_counts(&locks[LOCK_HUGE], tide_huge_lock());
     tide_lock_add_counts(&locks[LOCK_ORPHANS], tide_heap_orphans_lock());
     tide_lock_add_counts(&locks[LOCK_LATE], tide_heap_late_lock());
+    for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
+        tide_lock_add_counts(&locks[LOCK_HEAP], &heap->lock);
 }
 
 void tide_stats_gather(struct stats *stats)
@@ -96,7 +98,7 @@ void tide_stats_gather(struct stats *stats)
 
 const char *tide_stats_lock_name(enum lock_kind kind)
 {
-    static const char *const names[] = { "global", "arena", "shard", "huge", "orphans", "late" };
+    static const char *const names[] = { "global", "arena", "shard", "huge", "orphans", "heap", "late" };
 
     _Static_assert(sizeof names / sizeof *names == LOCK_KINDS, "a name for each kind");
     return names[kind];

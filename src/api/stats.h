@@ -17,7 +17,7 @@ struct class_stats {
     size_t allocated;         /* blocks */
 };
 
-enum lock_kind { LOCK_GLOBAL, LOCK_ARENA, LOCK_SHARD, LOCK_HUGE, LOCK_ORPHANS, LOCK_LATE, LOCK_KINDS };
+enum lock_kind { LOCK_GLOBAL, LOCK_ARENA, LOCK_SHARD, LOCK_HUGE, LOCK_ORPHANS, LOCK_HEAP, LOCK_LATE, LOCK_KINDS };
 
 struct stats {
     struct class_stats classes[TIDE_CLASSES];

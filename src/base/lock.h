@@ -5,13 +5,14 @@
  *   1. start      api/start.c        once, at the first allocation
  *   2. late heap  heap/heap.c        threads that have run their destructors
  *   3. orphans    heap/heap.c        heaps without a thread
- *   4. arena      arena/arena.h      one per arena
- *   5. shard      arena/shard.h      one per shard
- *   6. huge       heap/huge.c        list and cache of huge blocks
- *   7. map        arena/address_map.c  making a page of the address map writable
- *   8. records    os/records.c       the allocator's own records
- *   9. kept       os/map.c           ranges that could not be unmapped
- * With arena_lock=global, 4 to 6 are one recursive lock.
+ *   4. heap       heap/heap.h        one per heap: visits of orphans
+ *   5. arena      arena/arena.h      one per arena
+ *   6. shard      arena/shard.h      one per shard
+ *   7. huge       heap/huge.c        list and cache of huge blocks
+ *   8. map        arena/address_map.c  making a page of the address map writable
+ *   9. records    os/records.c       the allocator's own records
+ *  10. kept       os/map.c           ranges that could not be unmapped
+ * With arena_lock=global, 5 to 7 are one recursive lock.
  *
  * A forking thread holds all of them from the first fork handler of tidepool's
  * to the last.  Handlers of others that run in between may allocate: for that

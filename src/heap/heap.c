@@ -44,10 +44,12 @@ static struct heap *_Atomic heaps;    /* pushed to by any thread, never taken fr
 static void make_orphan(struct heap *heap)
 {
     tide_lock(&orphans_lock);
+    tide_lock(&heap->lock);
     /* Sequentially consistent, as the look at the inbox after it: see remote.c. */
     atomic_store(&heap->state, HEAP_ORPHAN);
     if (atomic_load(&heap->inbox))
         tide_heap_drain_inbox(heap);
+    tide_unlock(&heap->lock);
     heap->next_orphan = orphans;
     orphans = heap;
     tide_unlock(&orphans_lock);
@@ -63,7 +65,9 @@ static struct heap *adopt(void)
         orphans = heap->next_orphan;
         heap->process = getpid();
         tide_set_relaxed(&heap->thread, gettid());
+        tide_lock(&heap->lock);
         atomic_store(&heap->state, HEAP_OWNED);
+        tide_unlock(&heap->lock);
     }
     tide_unlock(&orphans_lock);
     return heap;
@@ -73,10 +77,10 @@ void tide_heap_visit_orphan(struct heap *heap)
 {
     int saved_errno = errno;
 
-    tide_lock(&orphans_lock);
+    tide_lock(&heap->lock);
     if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
         tide_heap_drain_inbox(heap);
-    tide_unlock(&orphans_lock);
+    tide_unlock(&heap->lock);
     errno = saved_errno;
 }
 
@@ -208,6 +212,7 @@ static struct heap *be_born(void)
             return NULL;
         heap->process = getpid();
         tide_set_relaxed(&heap->thread, gettid());
+        tide_lock_reset(&heap->lock, false);
         tide_set_relaxed(&heap->state, HEAP_OWNED);
         enlist(heap);
     }
@@ -277,6 +282,7 @@ static bool start_layers(char *const *environment)
     if (pthread_key_create(&key, end_thread) != 0)
         tide_base_fatal("the program has used up all pthread keys, and one is needed to see "
                         "threads end");
+    tide_lock_reset(&late.lock, false);
     tide_set_relaxed(&late.state, HEAP_OWNED);
     enlist(&late);
     if (tide_options.help)
@@ -302,11 +308,28 @@ bool tide_heap_start(char *const *environment)
 
 /* ---- Fork -------------------------------------------------------------- */
 
+static struct heap *first_locked; /* under the orphans' lock: the newest heap of those locked */
+
+/* A heap born meanwhile isn't among them: it can't become an orphan as long as
+ * the orphans' lock is held, so nobody visits it. */
+void tide_heap_lock_all(void)
+{
+    first_locked = tide_heap_next(NULL);
+    for (struct heap *heap = first_locked; heap; heap = tide_heap_next(heap))
+        tide_lock(&heap->lock);
+}
+
+void tide_heap_unlock_all(bool in_child)
+{
+    for (struct heap *heap = first_locked; heap; heap = tide_heap_next(heap))
+        tide_lock_after_fork(&heap->lock, in_child);
+}
+
 /* The parent's other threads may have been anywhere in their heaps, and fork
  * does not copy all pages at one moment: what the child sees of those heaps
  * can't be trusted, so nothing is ever taken from them again.  Frees of their
  * blocks still go to their pools' returned lists.  Orphans were at rest, as
- * their lock was held.  What such a thread held on to for good: its tenancies,
+ * their locks were held.  What such a thread held on to for good: its tenancies,
  * slots that it was purging, and a pool of this thread's that it was about to
  * put in the inbox. */
 void tide_heap_after_fork_in_child(void)

@@ -1,7 +1,7 @@
 /* heap/heap.h - one thread's usedpools
  *
  * A heap is changed only by its owner: the thread it belongs to; a thread that
- * visits it as an orphan, under the orphans' lock; or, for the late heap that
+ * visits it as an orphan, under the heap's lock; or, for the late heap that
  * serves threads past their destructors, whoever holds its lock.  Others reach
  * it in one way: they put pools with returned blocks in its inbox.
  *
@@ -38,12 +38,13 @@ struct heap {
     uint32_t stock_count;
     struct heap *next_orphan; /* under the orphans' lock */
     struct heap *next_heap;   /* constant: all heaps */
-    _Atomic uint32_t state;   /* enum heap_state; written by the owner, read by any thread */
+    _Atomic uint32_t state;   /* enum heap_state; written by the owner under lock, read by any thread */
     _Atomic pid_t thread;     /* the owner's; under the orphans' lock or before it is listed */
     pid_t process;            /* likewise */
 
     /* A cache line that other threads write: pools with returned blocks. */
     _Alignas(TIDE_CACHE_LINE) struct pool *_Atomic inbox;
+    struct tide_lock lock; /* held to visit an orphan, and to make or adopt one */
 };
 
 /* ---- Whose heap -------------------------------------------------------- */
@@ -80,6 +81,10 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 
 /* Gives back every list, current pool and stocked pool that can go. */
 void tide_heap_give_back(struct heap *heap);
+
+/* The heaps' own locks, around fork: after the orphans', before the arenas'. */
+void tide_heap_lock_all(void);
+void tide_heap_unlock_all(bool in_child);
 
 /* The module's locks, for fork and for their counts. */
 struct tide_lock *tide_heap_start_lock(void);
