@@ -51,7 +51,7 @@ struct free_list {
 /*
  * Invariants, with freed the length of the freed list and returned the count
  * in the returned word:
- *   carved - freed == left + held   blocks allocated or in the heap's list
+ *   carved - freed == left + held   blocks allocated or in a heap's list
  *   returned <= left + held
  *   held == 0 unless the state is POOL_FULL
  */
@@ -63,7 +63,7 @@ struct pool {
         struct {
             struct block *freed;
             _Atomic uint32_t left;
-            uint32_t inverse;    /* owner; as block_bytes: see tide_pool_block_at */
+            uint32_t inverse;    /* owner; as block_bytes: see tide_pool_has_block */
         };
     };
     _Atomic uint32_t held;       /* likewise: frees from there until the pool is empty */

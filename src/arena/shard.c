@@ -97,28 +97,36 @@ static uint64_t now_ms(void)
 
 void tide_shard_note_new(struct shard *shard)
 {
-    uint64_t now = now_ms();
+    uint64_t now;
 
-    if (shard->released_at && now - shard->released_at < REGRET_MS) {
+    if (shard->regrettable == 0)
+        return;
+    now = now_ms();
+    if (now - shard->released_at < REGRET_MS) {
+        shard->regrettable--;
         shard->empty_to_keep++;
         shard->missed_at = now;
+    } else {
+        shard->regrettable = 0;
     }
+}
+
+/* It is taken out for good, because there are enough others. */
+static void note_release(struct shard *shard)
+{
+    shard->regrettable++;
+    shard->released_at = now_ms();
 }
 
 /* Whether the shard has more empty arenas than it keeps: one, and as many as
  * it lately released just to map them again. */
 static bool has_surplus(struct shard *shard)
 {
-    bool has;
-
     if (shard->empty_arenas <= 1)
         return false;
     if (shard->empty_to_keep > 1 && now_ms() - shard->missed_at > FORGET_MS)
         shard->empty_to_keep = 1;
-    has = shard->empty_arenas > shard->empty_to_keep;
-    if (has)
-        shard->released_at = now_ms();
-    return has;
+    return shard->empty_arenas > shard->empty_to_keep;
 }
 
 /* Takes the arena out if nobody needs it. */
@@ -127,8 +135,10 @@ static bool delist_surplus(struct arena *arena)
     bool is_surplus = arena->bucket == BUCKET_EMPTY && arena->tenants == 0 &&
                       has_surplus(tide_shard_of(arena));
 
-    if (is_surplus)
+    if (is_surplus) {
         tide_shard_delist(arena);
+        note_release(tide_shard_of(arena));
+    }
     return is_surplus;
 }
 
@@ -154,6 +164,8 @@ bool tide_shard_release_spare(struct shard *shard, bool to_the_last)
         arena = arena->next;
     if (arena) {
         tide_shard_delist(arena);
+        if (!to_the_last)
+            note_release(shard);
         tide_unlock(tide_shard_arena_lock(arena));
     }
     tide_unlock(shard->lock);

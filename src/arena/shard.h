@@ -33,7 +33,8 @@ struct shard {
     struct arena *all;              /* under lock: every arena of the shard */
     unsigned empty_arenas;          /* under lock: how many of them are empty */
     unsigned empty_to_keep;         /* under lock: one at least */
-    uint64_t released_at, missed_at; /* under lock: ms; the last release, the last that came too soon */
+    unsigned regrettable;           /* under lock: surplus ones released and not yet missed */
+    uint64_t released_at, missed_at; /* under lock: ms; the last of those, and when one was missed */
 };
 
 /* Constant after the start, but for what is in the shards. */

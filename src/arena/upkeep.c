@@ -172,7 +172,7 @@ void tide_arena_after_fork(bool in_child)
 
 static void check_shard(struct shard *shard)
 {
-    size_t listed = 0, all = 0;
+    size_t listed = 0, all = 0, empty = 0;
 
     for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
         TIDE_REQUIRE(!(shard->nonempty >> bucket & 1) == !shard->buckets[bucket]);
@@ -184,6 +184,9 @@ static void check_shard(struct shard *shard)
     for (struct arena *arena = shard->all; arena; arena = arena->next_all, all++)
         TIDE_REQUIRE(!arena->next_all || arena->next_all->prev_all == arena);
     TIDE_REQUIRE(listed == all);
+    for (struct arena *arena = shard->buckets[BUCKET_EMPTY]; arena; arena = arena->next)
+        empty++;
+    TIDE_REQUIRE(empty == shard->empty_arenas && shard->empty_to_keep > 0);
 }
 
 void tide_arena_check(void)

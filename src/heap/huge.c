@@ -85,7 +85,8 @@ static void unlink_cached(struct huge *huge)
     totals.cached_bytes -= huge->bytes;
 }
 
-/* The smallest cached mapping of at least bytes; else the largest. */
+/* The smallest cached mapping of at least bytes; else the largest, which may be
+ * worth growing. */
 static struct huge *find_cached(size_t bytes)
 {
     struct huge *best = newest;
@@ -97,6 +98,19 @@ static struct huge *find_cached(size_t bytes)
     return best;
 }
 
+/* A request isn't served by less than half of it, as calloc would write to pages
+ * that a new mapping has for nothing; nor by so much more that what is cached
+ * and what live blocks have too much exceed the cache's bound. */
+static bool suits(const struct huge *huge, size_t bytes)
+{
+    size_t slack = huge->bytes - bytes;
+
+    if (huge->bytes < bytes)
+        return huge->bytes >= bytes / 2;
+    return slack <= bytes / 4 || totals.cached_bytes - huge->bytes + totals.slack_bytes + slack <=
+                                     (size_t)tide_options.huge_cache;
+}
+
 /* Out of the cache: one that serves a request of bytes, as it is or once it has
  * grown; NULL when there is none. */
 static struct huge *take_cached(size_t bytes)
@@ -105,12 +119,8 @@ static struct huge *take_cached(size_t bytes)
 
     tide_lock(lock);
     huge = find_cached(bytes);
-    if (huge && huge->bytes > bytes) {
-        size_t slack = huge->bytes - bytes;
-
-        if (slack > bytes / 4 && totals.slack_bytes + slack > (size_t)tide_options.huge_cache)
-            huge = NULL;
-    }
+    if (huge && !suits(huge, bytes))
+        huge = NULL;
     if (huge)
         unlink_cached(huge);
     tide_unlock(lock);
@@ -278,7 +288,7 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
     if (!huge)
         return NULL;
     tide_lock(lock);
-    huge->slack = huge->bytes - bytes;
+    huge->slack = lead == page ? huge->bytes - bytes : 0;
     link_block(huge);
     tide_unlock(lock);
     return huge->block;
@@ -320,12 +330,10 @@ void *tide_huge_resize(void *block, size_t size)
     if (size > PTRDIFF_MAX - 2 * lead)
         return NULL;
     bytes = lead + tide_round_up(size, tide_os_page_bytes);
-    if (bytes == huge->bytes)
-        return block;
     tide_lock(lock);
     unlink_block(huge);
     tide_unlock(lock);
-    if (!resize_in_place(huge, bytes)) {
+    if (bytes != huge->bytes && !resize_in_place(huge, bytes)) {
         /* Only for want of room there: pages that can't be moved are copied. */
         resized = errno == ENOMEM ? move(huge, bytes) : NULL;
         huge = resized ? resized : huge;

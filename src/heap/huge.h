@@ -9,8 +9,8 @@
  * more makes it start on such a boundary, with its record in the page before.
  * Freed mappings wait in a cache bounded in bytes, the oldest going first.  One
  * that is too small for a request is made to fit, which keeps its pages; one
- * that is too large serves it as it is, while what live blocks have too much
- * stays within the cache's bound.
+ * that is too large serves it as it is.  What live blocks have too much (more
+ * than a quarter) counts as cached when that is decided.
  */
 #ifndef TIDE_HEAP_HUGE_H
 #define TIDE_HEAP_HUGE_H

@@ -1,4 +1,5 @@
-/* heap/remote.c - see remote.h.  No locks. */
+/* heap/remote.c - see remote.h.  The only lock is that of an orphan's heap, to
+ * visit it. */
 #include "heap/remote.h"
 
 #include "base/options.h"
@@ -63,11 +64,13 @@ void tide_heap_send_home(struct block *blocks)
 void tide_heap_send_foreign(struct heap *heap, unsigned size_class, uint32_t keep)
 {
     struct block **link = &heap->list[size_class].freed, *block, *surplus = NULL;
-    uint32_t foreign = 0;
+    uint32_t foreign = 0, most = heap->foreign[size_class];
 
-    while ((block = *link)) {
+    /* Behind as many as there are at most there is no more. */
+    for (uint32_t seen = 0; seen < most && (block = *link);) {
         bool is_foreign = tide_relaxed(&tide_pool_of(block)->owner) != heap;
 
+        seen += is_foreign;
         if (is_foreign && foreign == keep) {
             *link = block->next;
             block->next = surplus;
@@ -84,9 +87,10 @@ void tide_heap_send_foreign(struct heap *heap, unsigned size_class, uint32_t kee
 /* Foreign blocks that are still in the list. */
 static uint32_t count_foreign(const struct heap *heap, unsigned size_class)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, most = heap->foreign[size_class];
 
-    for (struct block *block = heap->list[size_class].freed; block; block = block->next)
+    for (struct block *block = heap->list[size_class].freed; block && count < most;
+         block = block->next)
         count += tide_relaxed(&tide_pool_of(block)->owner) != heap;
     return count;
 }
@@ -96,6 +100,7 @@ static void shed_foreign(struct heap *heap, unsigned size_class)
 {
     uint32_t most = heap->foreign[size_class], count = count_foreign(heap, size_class);
 
+    heap->foreign[size_class] = count;
     tide_heap_send_foreign(heap, size_class, count < most ? most / 2 : 0);
 }
 

@@ -220,14 +220,35 @@ Test(huge, a_far_too_large_one_serves_only_within_the_bound_of_the_cache)
 
 Test(huge, a_cached_block_that_is_too_small_grows)
 {
-    char *block = free_one_of(SIZE), *grown = take(3 * SIZE, PAGE);
+    char *block = free_one_of(SIZE), *grown = take(SIZE + SIZE / 2, PAGE);
 
     cr_assert_eq(tide_huge_totals().cached_blocks, 0);
-    cr_assert_geq(tide_huge_usable(tide_huge_at(grown)), 3 * SIZE);
+    cr_assert_geq(tide_huge_usable(tide_huge_at(grown)), SIZE + SIZE / 2);
     cr_assert(grown == block || is_foreign(block));
     cr_assert_eq(grown[0], 7, "its pages come along");
-    grown[3 * SIZE - 1] = 1;
+    grown[SIZE + SIZE / 2 - 1] = 1;
     tide_huge_free(grown);
+}
+
+Test(huge, a_small_one_is_not_grown_far)
+{
+    char *block = free_one_of(SIZE), *other = take(4 * SIZE, PAGE);
+
+    cr_assert_neq(other, block);
+    cr_assert_eq(tide_huge_totals().cached_blocks, 1);
+    cr_assert_eq(other[SIZE], 0);
+}
+
+Test(huge, blocks_of_any_alignment_and_length_have_no_slack_but_what_was_given)
+{
+    char *aligned = take(2 * SIZE, 2 * TIDE_ARENA_BYTES), *block = free_one_of(2 * SIZE);
+
+    cr_assert_eq(tide_huge_totals().slack_bytes, 0);
+    cr_assert_eq(take(SIZE, PAGE), block);
+    cr_assert_gt(tide_huge_totals().slack_bytes, 0);
+    cr_assert_eq(tide_huge_resize(block, 2 * SIZE), block);
+    cr_assert_eq(tide_huge_totals().slack_bytes, 0);
+    tide_huge_free(aligned);
 }
 
 Test(huge, the_best_fit_is_taken)
