@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 import tempfile
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ def count(cell: Cell, allocator: Allocator) -> Json:
     try:
         few, many = (_callgrind(cell, allocator, scale) for scale in SCALES)
         row.update(_row(few, many, cell, allocator))
-    except CountError as error:
+    except (CountError, OSError, subprocess.TimeoutExpired) as error:
         row["error"] = str(error)
     return row
 
@@ -236,10 +237,16 @@ def _trace(cell: Cell, allocator: Allocator, wanted: dict[Place, float]) -> Trac
     with subprocess.Popen(command, env=env, pass_fds=(writing,), stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as process:
         os.close(writing)
+        guard = threading.Timer(TIMEOUT, process.kill)
+        guard.start()
         try:
             with os.fdopen(reading, "rb") as stream:
-                return _Reader(wanted, allocator, cell, process.pid).read(stream)
+                trace = _Reader(wanted, allocator, cell, process.pid).read(stream)
+            if not guard.is_alive():
+                raise CountError(f"lackey took more than {TIMEOUT:g} s")
+            return trace
         finally:
+            guard.cancel()
             process.kill()      # it is at its end, or has told enough
 
 

@@ -266,6 +266,8 @@ def _plan(options: argparse.Namespace, results: Results, start: float) -> matrix
     is_quick = options.quick
     workloads = [workload for workload in results.workloads if workload.is_quick or not is_quick or options.workload]
     cells = cells_of(workloads, options.threads, is_quick)
+    if not cells:
+        raise Refused(f"no load left: none of the workloads runs with --threads {','.join(map(str, options.threads))}")
     rounds = options.rounds or (QUICK_ROUNDS if is_quick else ROUNDS)
     scale = options.scale or (QUICK_SCALE if is_quick else 100)
     minutes = options.minutes or (QUICK_MINUTES if is_quick else None)

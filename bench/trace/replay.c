@@ -2,7 +2,7 @@
  *
  * usage: replay [OPTION]... TRACE            replay --help tells the options
  *
- * The malloc is the one in use: LD_PRELOAD=LIBRARY replay TRACE.  replay.py
+ * The malloc is the one in use: LD_PRELOAD=LIBRARY replay TRACE.  bench/replay
  * compares several.  One JSON object comes out with --json, else a short text.
  *
  * Exit status: 0; 1 wrong usage; 2 the trace can't be read, with one line that

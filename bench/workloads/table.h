@@ -118,6 +118,10 @@ enum mix_number {
         "each call timed: threads replace their own blocks, 16 to 1024 bytes")                \
     ROW("latency-producer-consumer", "latency", "1,2,8", 0, 3000000, run_exchange_timed, 50,  \
         "block", "each call timed: half of the threads allocate, the other half free")        \
+    ROW("latency-fan-in", "latency", "2,8", 0, 1000000, run_exchange_timed, 100, "block",     \
+        "each call timed: one thread frees what all the others allocate")                     \
+    ROW("latency-fan-out", "latency", "2,8", 0, 1000000, run_exchange_timed, 0, "block",      \
+        "each call timed: one thread allocates what all the others free")                     \
     ROW("latency-some-large", "latency", "1,2,8", 0, 3000000, run_latency, 1, "pair",         \
         "each call timed: one block in 256 is large, one in 16,384 is 2 to 8 MiB")            \
     ROW("latency-return", "latency", "1,2,8", 1, 4000000, run_latency_return, 0, "pair",      \
