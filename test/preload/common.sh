@@ -95,7 +95,8 @@ make_temporary_directory() {
 need_library() {
 	[ -e "$TIDE_LIB" ] || fail "no library at $TIDE_LIB"
 	TIDE_LIB=$(readlink -f "$TIDE_LIB")
-	ldd "$TIDE_LIB" 2>/dev/null | grep -qE 'lib[at]san' &&
+	# Not grep -q, which may end before ldd has written all.
+	ldd "$TIDE_LIB" 2>/dev/null | grep -E 'lib[at]san' >/dev/null &&
 		skip "a library built with a sanitizer cannot be preloaded into programs built without"
 	return 0
 }
