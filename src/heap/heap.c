@@ -168,10 +168,14 @@ void tide_heap_give_back(struct heap *heap)
 
 /* ---- Birth and exit ---------------------------------------------------- */
 
+/* A thread may find another's heap in its key: the C library doesn't clear what
+ * a thread set past its destructors, and gives the stack with it to a new one. */
 static void end_thread(void *heap)
 {
     int saved_errno = errno;
 
+    if (heap != own)
+        return;
     own = GONE;
     tide_heap_fast = &none;
     if (TIDE_DEBUG)

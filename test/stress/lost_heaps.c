@@ -4,13 +4,15 @@
  *
  * Such a thread gets a heap, and nothing that the thread still runs can give it
  * back.  Later threads must take such heaps over: the number of heaps depends
- * on how many threads there are at once, not on how many there ever were.
+ * on how many threads there are at once, not on how many there ever were.  And
+ * nobody but its new owner may end a heap that was taken over.
  *
  * Not under ThreadSanitizer: that the former owner's writes come before its
  * end, and the end before tgkill's answer, is ordered by the kernel alone.
  */
 #include <errno.h>
 #include <limits.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -103,40 +105,100 @@ static void test_last_destructor(size_t threads)
 /* With stacks larger than the C library caches, a detached thread frees what
  * belonged to those that ended before it; its own code never allocates. */
 static const size_t stack_bytes = 48 * MIB;
-static pid_t together[AT_ONCE];
-static pthread_barrier_t barrier;
 
-static void *run_detached(void *argument)
+static struct standing {
+    pid_t id;
+    bool allocates;
+    sem_t stands, may_end;
+} together[AT_ONCE], former, latter, reuser;
+
+static void *run_standing(void *argument)
 {
-    *(pid_t *)argument = gettid();
-    barrier_wait(&barrier);
+    struct standing *standing = argument;
+    standing->id = gettid();
+    if (standing->allocates)
+        tide_free(tide_malloc(20));
+    sem_post(&standing->stands);
+    sem_wait(&standing->may_end);
     return NULL;
 }
 
-static void start_detached(pid_t *id)
+static void start_standing(struct standing *standing, bool allocates)
 {
     pthread_t thread;
     pthread_attr_t attributes;
+    standing->allocates = allocates;
+    sem_init(&standing->stands, 0, 0);
+    sem_init(&standing->may_end, 0, 0);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, stack_bytes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    int error = pthread_create(&thread, &attributes, run_detached, id);
+    int error = pthread_create(&thread, &attributes, run_standing, standing);
     REQUIRE(error == 0, "no new thread: %s", strerror(error));
     pthread_attr_destroy(&attributes);
+    sem_wait(&standing->stands);
+}
+
+static void end_standing(struct standing *standing)
+{
+    sem_post(&standing->may_end);
+    wait_for_end(standing->id);
+}
+
+static void start_together(bool allocate)
+{
+    for (int i = 0; i < AT_ONCE; i++)
+        start_standing(&together[i], allocate);
+}
+
+static void end_together(void)
+{
+    for (int i = 0; i < AT_ONCE; i++)
+        sem_post(&together[i].may_end);
+    for (int i = 0; i < AT_ONCE; i++)
+        wait_for_end(together[i].id);
 }
 
 static void test_detached(size_t threads)
 {
     size_t rounds = threads / AT_ONCE + 1;
-    pthread_barrier_init(&barrier, NULL, AT_ONCE + 1);
     for (size_t round = 0; round < rounds; round++) {
-        for (int i = 0; i < AT_ONCE; i++)
-            start_detached(&together[i]);
-        barrier_wait(&barrier);
-        for (int i = 0; i < AT_ONCE; i++)
-            wait_for_end(together[i]);
+        start_together(false);
+        end_together();
     }
     check_count("first call by the C library", rounds * AT_ONCE);
+}
+
+/* ---- A stack that is used again ------------------------------------------------ */
+
+static struct heap *find_heap_of(pid_t thread)
+{
+    struct heap *heap = tide_heap_next(NULL);
+    while (heap != NULL && atomic_load(&heap->thread) != thread)
+        heap = tide_heap_next(heap);
+    return heap;
+}
+
+/* A thread that gets a stack out of the C library's cache gets with it what a
+ * former one left in its keys: it must not end the heap that is found there,
+ * which a third thread has taken over meanwhile. */
+static void test_stack_used_again(void)
+{
+    start_standing(&former, false);
+    start_standing(&latter, false);
+    end_standing(&former);
+    end_standing(&latter);
+    struct heap *lost = find_heap_of(latter.id);
+    REQUIRE(lost != NULL, "no heap was lost: nothing is tested");
+
+    start_standing(&reuser, false);
+    start_together(true);
+    REQUIRE(atomic_load(&lost->thread) != latter.id, "no thread took the lost heap over");
+    end_standing(&reuser);
+    REQUIRE(atomic_load(&lost->state) == HEAP_OWNED, "a thread that had no heap ended another's");
+    end_together();
+    check_heap();
+    say("a stack that is used again: the heap stays its owner's");
 }
 
 int main(int argc, char **argv)
@@ -152,7 +214,9 @@ int main(int argc, char **argv)
 
     size_t threads = test_argument(argc, argv, 1, test_work(400));
     test_last_destructor(threads);
-    if (TIDE_OVERRIDE)
+    if (TIDE_OVERRIDE) {
         test_detached(threads);
+        test_stack_used_again();
+    }
     return 0;
 }

@@ -1,4 +1,5 @@
-# Unit tests, one per source: test/unit/<layer>/test_<file>.c with Criterion.
+# Unit tests with Criterion, test/unit/<layer>/test_<file>.c for each source; of
+# a large one in parts, test_<file>_<part>.c.
 # To add one, add its name without .c; nothing else is needed.
 unit_tests = \
 	test/unit/base/test_bits \
@@ -11,10 +12,14 @@ unit_tests = \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
 	test/unit/arena/test_manager \
+	test/unit/arena/test_shard \
+	test/unit/arena/test_upkeep \
 	test/unit/pool/test_pool \
 	test/unit/pool/test_returned \
 	test/unit/pool/test_size_class \
 	test/unit/heap/test_heap \
+	test/unit/heap/test_heap_late \
+	test/unit/heap/test_heap_orphans \
 	test/unit/heap/test_huge \
 	test/unit/heap/test_inspect \
 	test/unit/heap/test_large \
@@ -33,7 +38,11 @@ if OVERRIDE
 unit_tests += test/unit/api/test_operators
 endif
 
-noinst_HEADERS += test/unit/unit.h test/unit/pool/pools.h test/unit/heap/heaps.h
+noinst_HEADERS += \
+	test/unit/unit.h \
+	test/unit/arena/arenas.h \
+	test/unit/pool/pools.h \
+	test/unit/heap/heaps.h
 
 if UNIT_TESTS
 check_PROGRAMS += $(unit_tests)

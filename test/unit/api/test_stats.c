@@ -146,20 +146,15 @@ Test(stats, huge_blocks_are_counted)
                                            before.huge.cached_bytes);
 }
 
-static void get_heap(void *unused)
-{
-    (void)unused;
-    own_heap();
-}
-
 Test(stats, heaps_and_orphans_are_counted)
 {
     struct peer peer;
+    struct heap *heap;
 
     own_heap();
     gather_before();
     peer_start(&peer);
-    peer_do(&peer, get_heap, NULL);
+    peer_do(&peer, get_heap, &heap);
     gather_both();
     cr_assert_eq(now.heaps, before.heaps + 1);
     cr_assert_eq(now.orphans, before.orphans);

@@ -1,96 +1,17 @@
-/* test_manager.c - arena/manager.h
- *
- * Each scenario is a process with one shard, in which nobody else takes or
- * gives back runs, and is played with a lock for each arena and with one for
- * all.
+/* test_manager.c - arena/manager.h: taking runs and putting them back, locks,
+ * shards
  */
 #include "arena/manager.h"
 
 #include <errno.h>
 #include <sched.h>
 
-#include "../unit.h"
-#include "arena/address_map.h"
-#include "arena/arena.h"
+#include "arenas.h"
 #include "os/cpu.h"
-#include "os/map.h"
-
-enum { USABLE = TIDE_SLOTS - TIDE_HEADER_SLOTS };
-
-#define SCENARIO(name)                                                                        \
-    Test(manager, name)                                                                       \
-    {                                                                                         \
-        assert_ended_well(                                                                    \
-            run_program(#name, "TIDEPOOL_SHARDS=1", "TIDEPOOL_ARENA_LOCK=arena"));            \
-        assert_ended_well(                                                                    \
-            run_program(#name, "TIDEPOOL_SHARDS=1", "TIDEPOOL_ARENA_LOCK=global"));           \
-    }                                                                                         \
-    PROGRAM(name)
-
-/* ---- Arenas of known fullness ------------------------------------------- */
-
-static struct tide_tenant filler; /* whoever fills arenas */
-static struct tide_tenant nobody; /* never a tenant: takes only large runs */
-
-static size_t created(void)
-{
-    return tide_arena_totals().created;
-}
-
-static size_t released(void)
-{
-    return tide_arena_totals().released;
-}
-
-static struct pool *take(struct tide_tenant *tenant, unsigned slots)
-{
-    struct pool *run = tide_arena_take_run(tenant, slots, 1);
-
-    TIDE_REQUIRE(run);
-    return run;
-}
-
-/* Takes slots until the last of all arenas is full and there is a new one, in
- * which filler is a tenant and has the run returned. */
-static struct pool *fill(void)
-{
-    size_t before = created();
-    struct pool *run;
-
-    do
-        run = take(&filler, 1);
-    while (created() == before);
-    TIDE_REQUIRE(tide_arena_free_slots(filler.arena) == USABLE - 1);
-    return run;
-}
-
-/* A run that takes all slots of an arena without tenants. */
-static struct pool *take_whole(void)
-{
-    struct pool *run = take(&nobody, USABLE);
-
-    TIDE_REQUIRE(!nobody.arena && tide_arena_of(run)->tenants == 0);
-    TIDE_REQUIRE(tide_arena_free_slots(tide_arena_of(run)) == 0);
-    return run;
-}
-
-/* Takes every slot there is. */
-static void take_all(void)
-{
-    tide_os_fail_map_every(1);
-    while (tide_arena_take_run(&filler, 1, 1))
-        ;
-    tide_os_fail_map_every(0);
-}
-
-static bool is_there(const struct arena *arena)
-{
-    return tide_memory_at(arena) == TIDE_ARENA;
-}
 
 /* ---- Runs --------------------------------------------------------------- */
 
-SCENARIO(a_run_is_taken_and_put_back)
+SCENARIO(manager, a_run_is_taken_and_put_back)
 {
     for (unsigned slots = 1; slots <= USABLE; slots++) {
         struct pool *run = take(&nobody, slots);
@@ -107,7 +28,7 @@ SCENARIO(a_run_is_taken_and_put_back)
     }
 }
 
-SCENARIO(a_run_can_be_aligned)
+SCENARIO(manager, a_run_can_be_aligned)
 {
     for (unsigned alignment = 1; alignment <= TIDE_SLOTS / 2; alignment *= 2)
         for (int n = 0; n < 3; n++) {
@@ -118,7 +39,7 @@ SCENARIO(a_run_can_be_aligned)
     tide_arena_check();
 }
 
-SCENARIO(a_run_changes_length_where_it_is)
+SCENARIO(manager, a_run_changes_length_where_it_is)
 {
     struct pool *run;
 
@@ -133,7 +54,7 @@ SCENARIO(a_run_changes_length_where_it_is)
     tide_arena_check();
 }
 
-SCENARIO(without_memory_there_is_no_run_and_the_tenant_is_as_it_was)
+SCENARIO(manager, without_memory_there_is_no_run_and_the_tenant_is_as_it_was)
 {
     struct tide_tenant tenant = { .arena = NULL };
     struct arena *home;
@@ -154,7 +75,7 @@ SCENARIO(without_memory_there_is_no_run_and_the_tenant_is_as_it_was)
     TIDE_REQUIRE(tenant.arena != home);
 }
 
-SCENARIO(success_keeps_errno)
+SCENARIO(manager, success_keeps_errno)
 {
     struct pool *run;
 
@@ -168,7 +89,7 @@ SCENARIO(success_keeps_errno)
 
 /* ---- Where a run comes from --------------------------------------------- */
 
-SCENARIO(a_heap_is_a_tenant_of_the_arena_of_its_last_pool)
+SCENARIO(manager, a_heap_is_a_tenant_of_the_arena_of_its_last_pool)
 {
     struct tide_tenant tenant = { .arena = NULL };
     struct pool *run;
@@ -185,7 +106,7 @@ SCENARIO(a_heap_is_a_tenant_of_the_arena_of_its_last_pool)
     TIDE_REQUIRE(!tenant.arena && filler.arena->tenants == before);
 }
 
-SCENARIO(a_large_run_makes_no_tenant)
+SCENARIO(manager, a_large_run_makes_no_tenant)
 {
     struct tide_tenant tenant = { .arena = NULL };
 
@@ -198,7 +119,7 @@ SCENARIO(a_large_run_makes_no_tenant)
     TIDE_REQUIRE(tenant.arena == filler.arena);
 }
 
-SCENARIO(a_tenant_that_finds_its_home_full_moves)
+SCENARIO(manager, a_tenant_that_finds_its_home_full_moves)
 {
     struct tide_tenant tenant = { .arena = NULL };
     struct arena *home;
@@ -214,7 +135,7 @@ SCENARIO(a_tenant_that_finds_its_home_full_moves)
     TIDE_REQUIRE(home->tenants == tenants - 1);
 }
 
-SCENARIO(a_tenant_takes_from_home_though_another_arena_is_fuller)
+SCENARIO(manager, a_tenant_takes_from_home_though_another_arena_is_fuller)
 {
     struct pool *whole;
 
@@ -224,7 +145,7 @@ SCENARIO(a_tenant_takes_from_home_though_another_arena_is_fuller)
     TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) != tide_arena_of(whole));
 }
 
-SCENARIO(a_run_comes_from_the_fullest_arena_that_has_it)
+SCENARIO(manager, a_run_comes_from_the_fullest_arena_that_has_it)
 {
     struct tide_tenant tenant = { .arena = NULL };
     struct pool *full, *half;
@@ -240,7 +161,7 @@ SCENARIO(a_run_comes_from_the_fullest_arena_that_has_it)
     TIDE_REQUIRE(tide_arena_of(take(&nobody, USABLE - USABLE / 4)) == filler.arena);
 }
 
-SCENARIO(an_arena_is_made_only_when_no_other_has_room)
+SCENARIO(manager, an_arena_is_made_only_when_no_other_has_room)
 {
     size_t before;
 
@@ -275,7 +196,7 @@ static void let_go_when_waited_for(void *argument)
     let_go(arena);
 }
 
-SCENARIO(an_arena_with_a_busy_lock_is_passed_over)
+SCENARIO(manager, an_arena_with_a_busy_lock_is_passed_over)
 {
     struct tide_tenant tenant = { .arena = NULL };
     struct pool *whole;
@@ -295,7 +216,7 @@ SCENARIO(an_arena_with_a_busy_lock_is_passed_over)
     peer_end(&peer);
 }
 
-SCENARIO(a_busy_arena_is_waited_for_when_nothing_else_is_left)
+SCENARIO(manager, a_busy_arena_is_waited_for_when_nothing_else_is_left)
 {
     struct tide_tenant tenant = { .arena = NULL };
     struct pool *whole;
@@ -321,202 +242,6 @@ SCENARIO(a_busy_arena_is_waited_for_when_nothing_else_is_left)
     peer_end(&peer);
 }
 
-/* ---- When an arena goes ------------------------------------------------- */
-
-SCENARIO(one_empty_arena_is_kept_and_further_ones_go)
-{
-    struct pool *first, *second, *third;
-    size_t before;
-
-    fill();
-    tide_arena_trim(0);
-    before = released();
-    first = take_whole();
-    second = take_whole();
-    third = take_whole();
-    tide_arena_put_run(first);
-    TIDE_REQUIRE(released() == before && is_there(tide_arena_of(first)));
-    tide_arena_put_run(second);
-    TIDE_REQUIRE(released() == before + 1 && !is_there(tide_arena_of(second)));
-    TIDE_REQUIRE(!is_mapped(tide_arena_of(second)));
-    tide_arena_put_run(third);
-    TIDE_REQUIRE(released() == before + 2 && !is_there(tide_arena_of(third)));
-    TIDE_REQUIRE(is_there(tide_arena_of(first)));
-    tide_arena_check();
-    TIDE_REQUIRE(take_whole() == first);
-}
-
-/* Released and mapped again at once, until the shard has learnt. */
-SCENARIO(arenas_that_are_missed_at_once_are_kept)
-{
-    struct pool *runs[4];
-    size_t before = 0;
-
-    fill();
-    for (int round = 0; round < 10; round++) {
-        before = tide_arena_totals().created;
-        for (int n = 0; n < 4; n++)
-            runs[n] = take_whole();
-        for (int n = 0; n < 4; n++)
-            tide_arena_put_run(runs[n]);
-    }
-    TIDE_REQUIRE(tide_arena_totals().created == before);
-    tide_arena_check();
-}
-
-SCENARIO(an_empty_arena_stays_while_it_has_tenants)
-{
-    struct pool *last = fill(), *whole;
-    struct arena *home = filler.arena;
-    size_t before;
-
-    tide_arena_trim(0);
-    before = released();
-    whole = take_whole();
-    tide_arena_put_run(whole);
-    tide_arena_put_run(last);
-    TIDE_REQUIRE(is_there(home) && tide_relaxed(&home->free) == TIDE_ALL_FREE);
-    tide_arena_check();
-    TIDE_REQUIRE(is_there(home));
-    tide_arena_leave(&filler);
-    TIDE_REQUIRE(is_there(home) != is_there(tide_arena_of(whole)));
-    TIDE_REQUIRE(released() == before + 1);
-    tide_arena_check();
-}
-
-SCENARIO(totals_add_up)
-{
-    struct pool *wholes[10];
-    struct tide_arena_totals before, after;
-    size_t walked = 0;
-
-    fill();
-    before = tide_arena_totals();
-    for (int n = 0; n < 10; n++)
-        wholes[n] = take_whole();
-    for (int n = 0; n < 7; n++)
-        tide_arena_put_run(wholes[n]);
-    after = tide_arena_totals();
-    TIDE_REQUIRE(after.created == before.created + 10);
-    TIDE_REQUIRE(after.arenas == after.created - after.released);
-    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
-        walked++;
-    TIDE_REQUIRE(walked == after.arenas);
-}
-
-/* ---- Trimming ----------------------------------------------------------- */
-
-SCENARIO(trim_returns_the_pages_of_free_slots)
-{
-    struct pool *run;
-    char *start;
-    size_t returnable;
-
-    fill();
-    run = take(&filler, 4);
-    start = tide_pool_start(run);
-    memset(start, 1, 4 * TIDE_SLOT_BYTES);
-    returnable = tide_arena_returnable();
-    tide_arena_put_run(run);
-    TIDE_REQUIRE(tide_arena_returnable() == returnable + 4 * TIDE_SLOT_BYTES);
-    TIDE_REQUIRE(tide_arena_trim(0) == returnable + 4 * TIDE_SLOT_BYTES);
-    TIDE_REQUIRE(tide_arena_returnable() == 0 && tide_arena_trim(0) == 0);
-    TIDE_REQUIRE(!is_resident(start) && !is_resident(start + 4 * TIDE_SLOT_BYTES - 1));
-    tide_arena_check();
-    run = take(&filler, 4);
-    TIDE_REQUIRE(run->is_zero && is_zero(tide_pool_start(run), 4 * TIDE_SLOT_BYTES));
-}
-
-SCENARIO(trim_leaves_what_is_in_use)
-{
-    struct pool *runs[6];
-
-    fill();
-    for (int n = 0; n < 6; n++) {
-        runs[n] = take(&filler, 2);
-        memset(tide_pool_start(runs[n]), n + 1, 2 * TIDE_SLOT_BYTES);
-    }
-    for (int n = 0; n < 6; n += 2)
-        tide_arena_put_run(runs[n]);
-    TIDE_REQUIRE(tide_arena_trim(0) >= 6 * TIDE_SLOT_BYTES);
-    for (int n = 1; n < 6; n += 2)
-        for (size_t at = 0; at < 2 * TIDE_SLOT_BYTES; at++)
-            TIDE_REQUIRE(tide_pool_start(runs[n])[at] == n + 1);
-    tide_arena_check();
-}
-
-SCENARIO(trim_keeps_what_it_is_told_to)
-{
-    struct pool *run;
-    size_t returnable;
-
-    fill();
-    run = take(&filler, 4);
-    memset(tide_pool_start(run), 1, 4 * TIDE_SLOT_BYTES);
-    tide_arena_put_run(run);
-    returnable = tide_arena_returnable();
-    TIDE_REQUIRE(tide_arena_trim(returnable) == 0);
-    TIDE_REQUIRE(tide_arena_returnable() == returnable && is_resident(tide_pool_start(run)));
-    TIDE_REQUIRE(tide_arena_trim(returnable - 1) > 0);
-}
-
-SCENARIO(trim_releases_the_empty_arena_that_is_kept)
-{
-    struct pool *whole;
-    size_t before;
-
-    fill();
-    tide_arena_trim(0);
-    before = released();
-    whole = take_whole();
-    tide_arena_put_run(whole);
-    tide_arena_trim(1);
-    TIDE_REQUIRE(is_there(tide_arena_of(whole)));
-    tide_arena_trim(0);
-    TIDE_REQUIRE(released() == before + 1 && !is_there(tide_arena_of(whole)));
-    tide_arena_check();
-}
-
-/* ---- Walking ------------------------------------------------------------ */
-
-SCENARIO(a_walk_meets_every_arena_once)
-{
-    struct pool *wholes[5];
-    unsigned met[5] = { 0 };
-
-    fill();
-    for (int n = 0; n < 5; n++)
-        wholes[n] = take_whole();
-    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena)) {
-        TIDE_REQUIRE(is_there(arena) && arena->tenants > 0);
-        for (int n = 0; n < 5; n++)
-            met[n] += arena == tide_arena_of(wholes[n]);
-    }
-    for (int n = 0; n < 5; n++)
-        TIDE_REQUIRE(met[n] == 1 && tide_arena_of(wholes[n])->tenants == 0);
-}
-
-SCENARIO(the_arena_walked_to_stays_until_the_next_step)
-{
-    struct pool *kept, *walked;
-    struct arena *arena;
-
-    fill();
-    tide_arena_trim(0);
-    kept = take_whole();
-    walked = take_whole();
-    arena = tide_arena_next(NULL);
-    while (arena != tide_arena_of(walked))
-        arena = tide_arena_next(arena);
-    tide_arena_put_run(kept);
-    tide_arena_put_run(walked);
-    TIDE_REQUIRE(is_there(arena) && tide_relaxed(&arena->free) == TIDE_ALL_FREE);
-    while (arena)
-        arena = tide_arena_next(arena);
-    TIDE_REQUIRE(!is_there(tide_arena_of(walked)) && is_there(tide_arena_of(kept)));
-    tide_arena_check();
-}
-
 /* ---- Locks and shards --------------------------------------------------- */
 
 static uint64_t acquired(const struct tide_lock *lock)
@@ -524,7 +249,7 @@ static uint64_t acquired(const struct tide_lock *lock)
     return tide_relaxed(&lock->acquired);
 }
 
-SCENARIO(lock_counts_grow_with_use)
+SCENARIO(manager, lock_counts_grow_with_use)
 {
     struct tide_lock arenas[2] = { TIDE_LOCK_INITIALIZER, TIDE_LOCK_INITIALIZER };
     struct tide_lock shards[2] = { TIDE_LOCK_INITIALIZER, TIDE_LOCK_INITIALIZER };
@@ -629,7 +354,7 @@ static void take_and_put(void *mark)
     tide_arena_leave(&tenant);
 }
 
-SCENARIO(threads_get_different_runs_and_all_arenas_go_in_the_end)
+SCENARIO(manager, threads_get_different_runs_and_all_arenas_go_in_the_end)
 {
     struct peer peers[THREADS];
     size_t before;
@@ -648,45 +373,4 @@ SCENARIO(threads_get_different_runs_and_all_arenas_go_in_the_end)
     TIDE_REQUIRE(tide_arena_totals().arenas == before);
     for (int n = 0; n < THREADS; n++)
         peer_end(&peers[n]);
-}
-
-/* ---- The check itself --------------------------------------------------- */
-
-static void check_wrong_bucket(void)
-{
-    filler.arena->bucket ^= 1;
-    tide_arena_check();
-}
-
-static void check_broken_list(void)
-{
-    filler.arena->prev_all = filler.arena;
-    tide_arena_check();
-}
-
-static void check_wrong_shard(void)
-{
-    filler.arena->shard++;
-    tide_arena_check();
-}
-
-static void check_free_header(void)
-{
-    tide_set_relaxed(&filler.arena->free, tide_relaxed(&filler.arena->free) | 1);
-    tide_arena_check();
-}
-
-Test(manager, check_sees_what_is_broken)
-{
-    tide_arena_take_run(&filler, 1, 1);
-    tide_arena_check();
-    assert_broken(run_apart(check_wrong_bucket));
-    assert_broken(run_apart(check_wrong_shard));
-    assert_broken(run_apart(check_free_header));
-    while (filler.arena == tide_arena_of(tide_arena_take_run(&filler, 1, 1)))
-        ;
-    while (!filler.arena->next_all && !filler.arena->prev_all)
-        tide_arena_take_run(&filler, 1, 1);
-    if (filler.arena->prev_all)
-        assert_broken(run_apart(check_broken_list));
 }

@@ -38,6 +38,30 @@ MAY_BE_UNUSED static struct heap *own_heap(void)
     return heap;
 }
 
+/* As a thread's job: its heap, which is its own. */
+MAY_BE_UNUSED static void get_heap(void *heap)
+{
+    *(struct heap **)heap = own_heap();
+    TIDE_REQUIRE(tide_relaxed(&(*(struct heap **)heap)->state) == HEAP_OWNED);
+}
+
+MAY_BE_UNUSED static size_t count_heaps(void)
+{
+    size_t count = 0;
+
+    for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
+        count++;
+    return count;
+}
+
+MAY_BE_UNUSED static bool is_listed(const struct heap *wanted)
+{
+    for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
+        if (heap == wanted)
+            return true;
+    return false;
+}
+
 /* The blocks that malloc takes from. */
 MAY_BE_UNUSED static struct block *list_of(const struct heap *heap, unsigned size_class)
 {

@@ -1,0 +1,223 @@
+/* test_heap_orphans.c - heap/heap.h: how a thread with a heap ends; orphans,
+ * visits and adoption */
+#include "heap/heap.h"
+
+#include <errno.h>
+
+#include "heaps.h"
+#include "heap/remote.h"
+#include "os/records.h"
+
+#define SIZE ((size_t)448)
+static const unsigned size_class = SIZE / TIDE_ALIGNMENT;
+
+static void *blocks[3][MOST_BLOCKS];
+
+static void allocate_one(void *block)
+{
+    *(void **)block = allocate(SIZE);
+}
+
+Test(heap_orphans, a_heap_outlives_its_thread_and_is_adopted)
+{
+    struct heap *first, *second;
+
+    run_thread(get_heap, &first);
+    cr_assert_eq(tide_relaxed(&first->state), HEAP_ORPHAN);
+    cr_assert(is_listed(first));
+    run_thread(get_heap, &second);
+    cr_assert_eq(first, second);
+    cr_assert_eq(tide_relaxed(&first->state), HEAP_ORPHAN);
+}
+
+Test(heap_orphans, threads_one_after_another_share_one_heap)
+{
+    struct heap *heap;
+    size_t count, record_bytes;
+
+    run_thread(get_heap, &heap);
+    count = count_heaps();
+    record_bytes = tide_os_record_bytes();
+    for (int n = 0; n < 20; n++)
+        run_thread(get_heap, &heap);
+    cr_assert_eq(count_heaps(), count);
+    cr_assert_eq(tide_os_record_bytes(), record_bytes);
+}
+
+Test(heap_orphans, orphans_are_each_adopted_by_one_thread)
+{
+    struct peer peers[3];
+    struct heap *before[3], *after[3];
+
+    for (int n = 0; n < 3; n++)
+        peer_start(&peers[n]);
+    for (int n = 0; n < 3; n++)
+        peer_do(&peers[n], get_heap, &before[n]);
+    for (int n = 0; n < 3; n++)
+        peer_end(&peers[n]);
+    for (int n = 0; n < 3; n++)
+        peer_start(&peers[n]);
+    for (int n = 0; n < 3; n++)
+        peer_do(&peers[n], get_heap, &after[n]);
+    for (int n = 0; n < 3; n++) {
+        int found = 0;
+
+        for (int at = 0; at < 3; at++)
+            found += after[at] == before[n];
+        cr_assert_eq(found, 1);
+        peer_end(&peers[n]);
+    }
+}
+
+static void allocate_with_a_different_owner(void *argument)
+{
+    void *block = allocate(SIZE), *inherited = *(void **)argument;
+
+    TIDE_REQUIRE(tide_pool_of(block) == tide_pool_of(inherited));
+    TIDE_REQUIRE(tide_relaxed(&tide_pool_of(inherited)->owner) == own_heap());
+    tide_free(inherited);
+    TIDE_REQUIRE(own_heap()->foreign[size_class] == 0);
+    tide_free(block);
+}
+
+Test(heap_orphans, an_adopted_heap_brings_its_pools_along)
+{
+    void *block;
+
+    run_thread(allocate_one, &block);
+    memset(block, 1, SIZE);
+    run_thread(allocate_with_a_different_owner, &block);
+}
+
+Test(heap_orphans, an_orphan_keeps_no_list_no_stock_and_no_arena)
+{
+    struct heap *heap;
+    void *block;
+
+    run_thread(allocate_one, &block);
+    heap = tide_relaxed(&tide_pool_of(block)->owner);
+    cr_assert_eq(tide_relaxed(&heap->state), HEAP_ORPHAN);
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        cr_assert(!list_of(heap, c) && !heap->current[c]);
+    cr_assert(!heap->stock && !heap->tenant.arena);
+    cr_assert(is_in_used_list(heap, tide_pool_of(block)));
+    tide_heap_check(heap);
+    tide_free(block);
+}
+
+static void fill_three(void *unused)
+{
+    (void)unused;
+    fill_pool(SIZE, blocks[0]);
+    fill_pool(SIZE, blocks[1]);
+    fill_pool(SIZE, blocks[2]);
+}
+
+static void check_frees_to_an_orphan(int64_t stash)
+{
+    size_t pools = pools_of_size(SIZE);
+
+    tide_options.stash = stash;
+    run_thread(fill_three, NULL);
+    cr_assert_eq(pools_of_size(SIZE), pools + 3);
+    for (int n = 0; n < 3; n++)
+        free_all(blocks[n], capacity_of(SIZE));
+    tide_heap_send_foreign(own_heap(), size_class, 0);
+    cr_assert_eq(pools_of_size(SIZE), pools);
+    tide_api_check();
+}
+
+Test(heap_orphans, an_orphans_pools_go_when_their_blocks_are_freed)
+{
+    check_frees_to_an_orphan(0);
+}
+
+Test(heap_orphans, an_orphans_pools_go_when_their_blocks_are_freed_in_chains)
+{
+    check_frees_to_an_orphan(1 << 20);
+}
+
+Test(heap_orphans, a_thread_that_ends_takes_in_what_was_returned_before)
+{
+    struct pool *pool;
+    struct heap *heap;
+    struct peer peer;
+
+    peer_start(&peer);
+    peer_do(&peer, fill_three, NULL);
+    pool = tide_pool_of(blocks[0][0]);
+    heap = tide_relaxed(&pool->owner);
+    tide_options.stash = 0;
+    tide_free(blocks[0][0]);
+    cr_assert_eq(tide_relaxed(&heap->inbox), pool);
+    cr_assert_eq(tide_pool_returned_count(pool), 1);
+    peer_end(&peer);
+    cr_assert_null(tide_relaxed(&heap->inbox));
+    cr_assert_eq(tide_pool_returned_count(pool), 0);
+    cr_assert_eq(tide_pool_freed_count(pool), 1);
+    tide_heap_check(heap);
+}
+
+Test(heap_orphans, only_orphans_are_visited)
+{
+    struct pool *pool;
+    struct heap *heap;
+    struct peer peer;
+
+    peer_start(&peer);
+    peer_do(&peer, fill_three, NULL);
+    pool = tide_pool_of(blocks[0][0]);
+    heap = tide_relaxed(&pool->owner);
+    tide_options.stash = 0;
+    tide_free(blocks[0][0]);
+    tide_heap_visit_orphan(heap);
+    cr_assert_eq(tide_relaxed(&heap->inbox), pool);
+    peer_end(&peer);
+}
+
+static void free_foreign(void *other)
+{
+    tide_free(other);
+    TIDE_REQUIRE(own_heap()->foreign[size_class] == 1);
+}
+
+Test(heap_orphans, a_thread_that_ends_sends_foreign_blocks_home)
+{
+    void *block = allocate(SIZE);
+    struct pool *pool = tide_pool_of(block);
+    uint32_t before = tide_pool_returned_count(pool);
+
+    run_thread(free_foreign, block);
+    cr_assert_eq(tide_pool_returned_count(pool), before + 1);
+    tide_heap_drain_inbox(own_heap());
+    cr_assert_eq(tide_pool_returned_count(pool), 0);
+}
+
+static void end_with_errno(void *unused)
+{
+    (void)unused;
+    allocate(SIZE);
+    errno = ERANGE;
+}
+
+static pthread_key_t last_key;
+static int errno_at_end;
+
+static void get_errno(void *unused)
+{
+    (void)unused;
+    errno_at_end = errno;
+}
+
+static void end_watched(void *unused)
+{
+    TIDE_REQUIRE(pthread_setspecific(last_key, &last_key) == 0);
+    end_with_errno(unused);
+}
+
+Test(heap_orphans, the_end_of_a_thread_keeps_errno)
+{
+    cr_assert_eq(pthread_key_create(&last_key, get_errno), 0);
+    run_thread(end_watched, NULL);
+    cr_assert_eq(errno_at_end, ERANGE);
+}
