@@ -46,6 +46,7 @@ int tide_malloc_trim(size_t pad)
         tide_heap_give_back(heap);
         tide_heap_leave(heap);
     }
+    tide_heap_give_back_orphans();
     returned = tide_huge_trim(pad);
     cached = tide_huge_totals().cached_bytes;
     returned += tide_arena_trim(pad > cached ? pad - cached : 0);

@@ -24,6 +24,10 @@
 
 #define GONE ((struct heap *)1)
 
+/* So many orphans keep their lists and pools for the threads to come; those of
+ * more give theirs back. */
+enum { MOST_WHOLE = 32 };
+
 static struct heap none; /* never written */
 static struct heap late; /* under late_lock */
 
@@ -36,12 +40,32 @@ static pthread_key_t key; /* its destructor runs when a thread with a heap ends 
 
 static struct tide_lock late_lock = TIDE_LOCK_INITIALIZER;
 static struct tide_lock orphans_lock = TIDE_LOCK_INITIALIZER;
-static struct heap *orphans;          /* under orphans_lock */
+static struct heap *orphans[2];       /* under orphans_lock: bare ones, whole ones */
+static _Atomic unsigned whole_count;  /* written under orphans_lock */
 static struct heap *_Atomic heaps;    /* pushed to by any thread, never taken from */
 
 /* ---- Orphans ----------------------------------------------------------- */
 
-static void make_orphan(struct heap *heap)
+static void push_orphan(struct heap *heap, bool is_whole)
+{
+    heap->next_orphan = orphans[is_whole];
+    orphans[is_whole] = heap;
+    tide_count(&whole_count, is_whole);
+}
+
+static struct heap *pop_orphan(void)
+{
+    bool is_whole = orphans[true] != NULL;
+    struct heap *heap = orphans[is_whole];
+
+    if (heap) {
+        orphans[is_whole] = heap->next_orphan;
+        tide_count(&whole_count, -(unsigned)is_whole);
+    }
+    return heap;
+}
+
+static void make_orphan(struct heap *heap, bool is_whole)
 {
     tide_lock(&orphans_lock);
     tide_lock(&heap->lock);
@@ -50,8 +74,7 @@ static void make_orphan(struct heap *heap)
     if (atomic_load(&heap->inbox))
         tide_heap_drain_inbox(heap);
     tide_unlock(&heap->lock);
-    heap->next_orphan = orphans;
-    orphans = heap;
+    push_orphan(heap, is_whole);
     tide_unlock(&orphans_lock);
 }
 
@@ -60,12 +83,11 @@ static struct heap *adopt(void)
     struct heap *heap;
 
     tide_lock(&orphans_lock);
-    heap = orphans;
+    heap = pop_orphan();
     if (heap) {
-        orphans = heap->next_orphan;
+        tide_lock(&heap->lock);
         heap->process = getpid();
         tide_set_relaxed(&heap->thread, gettid());
-        tide_lock(&heap->lock);
         atomic_store(&heap->state, HEAP_OWNED);
         tide_unlock(&heap->lock);
     }
@@ -84,30 +106,41 @@ void tide_heap_visit_orphan(struct heap *heap)
     errno = saved_errno;
 }
 
-/* A heap whose thread is gone without having made it an orphan: one that was
- * born when the thread's destructors had already run.  A few are looked at each
- * time; NULL when none of them is. */
+/* Makes the heap of a thread that is gone, but has made no orphan of it, the
+ * calling thread's. */
+static bool claim_lost(struct heap *heap)
+{
+    pid_t process = getpid();
+    bool is_lost;
+
+    if (!tide_lock_try(&heap->lock))
+        return false;
+    is_lost = tide_relaxed(&heap->state) == HEAP_OWNED && heap->process == process &&
+              tgkill(process, tide_relaxed(&heap->thread), 0) != 0 && errno == ESRCH;
+    if (is_lost)
+        tide_set_relaxed(&heap->thread, gettid());
+    tide_unlock(&heap->lock);
+    return is_lost;
+}
+
+/* A heap that was born when its thread's destructors had already run.  A few
+ * heaps are looked at each time; NULL when none of them is one. */
 static struct heap *adopt_lost(void)
 {
-    static struct heap *next; /* under orphans_lock */
-    struct heap *lost = NULL;
-    pid_t process = getpid();
+    static struct heap *_Atomic next;
 
-    tide_lock(&orphans_lock);
-    for (int looks = 0; looks < 4 && !lost; looks++) {
-        struct heap *heap = next ? next : tide_acquire(&heaps);
+    for (int looks = 0; looks < 4; looks++) {
+        struct heap *heap = tide_acquire(&next);
 
         if (!heap)
-            break;
-        next = heap->next_heap;
-        if (tide_relaxed(&heap->state) == HEAP_OWNED && heap->process == process &&
-            tgkill(process, tide_relaxed(&heap->thread), 0) != 0 && errno == ESRCH)
-            lost = heap;
+            heap = tide_acquire(&heaps);
+        if (!heap)
+            return NULL;
+        tide_set_release(&next, heap->next_heap);
+        if (claim_lost(heap))
+            return heap;
     }
-    if (lost)
-        tide_set_relaxed(&lost->thread, gettid());
-    tide_unlock(&orphans_lock);
-    return lost;
+    return NULL;
 }
 
 /* ---- Giving back ------------------------------------------------------- */
@@ -166,12 +199,36 @@ void tide_heap_give_back(struct heap *heap)
     tide_arena_leave(&heap->tenant);
 }
 
+void tide_heap_give_back_orphans(void)
+{
+    struct heap *heap;
+
+    tide_lock(&orphans_lock);
+    while (orphans[true])
+        push_orphan(pop_orphan(), false);
+    tide_unlock(&orphans_lock);
+    for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
+        tide_lock(&heap->lock);
+        if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
+            tide_heap_give_back(heap);
+        tide_unlock(&heap->lock);
+    }
+}
+
 /* ---- Birth and exit ---------------------------------------------------- */
+
+static void send_all_foreign(struct heap *heap)
+{
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        if (heap->foreign[c] != 0)
+            tide_heap_send_foreign(heap, c, 0);
+}
 
 /* A thread may find another's heap in its key: the C library doesn't clear what
  * a thread set past its destructors, and gives the stack with it to a new one. */
 static void end_thread(void *heap)
 {
+    bool is_whole = tide_relaxed(&whole_count) < MOST_WHOLE;
     int saved_errno = errno;
 
     if (heap != own)
@@ -180,8 +237,12 @@ static void end_thread(void *heap)
     tide_heap_fast = &none;
     if (TIDE_DEBUG)
         tide_heap_check(heap);
-    tide_heap_give_back(heap);
-    make_orphan(heap);
+    if (is_whole)
+        send_all_foreign(heap);
+    else
+        tide_heap_give_back(heap);
+    tide_heap_drain_inbox(heap);
+    make_orphan(heap, is_whole);
     errno = saved_errno;
 }
 

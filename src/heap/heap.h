@@ -39,7 +39,7 @@ struct heap {
     struct heap *next_orphan; /* under the orphans' lock */
     struct heap *next_heap;   /* constant: all heaps */
     _Atomic uint32_t state;   /* enum heap_state; written by the owner under lock, read by any thread */
-    _Atomic pid_t thread;     /* the owner's; under the orphans' lock or before it is listed */
+    _Atomic pid_t thread;     /* the owner's; written under lock or before the heap is listed */
     pid_t process;            /* likewise */
 
     /* A cache line that other threads write: pools with returned blocks. */
@@ -81,6 +81,9 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 
 /* Gives back every list, current pool and stocked pool that can go. */
 void tide_heap_give_back(struct heap *heap);
+
+/* Does so for all orphans; any thread, without locks. */
+void tide_heap_give_back_orphans(void);
 
 /* The heaps' own locks, around fork: after the orphans', before the arenas'. */
 void tide_heap_lock_all(void);

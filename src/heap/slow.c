@@ -66,6 +66,7 @@ static void *try_malloc(size_t size, bool *is_zero)
 /* Before an allocation fails, everything that was kept for later goes. */
 static bool can_reclaim(void)
 {
+    tide_heap_give_back_orphans();
     return tide_huge_trim(0) + tide_arena_trim(0) > 0;
 }
 

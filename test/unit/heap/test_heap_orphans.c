@@ -89,20 +89,62 @@ Test(heap_orphans, an_adopted_heap_brings_its_pools_along)
     run_thread(allocate_with_a_different_owner, &block);
 }
 
-Test(heap_orphans, an_orphan_keeps_no_list_no_stock_and_no_arena)
+static bool is_bare(const struct heap *heap)
+{
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        if (list_of(heap, c) || heap->current[c])
+            return false;
+    return !heap->stock && !heap->tenant.arena;
+}
+
+Test(heap_orphans, an_orphan_keeps_its_lists_and_pools)
+{
+    struct heap *heap;
+    void *block, *next;
+
+    run_thread(allocate_one, &block);
+    heap = tide_relaxed(&tide_pool_of(block)->owner);
+    next = list_of(heap, size_class);
+    cr_assert_eq(heap->current[size_class], tide_pool_of(block));
+    cr_assert_not_null(next);
+    run_thread(allocate_one, &block);
+    cr_assert_eq(block, next);
+    tide_api_check();
+}
+
+Test(heap_orphans, orphans_without_anything_allocated_give_all_back_on_demand)
 {
     struct heap *heap;
     void *block;
 
     run_thread(allocate_one, &block);
     heap = tide_relaxed(&tide_pool_of(block)->owner);
-    cr_assert_eq(tide_relaxed(&heap->state), HEAP_ORPHAN);
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        cr_assert(!list_of(heap, c) && !heap->current[c]);
-    cr_assert(!heap->stock && !heap->tenant.arena);
+    tide_heap_give_back_orphans();
+    cr_assert(is_bare(heap));
     cr_assert(is_in_used_list(heap, tide_pool_of(block)));
     tide_heap_check(heap);
     tide_free(block);
+    run_thread(get_heap, &heap);
+    tide_api_check();
+}
+
+Test(heap_orphans, only_so_many_orphans_keep_their_pools)
+{
+    static struct peer peers[48];
+    static void *kept[48];
+    int bare = 0;
+
+    for (int n = 0; n < 48; n++) {
+        peer_start(&peers[n]);
+        peer_do(&peers[n], allocate_one, &kept[n]);
+    }
+    for (int n = 0; n < 48; n++)
+        peer_end(&peers[n]);
+    for (int n = 0; n < 48; n++)
+        bare += is_bare(tide_relaxed(&tide_pool_of(kept[n])->owner));
+    cr_assert(0 < bare && bare < 48, "%d of 48 orphans are bare", bare);
+    free_all(kept, 48);
+    tide_api_check();
 }
 
 static void fill_three(void *unused)
@@ -123,6 +165,8 @@ static void check_frees_to_an_orphan(int64_t stash)
     for (int n = 0; n < 3; n++)
         free_all(blocks[n], capacity_of(SIZE));
     tide_heap_send_foreign(own_heap(), size_class, 0);
+    cr_assert_eq(pools_of_size(SIZE), pools + 1); /* the current one, for who adopts the heap */
+    tide_heap_give_back_orphans();
     cr_assert_eq(pools_of_size(SIZE), pools);
     tide_api_check();
 }

@@ -270,6 +270,7 @@ SCENARIO(messages_between_threads_are_reused_and_none_is_lost, NULL)
     tide_api_check();
     tide_heap_give_back(own_heap());
     peer_end(&owner);
+    tide_heap_give_back_orphans();
     TIDE_REQUIRE(pools_of_size(SIZE) == pools);
     tide_api_check();
 }
