@@ -45,11 +45,7 @@ _Static_assert(TIDE_SLOTS == 64, "the free slots of an arena are one 64-bit word
 
 /* A pool is one slot for blocks up to NARROW_MAX and four above, so that it has
  * enough of them. */
-#if TIDE_GEOMETRY_CLASSIC
 #define TIDE_NARROW_MAX (TIDE_SLOT_BYTES / 8)
-#else
-#define TIDE_NARROW_MAX (TIDE_SLOT_BYTES / 32)
-#endif
 #define TIDE_WIDE_SLOTS 4
 
 /* User addresses have this many bits (x86-64 and arm64 give more only to a

@@ -47,6 +47,9 @@ struct heap {
     struct tide_lock lock; /* held to visit an orphan, and to make or adopt one */
 };
 
+_Static_assert(sizeof(struct free_list) == 2 * sizeof(struct block *),
+               "malloc finds a class's list at twice the class");
+
 /* ---- Whose heap -------------------------------------------------------- */
 
 /* The calling thread's heap, made or adopted if it has none; NULL and ENOMEM

@@ -22,16 +22,16 @@ extern TIDE_HIDDEN TIDE_TLS struct heap *tide_heap_fast; /* never NULL */
 
 void *tide_heap_malloc_slow(size_t size);
 void tide_heap_free_slow(void *block, const char *call);
-void tide_heap_free_last(struct pool *pool); /* left has reached zero */
+void tide_heap_free_last(struct block *block); /* left has reached zero */
 
 static inline void *tide_heap_malloc(size_t size)
 {
     if (TIDE_LIKELY(size <= TIDE_LOOKUP_MAX)) {
-        struct block **list = &tide_heap_fast->list[tide_class_of_small(size)].freed;
-        struct block *block = *list;
+        struct block **lists = (struct block **)tide_heap_fast->list;
+        struct block *block = lists[tide_class_twice[size]];
 
         if (TIDE_LIKELY(block != NULL)) {
-            *list = block->next;
+            lists[tide_class_twice[size]] = block->next;
             return block;
         }
     }
@@ -47,7 +47,7 @@ static inline void tide_heap_push(struct pool *pool, struct block *block)
     block->next = list->freed;
     list->freed = block;
     if (TIDE_UNLIKELY(tide_owner_drops_to_zero(&list->left)))
-        tide_heap_free_last(pool);
+        tide_heap_free_last(block);
 }
 
 /* A mistake is reported as call's. */

@@ -182,9 +182,10 @@ void tide_heap_free_checked(void *address, const char *call)
     errno = saved_errno;
 }
 
-void tide_heap_free_last(struct pool *pool)
+void tide_heap_free_last(struct block *block)
 {
-    pool -= pool->back;
+    struct pool *pool = tide_pool_of(block);
+
     if (pool->frees_to == &pool->own)
         tide_heap_place(tide_relaxed(&pool->owner), pool, tide_pool_settle(pool, 0));
 }

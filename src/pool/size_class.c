@@ -1,21 +1,20 @@
 /* pool/size_class.c - the tables of size_class.h; constant data */
 #include "pool/size_class.h"
 
-/* Words (2c - 1) and 2c are in class c: sizes 16c - 15 to 16c. */
-#define WORDS(c) [2 * (c) - 1 ... 2 * (c)] = (c)
-#define EIGHT_CLASSES_OF_WORDS(c)                                                            \
-    WORDS(c), WORDS((c) + 1), WORDS((c) + 2), WORDS((c) + 3), WORDS((c) + 4), WORDS((c) + 5), \
-        WORDS((c) + 6), WORDS((c) + 7)
+/* Sizes 16c - 15 to 16c are of class c. */
+#define SIZES(c) [TIDE_ALIGNMENT * (c) - 15 ... TIDE_ALIGNMENT * (c)] = 2 * (c)
+#define EIGHT_CLASSES(c)                                                             \
+    SIZES(c), SIZES((c) + 1), SIZES((c) + 2), SIZES((c) + 3), SIZES((c) + 4), SIZES((c) + 5), \
+        SIZES((c) + 6), SIZES((c) + 7)
 
-/* The nth eighth of the doubling from 512 on: 8 words a class. */
-#define EIGHTH_WORDS(n) [64 + 8 * (n) + 1 ... 64 + 8 * (n) + 8] = TIDE_SMALL_CLASSES + (n)
+/* The nth eighth of the doubling from 512 on. */
+#define EIGHTH(n) [512 + 64 * (n) + 1 ... 512 + 64 * (n) + 64] = 2 * (TIDE_SMALL_CLASSES + (n))
 
-const uint8_t tide_class_of_words[] = {
-    [0] = 0, [1] = 0, [2] = 1,
-    WORDS(2), WORDS(3), WORDS(4), WORDS(5), WORDS(6), WORDS(7), WORDS(8),
-    EIGHT_CLASSES_OF_WORDS(9), EIGHT_CLASSES_OF_WORDS(17), EIGHT_CLASSES_OF_WORDS(25),
-    EIGHTH_WORDS(0), EIGHTH_WORDS(1), EIGHTH_WORDS(2), EIGHTH_WORDS(3),
-    EIGHTH_WORDS(4), EIGHTH_WORDS(5), EIGHTH_WORDS(6), EIGHTH_WORDS(7),
+const uint8_t tide_class_twice[] = {
+    [0 ... TIDE_WORD_BYTES] = 0, [TIDE_WORD_BYTES + 1 ... TIDE_ALIGNMENT] = 2 * 1,
+    SIZES(2), SIZES(3), SIZES(4), SIZES(5), SIZES(6), SIZES(7), SIZES(8),
+    EIGHT_CLASSES(9), EIGHT_CLASSES(17), EIGHT_CLASSES(25),
+    EIGHTH(0), EIGHTH(1), EIGHTH(2), EIGHTH(3), EIGHTH(4), EIGHTH(5), EIGHTH(6), EIGHTH(7),
 };
 
 #define FOUR_SIZES(first, step) \

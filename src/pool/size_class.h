@@ -21,16 +21,17 @@ enum {
 _Static_assert(TIDE_POOLED_MAX == (size_t)1 << TIDE_POOLED_MAX_LOG2, "");
 _Static_assert(TIDE_SMALL_MAX == (size_t)1 << TIDE_SMALL_MAX_LOG2, "");
 
-/* Sizes up to here are looked up by their number of 8-byte words. */
+/* Sizes up to here are looked up: twice their class, which is where, in words,
+ * a heap's list for the class is. */
 #define TIDE_LOOKUP_MAX ((size_t)1024)
 
-extern TIDE_HIDDEN const uint8_t tide_class_of_words[TIDE_LOOKUP_MAX / TIDE_WORD_BYTES + 1];
+extern TIDE_HIDDEN const uint8_t tide_class_twice[TIDE_LOOKUP_MAX + 1];
 extern TIDE_HIDDEN const uint32_t tide_class_bytes[TIDE_CLASSES];
 
 /* The class of a size up to LOOKUP_MAX. */
 static inline unsigned tide_class_of_small(size_t size)
 {
-    return tide_class_of_words[(size + TIDE_WORD_BYTES - 1) / TIDE_WORD_BYTES];
+    return tide_class_twice[size] / 2;
 }
 
 /* The class of a size from SMALL_MAX + 1 to POOLED_MAX: the power of two below
