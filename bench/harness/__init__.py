@@ -10,6 +10,7 @@ Lowest first; a module imports only from those above it in this list:
     progress     one line that tells how far it is
     matrix       the rounds: which run comes next, which one is repeated
     analysis     rows of the tables: comparable runs, ratios, summary
+    digest       what the tables show, for results.json
     counts       exact counts of synchronising instructions, under valgrind
     store        files of bench-results/
     page         small helpers that write HTML
@@ -19,5 +20,6 @@ Lowest first; a module imports only from those above it in this list:
     report       the HTML page
     compare      do two results agree?
     main         the command line
+    replaying    the command line of bench/replay
 Only Debian's python3 and its standard library.
 """

@@ -19,6 +19,7 @@ from .states import is_near
 
 Measure = Callable[[Run], float | None]
 Key = tuple[str, int]
+PERCENTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 
 
 def time_of(run: Run) -> float | None:
@@ -98,6 +99,20 @@ class Analysis:
     def spread(self, key: Key, allocator: str, measure: Measure) -> Spread | None:
         values = [measure(run) for run in self.shown(key, allocator)]
         return figures.spread(value for value in values if value is not None)
+
+    def calls(self, key: Key) -> list[str]:
+        """Whose latency any allocator's runs tell."""
+        names: dict[str, None] = {}
+        for allocator in self.allocators:
+            for run in self.used(key, allocator.name):
+                names.update(dict.fromkeys(run.latency_ns))
+        return list(names)
+
+    def latency(self, key: Key, allocator: str, call: str) -> dict[str, float]:
+        """Each percentile's median over the rounds, of those that the runs tell."""
+        runs = [run.latency_ns[call] for run in self.shown(key, allocator) if call in run.latency_ns]
+        return {level: median(run[level] for run in runs if level in run)
+                for level in PERCENTILES if any(level in run for run in runs)}
 
     def failures(self, key: Key, allocator: str) -> list[Run]:
         return [run for run in self.all_runs(key, allocator) if not run.is_ok]

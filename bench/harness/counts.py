@@ -20,8 +20,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import threading
 import tempfile
+import threading
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ SCALES = (1, 2)             # percent, of callgrind's two runs
 TRACE_BYTES = 64 << 20      # read of lackey's trace, some 4 million instructions; lackey writes 10 MB a second
 LINE_BYTES = 64
 TIMEOUT = 300.0             # seconds of one run under valgrind
+GUESS_SECONDS = 12.0        # of one count, until one was seen
 MOST_LOOK_BACK = 4096       # bytes of trace to find a caller in
 CHUNK_BYTES = 1 << 22
 ENTRIES = re.compile(r"^(__libc_|__)?(malloc|free|calloc|realloc|memalign|valloc|pvalloc|aligned_alloc|"
@@ -66,18 +68,30 @@ def check() -> None:
         raise CountError("synchronising instructions are only known for x86-64")
 
 
-def count(cell: Cell, allocator: Allocator) -> Json:
-    """One row: see _row(). What goes wrong is in the row's "error"."""
+def count(cell: Cell, allocator: Allocator, deadline: float | None = None) -> Json:
+    """One row: the instructions per 1,000 operations, and "lines", see _lines(). What goes wrong is in the row's
+    "error"; what was counted until then stays. Nothing goes on after the deadline, of time.monotonic()."""
     row: Json = {"workload": cell.workload.name, "allocator": allocator.name, "threads": cell.threads}
     try:
-        few, many = (_callgrind(cell, allocator, scale) for scale in SCALES)
-        row.update(_row(few, many, cell, allocator))
-    except (CountError, OSError, subprocess.TimeoutExpired) as error:
+        few, many = (_callgrind(cell, allocator, scale, _timeout(deadline)) for scale in SCALES)
+        counted, per_place = _counted(few, many, cell, allocator)
+        row.update(counted)
+        row["lines"] = _lines(_trace(cell, allocator, per_place, _timeout(deadline)), row["per_thousand"])
+    except (CountError, OSError, ValueError, subprocess.TimeoutExpired) as error:
         row["error"] = str(error)
     return row
 
 
-def _row(few: Profile, many: Profile, cell: Cell, allocator: Allocator) -> Json:
+def _timeout(deadline: float | None) -> float:
+    """Seconds that the next run may take."""
+    left = TIMEOUT if deadline is None else min(TIMEOUT, deadline - time.monotonic())
+    if left <= 0:
+        raise CountError("no time left")
+    return left
+
+
+def _counted(few: Profile, many: Profile, cell: Cell, allocator: Allocator) -> tuple[Json, dict[Place, float]]:
+    """Also how much of each instruction is the allocator's."""
     operations = many.operations - few.operations
     if operations <= 0:
         raise CountError("the longer run did no more operations")
@@ -92,9 +106,8 @@ def _row(few: Profile, many: Profile, cell: Cell, allocator: Allocator) -> Json:
         ours += more * share.get(function, 0.0)
         others += more * (1 - share.get(function, 0.0))
         per_place[(function[0], address)] = share.get(function, 0.0)
-    lines = _lines(_trace(cell, allocator, per_place), ours / operations * 1000)
     return {"operations": operations, "per_thousand": ours / operations * 1000,
-            "program_per_thousand": others / operations * 1000, "lines": lines}
+            "program_per_thousand": others / operations * 1000}, per_place
 
 
 # ---- callgrind --------------------------------------------------------------
@@ -108,21 +121,23 @@ def _valgrind(options: list[str], cell: Cell, allocator: Allocator, scale: int) 
     return ["valgrind", *options, *programs.command_of(cell, scale)], env
 
 
-def _callgrind(cell: Cell, allocator: Allocator, scale: int) -> Profile:
+def _callgrind(cell: Cell, allocator: Allocator, scale: int, timeout: float) -> Profile:
     with tempfile.TemporaryDirectory(prefix="tidepool-bench.") as folder:
         out = Path(folder, "out")
         command, env = _valgrind(
             ["--tool=callgrind", "--dump-instr=yes", "--compress-pos=no", "--compress-strings=no",
              f"--callgrind-out-file={out}", f"--log-file={folder}/log"], cell, allocator, scale)
         try:
-            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired as error:
-            raise CountError(f"callgrind took more than {TIMEOUT:g} s") from error
+            raise CountError(f"callgrind took more than {timeout:.0f} s") from error
         result = programs.find_result(done.stdout)
         if done.returncode or not result or not out.exists():
             raise CountError(f"under callgrind: exit {done.returncode}: {programs.complaint(done.stderr)}")
         if "skipped" in result:
             raise CountError(str(result["skipped"]))
+        if not isinstance(result.get("operations"), (int, float)):
+            raise CountError("under callgrind: the result has no operations")
         profile = read_profile(out.read_text(errors="replace").splitlines())
     profile.operations = result["operations"]
     return profile
@@ -215,13 +230,19 @@ CALLER = re.compile(rb"I  ([0-9a-f]+),")
 class Trace:
     """Hits of the allocator's synchronising instructions: by cache line, then by thread."""
     hits: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    has_begun: bool = False     # the second thread was seen
 
 
 def _lines(trace: Trace, per_thousand: float) -> list[Json]:
     """One entry for each number of threads that share a line. The trace's proportions, callgrind's sum."""
     if per_thousand <= 0:
         return []
+    if not trace.has_begun:
+        raise CountError("the trace of valgrind's lackey is empty: which lines are shared isn't known")
     whole = sum(sum(threads.values()) for threads in trace.hits.values())
+    if not whole:
+        raise CountError("none of these instructions is in the part of lackey's trace that is read: which lines are "
+                         "shared isn't known")
     by_sharers: dict[int, list[int]] = defaultdict(list)
     for threads in trace.hits.values():
         by_sharers[len(threads)].append(sum(threads.values()))
@@ -230,20 +251,20 @@ def _lines(trace: Trace, per_thousand: float) -> list[Json]:
             for sharers, hits in sorted(by_sharers.items())]
 
 
-def _trace(cell: Cell, allocator: Allocator, wanted: dict[Place, float]) -> Trace:
+def _trace(cell: Cell, allocator: Allocator, wanted: dict[Place, float], timeout: float) -> Trace:
     reading, writing = os.pipe()
     command, env = _valgrind(["--tool=lackey", "--basic-counts=no", "--trace-mem=yes", "--trace-sched=yes",
                               f"--log-fd={writing}"], cell, allocator, SCALES[0])
     with subprocess.Popen(command, env=env, pass_fds=(writing,), stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as process:
         os.close(writing)
-        guard = threading.Timer(TIMEOUT, process.kill)
+        guard = threading.Timer(timeout, process.kill)
         guard.start()
         try:
             with os.fdopen(reading, "rb") as stream:
                 trace = _Reader(wanted, allocator, cell, process.pid).read(stream)
             if not guard.is_alive():
-                raise CountError(f"lackey took more than {TIMEOUT:g} s")
+                raise CountError(f"lackey took more than {timeout:.0f} s")
             return trace
         finally:
             guard.cancel()
@@ -266,16 +287,16 @@ class _Reader:
     def read(self, stream: BinaryIO) -> Trace:
         kept = b""          # text to look back into, then text that isn't taken yet
         taken = 0           # where in `kept` the latter begins
-        has_begun, left = False, TRACE_BYTES
+        left = TRACE_BYTES
         while left > 0 and (chunk := stream.read(CHUNK_BYTES)):
             buffer = kept + chunk
-            if not has_begun:
+            if not self._trace.has_begun:
                 at = buffer.find(b"SCHED[2]:  acquired")    # the second thread: every library is there now
                 if at < 0:
                     kept = buffer[-64:]
                     continue
                 self._locate()
-                has_begun, buffer, taken = True, buffer[at:], 0
+                self._trace.has_begun, buffer, taken = True, buffer[at:], 0
             end = max(taken, buffer.rfind(b"\nI  ") + 1)    # an instruction stays with its accesses
             self._take(buffer, taken, end)
             left -= end - taken

@@ -15,6 +15,7 @@ EXTRA_DIST += \
 	bench/harness/analysis.py \
 	bench/harness/compare.py \
 	bench/harness/counts.py \
+	bench/harness/digest.py \
 	bench/harness/figures.py \
 	bench/harness/machine.py \
 	bench/harness/main.py \
@@ -34,7 +35,11 @@ EXTRA_DIST += \
 	bench/harness/tests/__init__.py \
 	bench/harness/tests/test_analysis.py \
 	bench/harness/tests/test_counts.py \
+	bench/harness/tests/test_digest.py \
 	bench/harness/tests/test_figures.py \
+	bench/harness/tests/test_main.py \
+	bench/harness/tests/test_matrix.py \
+	bench/harness/tests/test_plots.py \
 	bench/harness/tests/test_programs.py
 
 dist_check_SCRIPTS += test/tools/test_bench_harness.sh

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 FLAG_SHARE = 0.05
 LEAST_OTHER_SECONDS = 0.04
+ASK_SECONDS = 20
+TOOL_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])     # servers are there
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -72,14 +76,38 @@ def describe() -> dict[str, object]:
 
 
 def versions_of_tools(tools: dict[str, list[str]]) -> dict[str, str]:
-    """First line that each command prints; what is missing says so."""
-    return {name: first_line(command) or "missing" for name, command in tools.items()}
+    """First line that each command prints, wherever and with whatever status: nginx -v writes to stderr, wrk -v exits
+    with 1. What is missing or says nothing says so."""
+    return {name: _version(command) for name, command in tools.items()}
+
+
+def _version(command: list[str]) -> str:
+    program = shutil.which(command[0], path=TOOL_PATH)
+    if program is None:
+        return "missing"
+    try:
+        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, timeout=ASK_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"unknown: {error}"
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return lines[0] if lines else f"unknown: {' '.join(command)} says nothing"
+
+
+def describe_build(build: Path) -> dict[str, str]:
+    """The compiler and configure's arguments that tidepool was built with, as config.status of the build has them."""
+    status = build / "config.status"
+    kept = dict(re.findall(r'^S\["(CC|CFLAGS)"\]="(.*)"$', _read(str(status)), re.MULTILINE))
+    if "CC" not in kept:
+        return {"tidepool's build": f"unknown: {status} doesn't tell"}
+    return {"tidepool's compiler": f"{kept['CC']}: {_version([*shlex.split(kept['CC']), '--version'])}",
+            "tidepool's CFLAGS": kept.get("CFLAGS", ""),
+            "tidepool's configure": first_line([str(status), "--config"]) or "without arguments"}
 
 
 def first_line(command: list[str]) -> str:
     """Empty if the command is missing, fails or prints nothing."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     lines = done.stdout.splitlines() if done.returncode == 0 else []

@@ -3,16 +3,19 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import math
 import os
 import sys
 import time
+from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from . import allocators, compare, counts, machine, matrix, plots, programs, report, store
 from .places import SOURCE, Refused, build_folder
 from .progress import Progress, duration
-from .records import Allocator, Cell, Workload
+from .records import NO_TIME, Allocator, Cell, Workload
 from .store import Results
 
 QUICK_MINUTES = 5.0
@@ -21,6 +24,20 @@ QUICK_ROUNDS = 3
 ROUNDS = 5
 TIMEOUT, QUICK_TIMEOUT = 120.0, 20.0    # seconds of one run
 REPORT_SHARE, REPORT_SECONDS = 0.04, 15  # of a budget, kept for the report
+COUNT_SHARE = 0.25                      # of a budget, kept for the exact counts at most
+TOOLS = {                               # whose versions are recorded: the harness's, then those of servers and programs
+    "python3": [allocators.PYTHON, "--version"],
+    "gnuplot": ["gnuplot", "--version"],
+    "valgrind": ["valgrind", "--version"],
+    "redis": ["redis-server", "--version"],
+    "memcached": ["memcached", "--version"],
+    "nginx": ["nginx", "-v"],
+    "wrk": ["wrk", "-v"],
+    "sqlite3": ["sqlite3", "--version"],
+    "perl": ["perl", "-e", "print $^V"],
+    "gcc": ["gcc", "--version"],
+    "clang": ["clang", "--version"],
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -146,6 +163,26 @@ def cells_of(workloads: list[Workload], threads: list[int] | None, is_quick: boo
     return cells
 
 
+def threads_notes(workloads: list[Workload], threads: list[int]) -> list[str]:
+    """What --threads doesn't do; refused if it does nothing."""
+    wanted = ",".join(map(str, threads))
+    if not any(cell.threads in threads for cell in cells_of(workloads, threads, False)):
+        have = sorted({count for workload in workloads for count in workload.threads})
+        raise Refused(f"--threads {wanted}: no selected workload runs with that; they have {','.join(map(str, have))}")
+    single = Counter(workload.group for workload in workloads
+                     if len(workload.threads) == 1 and workload.threads[0] not in threads)
+    notes = []
+    if single:
+        groups = ", ".join(f"{count} of {group}" for group, count in single.items())
+        notes.append(f"--threads {wanted} doesn't change workloads that have one thread count: {groups}")
+    for count in threads:
+        names = [workload.name for workload in workloads
+                 if len(workload.threads) > 1 and count < min(workload.threads)]
+        if names:
+            notes.append(f"--threads {count} is too few for {', '.join(names)}")
+    return notes
+
+
 def _quick_counts(counts: list[int]) -> list[int]:
     """One, as many as there are CPUs, and eight times as many, where the workload has them."""
     cpus = len(os.sched_getaffinity(0))
@@ -189,34 +226,57 @@ def _run(options: argparse.Namespace) -> int:
     tools = find_tools(build)
     found, missing = find_allocators(options, build)
     workloads, broken = find_workloads(options, build)
+    missing += broken
+    if not options.program:
+        missing += pinning_notes(build)
+    results = _new_results(options, found, workloads, missing)
+    results.versions.update(machine.describe_build(build))
+    plan, to_count = _plan(options, results, start)
     progress = Progress()
-    for line in missing + broken:
+    for line in missing + results.left_out:
         progress.say(f"bench: {line}")
-    results = _new_results(options, found, workloads, missing + broken)
-    plan = _plan(options, results, start)
     progress.say(f"bench: {len(plan.cells)} loads, {len(plan.allocators)} allocators, {plan.rounds} rounds, "
                  f"scale {plan.scale:g} %")
     work = matrix.Matrix(plan, tools, progress)
+    planned = len(results.left_out)
     try:
         work.run()
+        if not work.outcome.is_interrupted:
+            count(to_count, results, progress)
     finally:
         _take_outcome(results, work.outcome)
         store.write(results, options.out)
-    if not work.outcome.is_interrupted:
-        _count(options, results, plan, progress)
-        store.write(results, options.out)
-    name = report.write(results, options.out)
-    for line in results.left_out:
+        name = report.write(results, options.out)
+    for line in results.left_out[planned:]:
         progress.say(f"bench: left out: {line}")
-    progress.say(f"bench: {len(results.runs)} runs in {duration(time.monotonic() - start)}; {name}")
+    done = sum(run.status != NO_TIME for run in results.runs)
+    progress.say(f"bench: {done} runs in {duration(time.monotonic() - start)}; {name}")
     return 130 if work.outcome.is_interrupted else 0
 
 
-def _count(options: argparse.Namespace, results: Results, plan: matrix.Plan, progress: Progress) -> None:
-    """The exact counts of the contention workloads that were run, while there is time."""
-    workloads = dict.fromkeys(cell.workload for cell in plan.cells if cell.workload.group == "contention")
+def pinning_notes(build: Path) -> list[str]:
+    """The workloads ask the program `cores` beside them where to put their threads."""
+    if (build / "bench/workloads/cores").exists():
+        return []
+    return ["hwloc: not in this build (Debian package libhwloc-dev), so no thread is tied to a core: the kernel may "
+            "move them, and runs of several threads vary more"]
+
+
+# ---- Exact counts -----------------------------------------------------------
+
+@dataclass(frozen=True)
+class ToCount:
+    """The exact counts that are wanted, and until when."""
+    pairs: list[tuple[Workload, Allocator]]
+    deadline: float | None      # time.monotonic()
+
+
+def pairs_to_count(options: argparse.Namespace, results: Results, cells: list[Cell]
+                   ) -> list[tuple[Workload, Allocator]]:
+    """Of the contention workloads that are run; why there are none is left in the results."""
+    workloads = dict.fromkeys(cell.workload for cell in cells if cell.workload.group == "contention")
     if not workloads:
-        return
+        return []
     reason = "not wanted" if options.no_counts else "quick doesn't make them" if options.quick else ""
     try:
         counts.check()
@@ -224,18 +284,30 @@ def _count(options: argparse.Namespace, results: Results, plan: matrix.Plan, pro
         reason = str(error)
     if reason:
         results.left_out.append(f"exact counts and the model of more cores: {reason}")
-        return
-    pairs = [(workload, allocator) for workload in workloads for allocator in results.allocators]
-    for done, (workload, allocator) in enumerate(pairs):
-        if plan.deadline is not None and time.monotonic() > plan.deadline:
-            results.left_out.append(f"exact counts: no time left after {done} of {len(pairs)}")
+        return []
+    return [(workload, allocator) for workload in workloads for allocator in results.allocators]
+
+
+def count(wanted: ToCount, results: Results, progress: Progress) -> None:
+    """As many as fit; what doesn't is left out, and told."""
+    start, whole = time.monotonic(), len(wanted.pairs)
+    for done, (workload, allocator) in enumerate(wanted.pairs):
+        now = time.monotonic()
+        each = (now - start) / done if done else counts.GUESS_SECONDS
+        left = math.inf if wanted.deadline is None else wanted.deadline - now
+        if each > left:
+            results.left_out.append(f"exact counts: {whole - done} of {whole}, for lack of time")
             return
-        progress.show(f"bench: counting {done}/{len(pairs)}: {workload.name} {allocator.name}")
+        progress.show(f"bench: counting {done}/{whole}, {duration(min(each * (whole - done), left))} left: "
+                      f"{workload.name} {allocator.name}")
         try:
-            results.counts.append(counts.count(Cell(workload, counts.THREADS), allocator))
+            results.counts.append(counts.count(Cell(workload, counts.THREADS), allocator, wanted.deadline))
         except KeyboardInterrupt:
-            results.left_out.append(f"exact counts: interrupted by the user after {done} of {len(pairs)}")
+            results.left_out.append(f"exact counts: {whole - done} of {whole}, interrupted by the user")
             return
+
+
+# ---- The plan ---------------------------------------------------------------
 
 
 def _new_results(options: argparse.Namespace, found: list[Allocator], workloads: list[Workload],
@@ -249,7 +321,7 @@ def _new_results(options: argparse.Namespace, found: list[Allocator], workloads:
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "baseline": options.baseline,
         "quick": options.quick,
-        "command": " ".join(["bench", *sys.argv[1:]]),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
     return Results(machine.describe(), _versions(), settings, found, workloads, missing)
 
@@ -257,24 +329,28 @@ def _new_results(options: argparse.Namespace, found: list[Allocator], workloads:
 def _versions() -> dict[str, str]:
     commit = machine.first_line(["git", "-C", str(SOURCE), "describe", "--always", "--dirty"])
     return {"tidepool source": commit or (SOURCE / "VERSION").read_text().strip(),
-            **machine.versions_of_tools({"gnuplot": ["gnuplot", "--version"], "valgrind": ["valgrind", "--version"],
-                                         "python3": [allocators.PYTHON, "--version"]})}
+            **machine.versions_of_tools(TOOLS)}
 
 
-def _plan(options: argparse.Namespace, results: Results, start: float) -> matrix.Plan:
+def _plan(options: argparse.Namespace, results: Results, start: float) -> tuple[matrix.Plan, ToCount]:
     """Also records in the results what it chose and what it left out."""
     is_quick = options.quick
     workloads = [workload for workload in results.workloads if workload.is_quick or not is_quick or options.workload]
+    if options.threads:
+        results.left_out += threads_notes(workloads, options.threads)
     cells = cells_of(workloads, options.threads, is_quick)
     if not cells:
-        raise Refused(f"no load left: none of the workloads runs with --threads {','.join(map(str, options.threads))}")
+        raise Refused("none of these workloads is in the quick selection: name what to run with --workload")
+    pairs = pairs_to_count(options, results, cells)
     rounds = options.rounds or (QUICK_ROUNDS if is_quick else ROUNDS)
     scale = options.scale or (QUICK_SCALE if is_quick else 100)
     minutes = options.minutes or (QUICK_MINUTES if is_quick else None)
-    deadline = None
+    deadline = last = None
     if minutes:
         seconds = minutes * 60
         seconds -= min(seconds / 2, REPORT_SECONDS + REPORT_SHARE * seconds)
+        last = start + seconds
+        seconds -= min(COUNT_SHARE * seconds, counts.GUESS_SECONDS * len(pairs))
         deadline = start + seconds
         if not options.scale:
             scale = matrix.scale_for_budget(cells, len(results.allocators), rounds, scale, seconds)
@@ -282,7 +358,7 @@ def _plan(options: argparse.Namespace, results: Results, start: float) -> matrix
     timeout = options.timeout or (QUICK_TIMEOUT if is_quick else TIMEOUT)
     results.settings.update(rounds=rounds, rounds_least=0, rounds_most=0, scale=scale, minutes=minutes,
                             timeout_seconds=timeout)
-    return matrix.Plan(cells, results.allocators, rounds, scale, timeout, deadline)
+    return matrix.Plan(cells, results.allocators, rounds, scale, timeout, deadline), ToCount(pairs, last)
 
 
 def _left_out_by_plan(workloads: list[Workload], cells: list[Cell], is_quick: bool, scale: float) -> list[str]:

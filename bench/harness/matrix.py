@@ -7,16 +7,20 @@ states of the machine is dropped and repeated, a bounded number of times. Other 
 recorded and flagged.
 
 With a time budget the first round is for all cells; of the further ones the cheapest cells come first, so
-that few loads, those with long runs, have fewer rounds. `left_out` names them.
+that few loads, those with long runs, have fewer rounds. `left_out` names them. A cell that is expected to end after
+the deadline isn't begun, a run that goes on DEADLINE_GRACE seconds beyond it is stopped: rows whose status is NO_TIME.
+
+A probe or a launcher that fails makes its run a row that says so, and the rounds go on.
 """
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
 from . import machine, programs
 from .progress import Progress, duration
-from .records import BUSY, STOLEN, UNSETTLED, Allocator, Cell, Run
+from .records import BUSY, NO_TIME, PROBE_FAILED, SKIPPED, STOLEN, UNSETTLED, Allocator, Cell, Run
 from .states import States
 
 FIRST_PROBES = 5                # before the first run, to know a state at all
@@ -25,6 +29,7 @@ RUN_SECONDS = 1.0               # guess for a run at scale 100, until one was se
 FIXED_SECONDS = {"footprint": 2.2, "server": 2.5, "program": 1.2}    # by group: guess for a run at any scale
 OVERHEAD_SECONDS = 0.1          # of a run: probes, starting it
 LEAST_PERCENT = 15              # of the scale asked for: smaller runs say too little
+DEADLINE_GRACE = 3.0            # seconds that a run may end after the deadline
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Plan:
     rounds: int
     scale: int                  # percent
     timeout: float              # seconds of one run
-    deadline: float | None      # time.monotonic() after which no run starts
+    deadline: float | None      # time.monotonic() after which no run starts; one may end DEADLINE_GRACE later
 
 
 @dataclass
@@ -82,8 +87,7 @@ class Matrix:
     def run(self) -> None:
         plan = self._plan
         try:
-            for _ in range(FIRST_PROBES):
-                self._probe()
+            self._probe_first()
             self._run_rounds(plan.cells, range(1, 2))
             fitting = self._fitting()
             rest = [cell for cell in plan.cells if cell not in fitting]
@@ -118,15 +122,16 @@ class Matrix:
         names: dict[int, list[str]] = {}
         for cell in self._plan.cells:
             names.setdefault(self._rounds.get(cell.key, 0), []).append(f"{cell.workload.name} x {cell.threads}")
-        for rounds in sorted(names.keys() - {self._plan.rounds}):
-            self.outcome.left_out.append(f"{rounds} of {self._plan.rounds} rounds for {', '.join(names[rounds])}")
+        whole = self._plan.rounds
+        for rounds in sorted(names.keys() - {whole}):
+            self.outcome.left_out.append(f"{whole - rounds} of {whole} rounds of {', '.join(names[rounds])}")
         self.outcome.rounds_least, self.outcome.rounds_most = min(names), max(names)
 
     def _run_cell_in_time(self, cell: Cell, number: int) -> bool:
-        """False if it would end after the deadline."""
-        expected = self._expected(cell)
-        deadline = self._plan.deadline
-        if deadline is not None and time.monotonic() + expected > deadline:
+        """False if it would end after the deadline: then each of its runs is a row that says so."""
+        if self._time_left() < self._expected(cell):
+            self.outcome.runs += [self._new_run(cell, allocator, number, 1, NO_TIME, "not begun")
+                                  for allocator in self._plan.allocators]
             self._done += len(self._plan.allocators)
             return False
         start = time.monotonic()
@@ -136,6 +141,10 @@ class Matrix:
             self._done += 1
         self._cost[cell.key] = time.monotonic() - start
         return True
+
+    def _time_left(self) -> float:
+        """Seconds until the deadline; less than 0 after it."""
+        return math.inf if self._plan.deadline is None else self._plan.deadline - time.monotonic()
 
     def _expected(self, cell: Cell) -> float:
         """Seconds for the cell on all allocators: as last time, else as guessed and put right by the
@@ -161,20 +170,22 @@ class Matrix:
         correction = {kind: self._correction(kind) for kind in (False, True)}
         costs = [self._cost.get(cell.key) or self._guess(cell) * correction[cell.workload.group in FIXED_SECONDS]
                  for cell in plan.cells]
-        left = sum(costs[at:]) + sum(costs) * (plan.rounds - number)
-        return left if plan.deadline is None else min(left, plan.deadline - time.monotonic())
+        return min(sum(costs[at:]) + sum(costs) * (plan.rounds - number), self._time_left())
 
     def _run_until_settled(self, cell: Cell, allocator: Allocator, number: int) -> None:
         why = self._given_up.get((*cell.key, allocator.name))
         if why:
-            self.outcome.runs.append(self._new_run(cell, allocator, number, 1, status="skipped", reason=why))
+            self.outcome.runs.append(self._new_run(cell, allocator, number, 1, SKIPPED, why))
+            return
+        if self._time_left() <= 0:
+            self.outcome.runs.append(self._new_run(cell, allocator, number, 1, NO_TIME, "not begun"))
             return
         for attempt in range(1, MOST_ATTEMPTS + 1):
             run = self._run_once(cell, allocator, number, attempt)
             self.outcome.runs.append(run)
             if not self._needs_repetition(run, cell):
                 break
-            if attempt == MOST_ATTEMPTS:
+            if attempt == MOST_ATTEMPTS or self._time_left() <= 0:
                 run.flags.append(UNSETTLED)
                 break
             run.reason = "repeated: the probes before and after it differ"
@@ -191,15 +202,25 @@ class Matrix:
 
     def _run_once(self, cell: Cell, allocator: Allocator, number: int, attempt: int) -> Run:
         run = self._new_run(cell, allocator, number, attempt)
-        run.probe_before_ns = self._probe()
-        run.started = self._elapsed()
-        programs.perform(run, cell, allocator, self._tools, self._plan.scale, self._plan.timeout)
-        run.probe_after_ns = self._probe()
+        try:
+            run.probe_before_ns = self._probe()
+            run.started = self._elapsed()
+            self._perform(run, cell, allocator)
+            run.probe_after_ns = self._probe()
+        except programs.Broken as error:
+            if run.is_ok or run.probe_before_ns is None:    # else how the run itself failed says more
+                run.status, run.reason = PROBE_FAILED, str(error)
         if (run.other_cpu_share or 0) > machine.FLAG_SHARE:
             run.flags.append(BUSY)
         if (run.stolen_share or 0) > machine.FLAG_SHARE:
             run.flags.append(STOLEN)
         return run
+
+    def _perform(self, run: Run, cell: Cell, allocator: Allocator) -> None:
+        timeout = min(self._plan.timeout, max(self._time_left(), 0) + DEADLINE_GRACE)
+        programs.perform(run, cell, allocator, self._tools, self._plan.scale, timeout)
+        if run.status == "timeout" and timeout < self._plan.timeout:
+            run.status, run.reason = NO_TIME, f"stopped after {timeout:.0f} s"
 
     def _new_run(self, cell: Cell, allocator: Allocator, number: int, attempt: int, status: str = "",
                  reason: str = "") -> Run:
@@ -207,6 +228,14 @@ class Matrix:
         run.started = self._elapsed()
         run.status, run.reason = status or run.status, reason
         return run
+
+    def _probe_first(self) -> None:
+        """Of one that fails the runs will tell."""
+        try:
+            for _ in range(FIRST_PROBES):
+                self._probe()
+        except programs.Broken as error:
+            self._progress.say(f"bench: {error}")
 
     def _probe(self) -> float | None:
         value = programs.probe(self._tools)

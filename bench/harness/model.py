@@ -105,8 +105,9 @@ def _count_table(results: Results) -> Html:
     rows = []
     for row in results.counts:
         head: list[object] = [row["workload"], named(colours[row["allocator"]])]
-        if "error" in row:
-            rows.append([*head, tag("span", row["error"], kind="bad"), *["–"] * 5])
+        if "error" in row:      # what was counted before it stays
+            rows.append([*head, tag("td", number(row.get("per_thousand")), tag("small", row["error"], kind="bad")),
+                         *["–"] * 4, number(row.get("program_per_thousand"))])
             continue
         shared = [entry for entry in row["lines"] if entry["sharers"] > 1]
         hits = sum(entry["per_thousand"] for entry in shared)

@@ -15,12 +15,13 @@ from typing import Sequence
 
 WIDTH, HEIGHT = 640, 400
 LABEL_SHARE = 0.06              # of the plot's height: from one name to the next
+PLOT_SECONDS = 20
 PROGRAM, PACKAGE = "gnuplot", "gnuplot-nox"
 _number = itertools.count(1)
 
 
 class PlotError(Exception):
-    """gnuplot is missing or rejected the plot."""
+    """gnuplot is missing, or draws no plot; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -171,11 +172,22 @@ def _draw(script: list[str], drawn: list[str], title: str) -> str:
     if not drawn:
         return ""
     text = "\n".join([*script, "plot " + ", \\\n  ".join(drawn)]) + "\n"
-    done = subprocess.run([PROGRAM, "-"], input=text, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        inner = _embeddable(_drawn(text), f"plot{next(_number)}-")
+    except PlotError as error:          # the rest of the page is worth having
+        inner = f"<p>This plot could not be drawn: {escape(str(error))}</p>"
+    return f"<figure><figcaption>{escape(title)}</figcaption>{inner}</figure>"
+
+
+def _drawn(script: str) -> str:
+    try:
+        done = subprocess.run([PROGRAM, "-"], input=script, capture_output=True, text=True, timeout=PLOT_SECONDS,
+                              check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PlotError(str(error)) from error
     if done.returncode or "<svg" not in done.stdout:
-        raise PlotError(f"gnuplot: {done.stderr.strip()[:500]}\n{text}")
-    svg = _embeddable(done.stdout, f"plot{next(_number)}-")
-    return f"<figure><figcaption>{escape(title)}</figcaption>{svg}</figure>"
+        raise PlotError(f"{PROGRAM}: exit {done.returncode}: {done.stderr.strip()[:500]}")
+    return done.stdout
 
 
 def _embeddable(svg: str, prefix: str) -> str:

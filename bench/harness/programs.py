@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from . import figures, machine
-from .records import NO_RESULT, NOT_PRELOADED, SKIPPED, Allocator, Cell, Json, Run, Workload
+from .records import LAUNCH_FAILED, NO_RESULT, NOT_PRELOADED, SKIPPED, Allocator, Cell, Json, Run, Workload
 
 LIST_SECONDS = 30
+PROBE_SECONDS = 5
+LAUNCH_SECONDS = 10     # beyond a run's time-out: launch itself hangs
 LOCK_LINE = re.compile(
     r"^lock(?:s| (?P<kind>\S+))\s+taken (?P<taken>\d+) times, waited for (?P<waits>\d+) times, "
     r"(?P<us>\d+) us in all", re.MULTILINE)
@@ -86,11 +88,16 @@ def command_of(cell: Cell, scale: float, allocator: Allocator | None = None) -> 
 
 def probe(tools: Tools) -> float | None:
     """Round trip of a cache line between two CPUs in ns; None with one CPU."""
-    done = subprocess.run([str(tools.pingpong)], capture_output=True, text=True, timeout=20, check=False)
-    if done.returncode:
-        raise Broken(f"{tools.pingpong}: exit {done.returncode}: {complaint(done.stderr)}")
-    found: Json = json.loads(done.stdout)
-    return found.get("round_trip_ns")
+    try:
+        done = subprocess.run([str(tools.pingpong)], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+        if done.returncode:
+            raise Broken(f"{tools.pingpong}: exit {done.returncode}: {complaint(done.stderr)}")
+        found: Json = json.loads(done.stdout)
+        return found.get("round_trip_ns")
+    except subprocess.TimeoutExpired as error:
+        raise Broken(f"{tools.pingpong}: no end after {PROBE_SECONDS} s") from error
+    except (OSError, ValueError) as error:
+        raise Broken(f"{tools.pingpong}: {type(error).__name__}: {error}") from error
 
 
 def perform(run: Run, cell: Cell, allocator: Allocator, tools: Tools, scale: float, timeout: float) -> None:
@@ -107,11 +114,10 @@ def perform(run: Run, cell: Cell, allocator: Allocator, tools: Tools, scale: flo
         # Files, not pipes: a process that the program leaves behind may keep a pipe open for ever.
         with open(f"{folder}/stdout", "w+b") as stdout, open(f"{folder}/stderr", "w+b") as stderr:
             before = machine.cpu_time()
-            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, check=False,
-                           env=clean_environment(tools), timeout=timeout + 60, cwd=folder)
+            problem = _launch(command, stdout, stderr, clean_environment(tools), timeout, folder)
             after = machine.cpu_time()
             said = [_text_of(stream) for stream in (stdout, stderr)]
-        launched = json.loads(result.read_text()) if result.exists() else {"status": "launch failed"}
+        launched = _read_launched(result, problem)
     take_launched(run, launched, timeout)
     if cell.workload.is_runner:
         run.peak_bytes = None           # the runner's own; it tells the measured program's
@@ -119,6 +125,29 @@ def perform(run: Run, cell: Cell, allocator: Allocator, tools: Tools, scale: flo
     if run.wall_seconds is not None:
         own = (run.user_seconds or 0.0) + (run.system_seconds or 0.0)
         run.other_cpu_share, run.stolen_share = machine.share_of_others(before, after, own, run.wall_seconds)
+
+
+def _launch(command: list[str], stdout: BinaryIO, stderr: BinaryIO, env: dict[str, str], timeout: float,
+            folder: str) -> str:
+    """What launch itself failed with; empty if it ended."""
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, check=False, env=env,
+                       timeout=timeout + LAUNCH_SECONDS, cwd=folder)
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} did not end within {LAUNCH_SECONDS} s of the run's time-out of {timeout:g} s"
+    except OSError as error:
+        return f"{command[0]}: {error}"
+    return ""
+
+
+def _read_launched(result: Path, problem: str) -> Json:
+    try:
+        launched: Json = json.loads(result.read_text())
+        return launched
+    except FileNotFoundError:
+        return {"status": LAUNCH_FAILED, "reason": problem}     # else stderr says it
+    except (OSError, ValueError) as error:
+        return {"status": LAUNCH_FAILED, "reason": f"its result can't be read: {error}"}
 
 
 def _text_of(stream: BinaryIO) -> str:
@@ -129,7 +158,7 @@ def _text_of(stream: BinaryIO) -> str:
 def take_launched(run: Run, launched: Json, timeout: float) -> None:
     """What launch measured."""
     run.status = launched["status"]
-    run.reason = f"more than {timeout:g} s" if run.status == "timeout" else ""
+    run.reason = f"more than {timeout:g} s" if run.status == "timeout" else launched.get("reason", "")
     for name in ("wall_seconds", "user_seconds", "system_seconds", "peak_bytes", "voluntary_switches",
                  "involuntary_switches", "minor_faults", "major_faults"):
         setattr(run, name, launched.get(name))
@@ -148,6 +177,8 @@ def take_output(run: Run, stdout: str, stderr: str) -> None:
         run.status, run.reason = NO_RESULT, complaint(stderr) or complaint(stdout)
     elif "skipped" in result:
         run.status, run.reason = SKIPPED, str(result["skipped"])
+    elif lack := _lack(result):
+        run.status, run.reason = NO_RESULT, f"the result line {lack}"
     else:
         _take_result(run, result)
 
@@ -165,11 +196,24 @@ def find_result(stdout: str) -> Json | None:
     return None
 
 
+def _lack(result: Json) -> str:
+    """What keeps a result from being one; empty if nothing does."""
+    for name in ("operations", "seconds"):
+        value = result.get(name)
+        if not isinstance(value, (int, float)) or value <= 0:
+            return f"has no {name}" if value is None else f'has {name} "{value}", not a number above 0'
+    for name, kind in (("thread_operations", list), ("latency_ns", dict), ("series", list), ("metrics", dict)):
+        if not isinstance(result.get(name) or kind(), kind):
+            return f"has {name} that is not a JSON {'array' if kind is list else 'object'}"
+    return ""
+
+
 def _take_result(run: Run, result: Json) -> None:
-    run.operations, run.seconds = result.get("operations"), result.get("seconds")
-    if run.operations and run.seconds:
-        run.ns_per_operation = run.seconds / run.operations * 1e9
-        run.operations_per_second = run.operations / run.seconds
+    """Of a result that lacks nothing."""
+    operations, seconds = result["operations"], result["seconds"]
+    run.operations, run.seconds = operations, seconds
+    run.ns_per_operation = seconds / operations * 1e9
+    run.operations_per_second = operations / seconds
     run.final_bytes = result.get("final_bytes")
     run.peak_bytes = result.get("peak_bytes", run.peak_bytes)
     run.thread_operations = result.get("thread_operations") or []

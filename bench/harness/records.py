@@ -14,7 +14,10 @@ Json = dict[str, Any]
 
 # Statuses besides "ok" and launch's "exit N", "signal N" and "timeout".
 SKIPPED = "skipped"             # the workload said so
-NO_RESULT = "no result"         # ended well but printed no result
+NO_RESULT = "no result"         # ended well but printed no result, or one without its figures
+NO_TIME = "no time left"        # the time budget was spent: not run, or stopped
+LAUNCH_FAILED = "launch failed"  # launch didn't tell what the program took
+PROBE_FAILED = "probe failed"   # the machine's state isn't known
 NOT_PRELOADED = "not preloaded"  # ld.so ignored the library: another malloc would be measured
 
 # Flags of a run that is kept.

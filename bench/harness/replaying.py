@@ -1,59 +1,75 @@
 """bench/replay: replays a trace of libtidepool-record.so on several allocators, side by side.
 
-usage: bench/replay TRACE [--allocator NAME | --allocator NAME=PATH]... [--rounds N]
+usage: bench/replay TRACE [--allocator NAME | --allocator NAME=PATH]... [--rounds N] [--out FOLDER]
 
-NAME alone is an allocator of the table (bench/bench list tells them), NAME=PATH any library to preload, NAME= the C
-library's malloc. Without any, all of the table that are here are compared. The first one is what the others are
-compared with. Rounds are interleaved (A B C A B C ...). A round runs each allocator twice: once for time and memory,
-once with every call timed, because reading the clock costs.
+The trace becomes a program of the bench's contract with two loads: one for time and memory, one with every call timed,
+because reading the clock costs. bench run does the rest, as for any other program: interleaved rounds, a probe of the
+machine before and after every run, results.json, raw.csv and report.html. The allocators' names, the ratios and their
+spreads are those of bench run. A short table comes out here, too.
 
-Prints a table of medians, the spread (greatest less smallest, in percent of the median), and the ratio to the first
-allocator, taken round by round. An allocator that crashes or doesn't end is a row that says so. Memory is what the
-allocator added to the replay's own.
+Memory is what was added to the replay's own. An allocator that crashes or doesn't end is a row that says so.
 
-Exit status: 0; 1 wrong usage; 2 the trace can't be read; 3 no replay succeeded.
+Exit status: 0; 1 wrong usage; 2 the trace can't be read; 3 no replay succeeded; 130 interrupted.
 """
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import statistics
+import shlex
 import subprocess
 import sys
+import tempfile
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-from . import allocators
+from . import allocators, main as bench, programs, store
+from .analysis import Analysis, Key, Measure, memory_of, time_of
+from .figures import Spread
+from .page import factor
 from .places import Refused, build_folder
+from .records import Json
+from .store import Results
 
-Result = dict[str, Any]
-EXIT_USAGE, EXIT_TRACE, EXIT_RUN = 1, 2, 3
-
-
-class Failure(Exception):
-    """A replay that gave no result; the text says why."""
+EXIT_USAGE, EXIT_TRACE, EXIT_RUN, EXIT_INTERRUPTED = 1, 2, 3, 130
+TIMED = ":latency"              # ends the name of the load whose calls are timed
+LEVELS = ("p50", "p99", "p99.9", "p99.99", "max")
+# The harness calls it as PROGRAM run NAME --threads N --scale PERCENT.
+SCRIPT = """#!/bin/sh
+# The replay of a trace as a program of the contract in bench/README.md.
+if test "$1" = list; then
+    exec cat {loads}
+fi
+case $2 in
+*{timed}) exec {command} --scale "$6" --latency ;;
+*) exec {command} --scale "$6" ;;
+esac
+"""
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="replay", description="Replays a trace on several allocators.")
     parser.add_argument("trace")
-    parser.add_argument("--allocator", action="append", metavar="NAME[=PATH]",
-                        help="one of the table, or a library to preload; NAME= is the C library's malloc")
-    parser.add_argument("--rounds", type=int, default=5, help="[5]")
-    parser.add_argument("--scale", type=int, default=100, help="percent of the trace [100]")
     parser.add_argument("--touch", choices=["nothing", "ends", "pages"], default="pages",
                         help="what to write to of each block [pages]")
-    parser.add_argument("--drift", default="1",
-                        help="percent that the bytes alive may stray, or any [1]")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds of one replay [600]")
+    parser.add_argument("--drift", default="1", help="percent that the bytes alive may stray, or any [1]")
     parser.add_argument("--builddir", type=Path, help="where tidepool was built [$TIDE_BUILDDIR, or found]")
-    parser.add_argument("--json", metavar="FILE", help="write every result there")
+    for_bench = parser.add_argument_group("as for bench/bench run")
+    for_bench.add_argument("--allocator", action="append", default=[], metavar="NAME[=PATH]",
+                           help="another library; or a name of the table, then only those named are run")
+    for_bench.add_argument("--baseline", default=allocators.DEFAULT_BASELINE, help="[%(default)s]")
+    for_bench.add_argument("--rounds", type=int, default=bench.ROUNDS, help="[%(default)s]")
+    for_bench.add_argument("--scale", type=int, default=100, help="only the first percent of the trace [%(default)s]")
+    for_bench.add_argument("--timeout", type=float, default=600, help="seconds of one replay [%(default)s]")
+    for_bench.add_argument("--out", type=Path, default=Path("replay-results"), help="[%(default)s]")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be 1 or more")
     return arguments
 
+
+# ---- The trace as a program ---------------------------------------------------
 
 def find_program(build: Path) -> str:
     program = build / "bench/trace/replay"
@@ -62,144 +78,109 @@ def find_program(build: Path) -> str:
     return str(program)
 
 
-def find_allocators(wanted: list[str] | None, build: Path) -> list[tuple[str, str, dict[str, str]]]:
-    """Name, library to preload and environment of each."""
-    here, missing = allocators.find_all(build)
-    table = {each.name: (each.name, each.path, each.env) for each in here}
-    if not wanted:
-        for line in missing:
-            print(f"replay: {line}", file=sys.stderr)
-        return list(table.values())
-    return [_allocator(text, table) for text in wanted]
+def replay_command(program: str, arguments: argparse.Namespace) -> list[str]:
+    return [program, "--json", "--touch", arguments.touch, "--drift", arguments.drift, os.path.abspath(arguments.trace)]
 
 
-def _allocator(text: str, table: dict[str, tuple[str, str, dict[str, str]]]) -> tuple[str, str, dict[str, str]]:
-    name, equals, path = text.partition("=")
-    if not equals:
-        if name not in table:
-            raise Refused(f"no allocator {name} here; there are {', '.join(table)}, or name a library: {name}=PATH")
-        return table[name]
-    if path and not os.path.isfile(path):
-        raise Refused(f"no library at {path}")
-    return name, os.path.realpath(path) if path else "", {}
-
-
-def replay(command: list[str], library: str, settings: dict[str, str], timeout: float) -> Result:
-    environment = os.environ | settings
-    for name in ("LD_PRELOAD", "TIDEPOOL_STATS"):
-        environment.pop(name, None)
-    if library:
-        environment["LD_PRELOAD"] = library
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True,
-                              timeout=timeout, check=False)
-    except subprocess.TimeoutExpired:
-        raise Failure(f"no end after {timeout:g} s") from None
-    if done.returncode < 0:
-        raise Failure(f"ended by signal {-done.returncode}")
-    if done.returncode != 0:
-        raise Failure((done.stderr.strip().splitlines() or ["status %d" % done.returncode])[-1])
-    result: Result = json.loads(done.stdout)
-    if library and os.path.realpath(result["allocator"]) != os.path.realpath(library):
-        raise Failure(f"malloc was of {result['allocator']}: {done.stderr.strip()}")
-    return result
-
-
-def check_trace(program: str, arguments: argparse.Namespace) -> Result:
-    done = subprocess.run([program, "--info", "--json", arguments.trace], capture_output=True,
-                          text=True, check=False)
+def read_info(command: list[str], scale: int) -> Json:
+    """What the trace is; ends the program if it can't be read."""
+    done = subprocess.run([*command, "--scale", str(scale), "--info"], capture_output=True, text=True, check=False,
+                          env=programs.clean_environment())
     sys.stderr.write(done.stderr)
     if done.returncode != 0:
-        sys.exit(EXIT_TRACE if done.returncode == EXIT_TRACE else EXIT_RUN)
-    info: Result = json.loads(done.stdout)
+        sys.exit(done.returncode if done.returncode > 0 else EXIT_RUN)
+    info: Json = json.loads(done.stdout)
     return info
 
 
-def run_rounds(program: str, chosen: list[tuple[str, str, dict[str, str]]], arguments: argparse.Namespace
-               ) -> tuple[dict[str, list[Result]], dict[str, str]]:
-    """Per allocator one result a round, with the latencies of the timed run put into it."""
-    command = [program, "--json", "--scale", str(arguments.scale), "--touch", arguments.touch,
-               "--drift", arguments.drift, arguments.trace]
-    results: dict[str, list[Result]] = {name: [] for name, _, _ in chosen}
-    failures: dict[str, str] = {}
-    for number in range(arguments.rounds):
-        for name, library, settings in chosen:
-            if name in failures:
-                continue
-            if sys.stderr.isatty():
-                print(f"\rround {number + 1} of {arguments.rounds}: {name:20}", end="",
-                      file=sys.stderr)
-            try:
-                result = replay(command, library, settings, arguments.timeout)
-                timed = replay(command[:1] + ["--latency"] + command[1:], library,
-                               settings, arguments.timeout)
-                result["latency_ns"] = timed["latency_ns"]
-                results[name].append(result)
-            except Failure as failure:
-                failures[name] = str(failure)
-    if sys.stderr.isatty():
-        print("\r" + 60 * " " + "\r", end="", file=sys.stderr)
-    return results, failures
+def write_program(folder: Path, command: list[str], info: Json) -> Path:
+    """Into the folder: a script that obeys the contract."""
+    load = {"workload": info["workload"], "group": "footprint", "threads": [info["threads"]], "quick": True,
+            "about": "the calls of the trace; memory is what was added to the replay's own", "unit": "call"}
+    timed = load | {"workload": info["workload"] + TIMED, "group": "latency",
+                    "about": "the calls of the trace, each timed"}
+    loads, script = folder / "loads.json", folder / "replay"
+    loads.write_text(json.dumps([load, timed]), "utf-8")
+    script.write_text(SCRIPT.format(loads=shlex.quote(str(loads)), timed=TIMED, command=shlex.join(command)), "utf-8")
+    script.chmod(0o755)
+    return script
 
 
-def median_and_spread(values: list[float]) -> str:
-    middle = statistics.median(values)
-    spread = 100 * (max(values) - min(values)) / middle if middle else 0
-    return f"{middle:.4g} ±{spread:.0f}%"
+def run_bench(script: Path, build: Path, arguments: argparse.Namespace) -> int:
+    options = [f"--allocator={allocator}" for allocator in arguments.allocator]
+    options += [f"--{name}={getattr(arguments, name)}" for name in ("baseline", "rounds", "scale", "timeout", "out")]
+    return bench.main(["run", f"--program={script}", f"--builddir={build}", *options])
 
 
-def ratio(results: list[Result], base: list[Result], key: str) -> str:
-    ratios = [mine[key] / other[key] for mine, other in zip(results, base) if other[key]]
-    return f"{statistics.median(ratios):.2f}" if ratios else "-"
+# ---- The table ------------------------------------------------------------------
+
+def rows_of(results: Results, name: str, threads: int) -> list[list[str]]:
+    analysis = Analysis(results.allocators, results.workloads, results.runs)
+    levels = "/".join(LEVELS)
+    head = ["allocator", "ms", "ratio", "peak MiB", "ratio", "final MiB", f"malloc ns {levels}", f"free ns {levels}"]
+    return [head, *(row_of(analysis, allocator.name, results.baseline, (name, threads), (name + TIMED, threads))
+                    for allocator in results.allocators)]
 
 
-def latency(results: list[Result], call: str) -> str:
-    def middle(point: str) -> str:
-        return f"{statistics.median(r['latency_ns'][call][point] for r in results):.0f}"
-    return "/".join(middle(point) for point in ("p50", "p99", "p99.9", "max"))
+def row_of(analysis: Analysis, allocator: str, base: str, key: Key, timed: Key) -> list[str]:
+    return [allocator,
+            shown(analysis.spread(key, allocator, lambda run: run.seconds), 1e-3),
+            ratio_shown(analysis, key, allocator, base, time_of),
+            shown(analysis.spread(key, allocator, memory_of), 2**20),
+            ratio_shown(analysis, key, allocator, base, memory_of),
+            shown(analysis.spread(key, allocator, lambda run: run.final_bytes), 2**20),
+            latency(analysis, timed, allocator, "malloc"), latency(analysis, timed, allocator, "free")]
 
 
-def rows_of(results: dict[str, list[Result]], failures: dict[str, str]) -> list[list[str]]:
-    rows = [["allocator", "ms", "ratio", "peak MiB", "ratio", "final MiB",
-             "malloc ns p50/p99/p99.9/max", "free ns p50/p99/p99.9/max"]]
-    base = next(iter(results.values()))
-    for name, mine in results.items():
-        if name in failures:
-            rows.append([name, f"failed: {failures[name]}"])
-            continue
-        rows.append([
-            name,
-            median_and_spread([1e3 * r["seconds"] for r in mine]), ratio(mine, base, "seconds"),
-            median_and_spread([r["peak_bytes"] / 2**20 for r in mine]),
-            ratio(mine, base, "peak_bytes"),
-            median_and_spread([r["final_bytes"] / 2**20 for r in mine]),
-            latency(mine, "malloc"), latency(mine, "free")])
-    return rows
+def shown(found: Spread | None, unit: float) -> str:
+    if found is None:
+        return "–"
+    return f"{found.median / unit:.4g} " + (f"±{100 * found.half_width():.0f}%" if found.count > 1 else "(one run)")
+
+
+def ratio_shown(analysis: Analysis, key: Key, allocator: str, base: str, measure: Measure) -> str:
+    """With its spread, if there are rounds enough for one."""
+    found = analysis.ratio_spread(key, allocator, base, measure)
+    if found and allocator != base:
+        return f"{factor(found.median)} ({factor(found.least)}–{factor(found.most)})"
+    few = analysis.ratios(key, allocator, base, measure)
+    return factor(median(few)) if few else "no comparable runs"
+
+
+def latency(analysis: Analysis, key: Key, allocator: str, call: str) -> str:
+    found = analysis.latency(key, allocator, call)
+    return "/".join(f"{found[level]:.0f}" for level in LEVELS) if found else "–"
 
 
 def print_table(rows: list[list[str]]) -> None:
-    widths = [max(len(row[i]) for row in rows if len(row) == len(rows[0]))
-              for i in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def print_failures(results: Results) -> None:
+    failures = Counter((run.allocator, run.workload, run.status, run.reason) for run in results.runs if not run.is_ok)
+    for (allocator, load, status, reason), count in failures.items():
+        why = f" ({reason})" if reason else ""
+        print(f"{allocator}: {load}: {status}{why} in {count} of {results.settings['rounds']} rounds")
 
 
 def main() -> int:
     arguments = parse_arguments()
     try:
         build = build_folder(arguments.builddir)
-        program = find_program(build)
-        info = check_trace(program, arguments)
-        chosen = find_allocators(arguments.allocator, build)
+        command = replay_command(find_program(build), arguments)
     except Refused as error:
         print(f"replay: {error}", file=sys.stderr)
         return EXIT_USAGE
+    info = read_info(command, arguments.scale)
     print(f"{info['workload']}: {info['operations']} calls, {info['threads']} threads at once,"
-          f" {info['metrics']['recorded_peak_live_bytes'] / 2**20:.1f} MiB alive at most;"
-          f" {arguments.rounds} rounds")
-    results, failures = run_rounds(program, chosen, arguments)
-    print_table(rows_of(results, failures))
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(
-            {"trace": info, "results": results, "failures": failures}, indent=1), "utf-8")
-    return EXIT_RUN if len(failures) == len(results) else 0
+          f" {info['metrics']['recorded_peak_live_bytes'] / 2**20:.1f} MiB alive at most", flush=True)
+    with tempfile.TemporaryDirectory(prefix="tidepool-replay.") as folder:
+        status = run_bench(write_program(Path(folder), command, info), build, arguments)
+    if status not in (0, EXIT_INTERRUPTED):
+        return status
+    results = store.read(arguments.out)
+    print_table(rows_of(results, info["workload"], info["threads"]))
+    print_failures(results)
+    return status or (0 if any(run.is_used for run in results.runs) else EXIT_RUN)

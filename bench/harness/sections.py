@@ -5,11 +5,11 @@ from collections import Counter
 from statistics import median
 
 from . import page, plots
-from .analysis import Analysis, Key, Measure, memory_of, time_of
+from .analysis import PERCENTILES, Analysis, Key, Measure, memory_of, time_of
 from .figures import Spread, spread
 from .page import Html, factor, mebibytes, number, percent, short, tag
 from .plots import Axes, Bars, Curve, Point
-from .records import BUSY, STOLEN, UNSETTLED, Allocator, Run
+from .records import BUSY, NO_TIME, STOLEN, UNSETTLED, Allocator, Run
 from .states import States
 from .store import Results
 
@@ -17,7 +17,6 @@ ORDER = ("micro", "contention", "latency", "footprint", "server", "program")
 TITLES = {"micro": "Micro", "contention": "Contention", "latency": "Latency", "footprint": "Footprint",
           "server": "Servers", "program": "Programs"}
 MOST_CLUSTERS = 6               # of bars in one plot
-PERCENTILES = ("p50", "p99", "p99.9", "p99.99", "max")
 STATE_COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#7f7f7f")
 LIVE_COLOUR = "#999999"
 # A workload's own figures of its measured part; they have columns, in place of those of the whole process.
@@ -49,8 +48,9 @@ def group_section(group: str, results: Results, analysis: Analysis) -> Html:
     if group in ("footprint", "server", "program"):
         parts.append(page.plot_grid(_ratio_plots(keys, analysis, base, memory_of, "peak memory")))
     parts += [tag("h3", "Time"), _value_table(keys, analysis, base, time_of, "ns per operation")]
-    if group == "latency":
-        parts += [tag("h3", "Latency of one call in ns, medians over the rounds"), _latency_table(keys, analysis)]
+    if any(analysis.calls(key) for key in keys):
+        parts += [tag("h3", "Latency of one call or request in ns, medians over the rounds"),
+                  _latency_table(keys, analysis)]
     if group == "footprint":
         parts += [tag("h3", "Resident memory by the bytes alive"), _live_table(keys, analysis)]
     memory = [tag("h3", "Peak memory"), _value_table(keys, analysis, base, memory_of, "MiB"),
@@ -114,41 +114,30 @@ def _latency_plots(keys: list[Key], analysis: Analysis, results: Results) -> lis
     drawn = []
     for name in _names(keys):
         threads = _nearest([count for other, count in keys if other == name], results.machine["cpus_usable"])
-        for call in _calls((name, threads), analysis):
+        for call in analysis.calls((name, threads)):
+            levels = _levels([(name, threads)], analysis)
             curves = []
             for allocator in analysis.allocators:
-                found = _latency((name, threads), allocator.name, call, analysis)
-                points = [Point(at, found[level]) for at, level in enumerate(PERCENTILES) if found.get(level)]
+                found = analysis.latency((name, threads), allocator.name, call)
+                points = [Point(at, found[level]) for at, level in enumerate(levels) if found.get(level)]
                 curves.append(Curve(allocator.name, allocator.colour, points, is_wide=allocator.is_ours))
             axes = Axes("percentile of calls", "ns of one call (k: thousand, M: million)", log_y=10,
-                        ticks=_percentile_ticks(), format_y="%.0s%c")
+                        ticks=[(level, float(at)) for at, level in enumerate(levels)], format_y="%.0s%c")
             drawn.append(plots.lines(curves, axes, f"{load((name, threads))}, {call}: less is better"))
     return drawn
 
 
-def _percentile_ticks() -> list[tuple[str, float]]:
-    return [(level, float(at)) for at, level in enumerate(PERCENTILES)]
+def _levels(keys: list[Key], analysis: Analysis) -> list[str]:
+    """The percentiles that any run tells."""
+    told = {level for key in keys for call in analysis.calls(key) for allocator in analysis.allocators
+            for level in analysis.latency(key, allocator.name, call)}
+    return [level for level in PERCENTILES if level in told]
 
 
 def _nearest(counts: list[int], wanted: int) -> int:
     """The greatest that isn't above, else the least."""
     below = [count for count in counts if count <= wanted]
     return max(below) if below else min(counts)
-
-
-def _calls(key: Key, analysis: Analysis) -> list[str]:
-    names: dict[str, None] = {}
-    for allocator in analysis.allocators:
-        for run in analysis.used(key, allocator.name):
-            names.update(dict.fromkeys(run.latency_ns))
-    return list(names)
-
-
-def _latency(key: Key, allocator: str, call: str, analysis: Analysis) -> dict[str, float]:
-    """Each level's median over the rounds."""
-    runs = [run.latency_ns[call] for run in analysis.shown(key, allocator) if call in run.latency_ns]
-    return {level: median(run[level] for run in runs if level in run)
-            for level in PERCENTILES if any(level in run for run in runs)}
 
 
 def _series_plots(keys: list[Key], analysis: Analysis) -> list[str]:
@@ -227,8 +216,9 @@ def _flag_note(runs: list[Run]) -> str:
 
 
 def _failure_note(key: Key, name: str, analysis: Analysis) -> Html:
-    """Crashes, time-outs and skips say so in every table."""
-    failures = analysis.failures(key, name)
+    """Crashes, time-outs and skips say so in every table; rounds that there was no time for, where none was run."""
+    failures = [run for run in analysis.failures(key, name)
+                if run.status != NO_TIME or not analysis.used(key, name)]
     if not failures:
         return Html("")
     statuses = Counter(run.status for run in failures)
@@ -267,9 +257,9 @@ def _live_table(keys: list[Key], analysis: Analysis) -> Html:
                      if found]
             row.append(tag("td", factor(peak.median if peak else None), *notes))
         rows.append(row)
-    note = ("Medians. The greatest resident size that the workload's samples saw by the greatest number of bytes alive; "
-            "mean: the means of both over the run's time; held: of both at the moment that the workload is about, "
-            "after its frees or its shift.")
+    note = ("Medians. The greatest resident size that the workload's samples saw by the greatest number of bytes "
+            "alive; mean: the means of both over the run's time; held: of both at the moment that the workload is "
+            "about, after its frees or its shift.")
     head = ["load", *(allocator.name for allocator in analysis.allocators)]
     return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
 
@@ -294,15 +284,17 @@ def _by_live(run: Run, when: str) -> float | None:
 
 
 def _latency_table(keys: list[Key], analysis: Analysis) -> Html:
+    levels = _levels(keys, analysis)
     rows = []
     for key in keys:
-        for call in _calls(key, analysis):
+        for call in analysis.calls(key):
             for allocator in analysis.allocators:
-                found = _latency(key, allocator.name, call, analysis)
+                found = analysis.latency(key, allocator.name, call)
                 if found:
                     rows.append([f"{load(key)}, {call}", named(allocator),
-                                 *(short(found.get(level)) for level in PERCENTILES)])
-    return page.table(["load, call", "allocator", *PERCENTILES], rows, (1,))
+                                 *(short(found.get(level)) for level in levels)])
+    return page.table(["load, call", "allocator", *("worst" if level == "max" else level for level in levels)], rows,
+                      (1,))
 
 
 def _detail_table(keys: list[Key], analysis: Analysis) -> Html:
@@ -362,9 +354,11 @@ def noise(results: Results, analysis: Analysis) -> Html:
     runs = results.runs
     flags = Counter(flag for run in runs if run.is_used for flag in run.flags)
     used = sum(run.is_used for run in runs)
+    late = sum(run.status == NO_TIME for run in runs)
     rows = [
-        ["runs", len(runs)],
+        ["runs", len(runs) - late],
         ["runs that count in the tables", used],
+        ["not run or stopped: no time left", late],
         ["dropped and repeated: the probes before and after differed", results.repeated],
         [f"{UNSETTLED}: differed even then, not compared", flags[UNSETTLED]],
         [f"{BUSY}: other processes used more than 5 % of the CPUs", flags[BUSY]],
@@ -405,7 +399,8 @@ def _state_table(results: Results, analysis: Analysis) -> Html:
 
 
 def _failures(results: Results) -> Html:
-    failed = Counter((run.allocator, load(run.key), run.status, run.reason) for run in results.runs if not run.is_ok)
+    failed = Counter((run.allocator, load(run.key), run.status, run.reason) for run in results.runs
+                     if not run.is_ok and run.status != NO_TIME)
     if not failed:
         return page.paragraphs("No run failed, timed out or was skipped.")
     rows = [[*what, count] for what, count in failed.items()]

@@ -1,7 +1,7 @@
 """The files of bench-results/: raw.csv, results.json and report.html.
 
-results.json has everything and is enough to write the report again. A file is written beside its
-name and then renamed, so a reader never sees half of one.
+results.json has everything and is enough to write the report again; what the page's tables show is in it, too. A file
+is written beside its name and then renamed, so a reader never sees half of one.
 """
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .analysis import Analysis
+from .digest import digest
 from .records import (Allocator, Json, Run, Workload, allocator_from_json, flatten, run_from_json,
                       workload_from_json)
 
@@ -58,6 +60,7 @@ def write(results: Results, folder: Path) -> None:
         "probes": results.probes,
         "counts": results.counts,
         "runs": [run.to_json() for run in results.runs],
+        "digest": digest(Analysis(results.allocators, results.workloads, results.runs), results.baseline),
     }
     replace(folder / JSON_NAME, json.dumps(data, indent=1) + "\n")
     replace(folder / CSV_NAME, as_csv(results.runs))

@@ -294,7 +294,8 @@ static void free_unseen(struct builder *builder, uint32_t thread, uint64_t addre
 
 static bool keep(struct builder *builder, const struct block *block)
 {
-    return blocks_add(&builder->blocks, block) || trace_fail(builder->error, "no memory to plan it");
+    return blocks_add(&builder->blocks, block) ||
+           trace_fail(builder->error, "no memory to plan it");
 }
 
 static bool check_size(const struct builder *builder, const struct trace_event *event)

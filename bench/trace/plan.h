@@ -63,7 +63,7 @@ struct plan_counts {
     uint64_t foreign;      /* frees of blocks that were not seen allocated: not replayed */
     uint64_t implied;      /* frees that were not seen: the address was allocated again */
     uint64_t from_other;   /* frees and reallocs by another thread than the allocating one */
-    uint64_t operations;   /* the calls that are replayed: the first six, without failed and foreign */
+    uint64_t operations;   /* calls replayed: the first six, without failed and foreign */
     uint64_t live_bytes;   /* at the end */
     uint64_t peak_bytes;   /* alive at once */
     uint64_t duration;     /* ns, of the recorded program */

@@ -459,7 +459,8 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     struct birth *birth = new_birth((struct birth){.run = run, .argument = argument});
     uint32_t number = birth != NULL ? birth->thread : 0;
     uint64_t order = writer_draw_order();
-    int result = birth != NULL ? next.pthread_create(thread, attributes, run_thread, birth) : EAGAIN;
+    int result =
+        birth != NULL ? next.pthread_create(thread, attributes, run_thread, birth) : EAGAIN;
     note_birth(result == 0, order, number, birth);
     return result;
 }

@@ -197,11 +197,16 @@ static void print_counts(const struct plan_counts *counts)
 
 static void print_histogram(const char *name, const struct histogram *histogram, bool is_last)
 {
-    printf("\"%s\": {\"p50\": %" PRIu64 ", \"p99\": %" PRIu64 ", \"p99.9\": %" PRIu64
-           ", \"p99.99\": %" PRIu64 ", \"max\": %" PRIu64 ", \"count\": %" PRIu64 "}%s",
-           name, histogram_value(histogram, 0.5), histogram_value(histogram, 0.99),
-           histogram_value(histogram, 0.999), histogram_value(histogram, 0.9999), histogram->most,
-           histogram->count, is_last ? "" : ", ");
+    static const struct {
+        const char *name;
+        double share;
+    } levels[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}, {"p99.99", 0.9999}};
+    printf("\"%s\": {", name);
+    for (unsigned i = 0; i < sizeof levels / sizeof *levels; i++)
+        printf("\"%s\": %" PRIu64 ", ", levels[i].name,
+               histogram_value(histogram, levels[i].share));
+    printf("\"max\": %" PRIu64 ", \"count\": %" PRIu64 "}%s", histogram->most, histogram->count,
+           is_last ? "" : ", ");
 }
 
 static void print_latencies(const struct latencies *latencies)
@@ -338,7 +343,8 @@ static void print_result(const struct plan *plan, const struct run_result *resul
     printf("resident    %" PRIu64 " bytes at most, %" PRIu64 " at the end\n", result->peak_bytes,
            result->final_bytes);
     printf("bytes alive differ by %.2f %% at %u checkpoints",
-           100 * deviation(plan, plan->span_live, result->span_live, plan->span_count), plan->span_count);
+           100 * deviation(plan, plan->span_live, result->span_live, plan->span_count),
+           plan->span_count);
     if (has_points)
         printf(", by %.2f %% between them",
                100 * deviation(plan, plan->point_live, result->point_live, plan->point_count));

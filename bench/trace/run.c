@@ -523,7 +523,8 @@ uint64_t histogram_value(const struct histogram *histogram, double share)
         if (seen <= wanted)
             continue;
         unsigned shift = i < HISTOGRAM_SUB ? 0 : i / HISTOGRAM_SUB - 1;
-        uint64_t low = i < HISTOGRAM_SUB ? i : ((uint64_t)HISTOGRAM_SUB + i % HISTOGRAM_SUB) << shift;
+        uint64_t low =
+            i < HISTOGRAM_SUB ? i : ((uint64_t)HISTOGRAM_SUB + i % HISTOGRAM_SUB) << shift;
         uint64_t high = low + ((uint64_t)1 << shift) - 1;
         return high < histogram->most ? high : histogram->most;
     }

@@ -258,9 +258,10 @@ static bool read_chunk_head(const struct trace *trace, uint64_t number, uint64_t
     if (head->magic != TRACE_CHUNK && head->magic != TRACE_END)
         return trace_fail(error, "damaged at byte %llu: no chunk %llu there", offset, n);
     if (head->bytes > trace->size - at - TRACE_CHUNK_HEAD)
-        return trace_fail(error, "cut at byte %llu, inside chunk %llu that began at byte %llu", size,
-                          n, offset);
-    if (get_u32(bytes + 44) != crc32_of(crc32_of(0, bytes, 44), bytes + TRACE_CHUNK_HEAD, head->bytes))
+        return trace_fail(error, "cut at byte %llu, inside chunk %llu that began at byte %llu",
+                          size, n, offset);
+    uint32_t sum = crc32_of(crc32_of(0, bytes, 44), bytes + TRACE_CHUNK_HEAD, head->bytes);
+    if (get_u32(bytes + 44) != sum)
         return trace_fail(error, "chunk %llu at byte %llu is damaged: its checksum differs", n,
                           offset);
     if (head->number != number)

@@ -134,9 +134,11 @@ static void write_end(void)
 {
     uint8_t bytes[TRACE_CHUNK_HEAD];
     uint32_t threads = atomic_load(&next_thread);
+    if (threads > TRACE_THREAD_MOST)
+        threads = TRACE_THREAD_MOST;
     trace_put_chunk_head(bytes, &(struct trace_chunk_head){
                                     .magic = TRACE_END,
-                                    .thread = threads < TRACE_THREAD_MOST ? threads : TRACE_THREAD_MOST,
+                                    .thread = threads,
                                     .events = atomic_load(&lost),
                                     .number = chunks,
                                     .order = events,

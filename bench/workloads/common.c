@@ -92,6 +92,27 @@ int64_t live_bytes(const struct run *run)
     return live;
 }
 
+/* ---- Timed calls ---------------------------------------------------------------- */
+
+void *take_with_clock(struct worker *worker, size_t size)
+{
+    uint64_t before = now_ticks();
+    void *block = hide(malloc(size));
+
+    histogram_add(worker->malloc_ticks, now_ticks() - before);
+    return mark_sized(block, size);
+}
+
+void give_with_clock(struct worker *worker, void *block)
+{
+    uint64_t before;
+
+    check_sized(block);
+    before = now_ticks();
+    free(block);
+    histogram_add(worker->free_ticks, now_ticks() - before);
+}
+
 /* ---- Small things --------------------------------------------------------------- */
 
 uint64_t scaled(const struct run *run, uint64_t quantity)
@@ -171,6 +192,14 @@ static void stage(void (*function)(struct worker *worker), struct worker *worker
         function(worker);
 }
 
+static void loop(const struct stages *stages, struct worker *worker)
+{
+    worker->timed = worker->run->timed;
+    stage(stages->loop, worker);
+    worker->end_ns = now_ns();
+    worker->timed = false;
+}
+
 static void *work(void *argument)
 {
     struct worker *worker = argument;
@@ -179,8 +208,7 @@ static void *work(void *argument)
     stage(crew.stages->set_up, worker);
     pthread_barrier_wait(&crew.gate); /* all are ready */
     pthread_barrier_wait(&crew.gate); /* go */
-    stage(crew.stages->loop, worker);
-    worker->end_ns = now_ns();
+    loop(crew.stages, worker);
     pthread_barrier_wait(&crew.gate); /* all have done */
     stage(crew.stages->tear_down, worker);
     return NULL;
@@ -234,8 +262,7 @@ static void run_alone(struct run *run, const struct stages *stages)
     pin_thread(0);
     stage(stages->set_up, worker);
     read_all(&before);
-    stage(stages->loop, worker);
-    worker->end_ns = now_ns();
+    loop(stages, worker);
     read_all(&after);
     stage(stages->tear_down, worker);
     take_results(run, &before, &after);

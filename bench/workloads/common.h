@@ -64,7 +64,8 @@ struct worker {
     _Atomic int64_t live;        /* bytes taken less bytes given; relaxed, read by the sampler */
     uint64_t end_ns;             /* when the loop ended */
     void *state;                 /* the workload's own */
-    struct histogram *malloc_ticks, *free_ticks; /* NULL if nothing is timed */
+    bool timed;                  /* in the loop of a run that is */
+    struct histogram *malloc_ticks, *free_ticks; /* NULL if the run isn't timed */
     pthread_t thread;
 } __attribute__((aligned(CACHE_LINE)));
 
@@ -75,7 +76,7 @@ struct run {
     uint64_t work;               /* operations to do in all */
     uint64_t chunk;              /* operations that a worker claims at a time */
     struct worker *workers;      /* one per thread */
-    bool timed;                  /* every call of malloc and free is timed */
+    bool timed;                  /* group latency: every call in the loop is timed */
     void *shared;                /* the workload's own */
     pthread_barrier_t meeting;   /* of all workers */
     /* results */
@@ -271,24 +272,23 @@ static inline void give_sized(void *block)
     free(block);
 }
 
-/* The same with the call timed into the worker's histograms. */
+/* The same, the call timed into the worker's histograms. */
+void *take_with_clock(struct worker *worker, size_t size);
+void give_with_clock(struct worker *worker, void *block);
+
+/* The same, timed in the loop of a timed run: so that a pattern serves
+ * throughput, where it costs a branch, and latency. */
 static inline void *take_timed(struct worker *worker, size_t size)
 {
-    uint64_t before = now_ticks();
-    void *block = hide(malloc(size));
-
-    histogram_add(worker->malloc_ticks, now_ticks() - before);
-    return mark_sized(block, size);
+    return __builtin_expect(worker->timed, 0) ? take_with_clock(worker, size) : take_sized(size);
 }
 
 static inline void give_timed(struct worker *worker, void *block)
 {
-    uint64_t before;
-
-    check_sized(block);
-    before = now_ticks();
-    free(block);
-    histogram_add(worker->free_ticks, now_ticks() - before);
+    if (__builtin_expect(worker->timed, 0))
+        give_with_clock(worker, block);
+    else
+        give_sized(block);
 }
 
 /* The same with the worker's live bytes kept up. */

@@ -18,6 +18,20 @@ static void fill(struct worker *worker)
         slots[i] = take_sized(random_between(worker, 16, 1024));
 }
 
+/* Small blocks; where the argument is 1, one in 256 large and one in 16384 huge. */
+static size_t random_size(struct worker *worker)
+{
+    if (worker->run->workload->argument) {
+        uint32_t dice = random_below(worker, 16384);
+
+        if (dice == 0)
+            return random_between(worker, 2 * MIB, 8 * MIB);
+        if (dice <= 64)
+            return random_between(worker, 32 * KIB, MIB);
+    }
+    return random_between(worker, 16, 1024);
+}
+
 static void replace(struct worker *worker)
 {
     void **slots = worker->state;
@@ -26,8 +40,8 @@ static void replace(struct worker *worker)
         while (n--) {
             void **slot = &slots[random_below(worker, OWN_SLOTS)];
 
-            give_sized(*slot);
-            *slot = take_sized(random_between(worker, 16, 1024));
+            give_timed(worker, *slot);
+            *slot = take_timed(worker, random_size(worker));
         }
 }
 
@@ -49,7 +63,7 @@ void run_independent(struct run *run)
 #define LIFE_BLOCKS 100
 
 struct life {
-    uint64_t seed;
+    struct worker *worker;       /* lent to the thread while it lives */
     void *left[LIFE_BLOCKS / 2]; /* for the thread that started this one */
 };
 
@@ -57,14 +71,13 @@ struct life {
 static void *live(void *argument)
 {
     struct life *life = argument;
-    struct worker self;
+    struct worker *worker = life->worker;
     void *blocks[LIFE_BLOCKS];
 
-    random_seed(&self, life->seed);
     for (unsigned i = 0; i < LIFE_BLOCKS; i++)
-        blocks[i] = take_sized(random_between(&self, 16, 512));
+        blocks[i] = take_timed(worker, random_between(worker, 16, 512));
     for (unsigned i = 0; i < LIFE_BLOCKS; i += 2) {
-        give_sized(blocks[i]);
+        give_timed(worker, blocks[i]);
         life->left[i / 2] = blocks[i + 1];
     }
     return NULL;
@@ -72,15 +85,14 @@ static void *live(void *argument)
 
 static void lives(struct worker *worker)
 {
-    struct life life;
+    struct life life = { .worker = worker };
     pthread_t thread;
 
     while (claim(worker)) {
-        life.seed = worker->first;
         start_thread(&thread, live, &life);
         join_thread(thread);
         for (unsigned i = 0; i < LIFE_BLOCKS / 2; i++)
-            give_sized(life.left[i]);
+            give_timed(worker, life.left[i]);
     }
 }
 

@@ -26,17 +26,14 @@ static void take_batch(struct worker *worker, void **batch)
     for (unsigned i = 0; i < BATCH; i++) {
         size_t size = random_between(worker, LEAST_BYTES, MOST_BYTES);
 
-        batch[i] = worker->malloc_ticks ? take_timed(worker, size) : take_sized(size);
+        batch[i] = take_timed(worker, size);
     }
 }
 
 static void give_batch(struct worker *worker, void **batch)
 {
     for (unsigned i = 0; i < BATCH; i++)
-        if (worker->free_ticks)
-            give_timed(worker, batch[i]);
-        else
-            give_sized(batch[i]);
+        give_timed(worker, batch[i]);
 }
 
 /* Work in whole batches, one at a time. */
@@ -113,12 +110,6 @@ void run_exchange(struct run *run)
     run->operations = run->work;
 }
 
-void run_exchange_timed(struct run *run)
-{
-    run->timed = true;
-    run_exchange(run);
-}
-
 /* ---- Relay -------------------------------------------------------------------------------- */
 
 /* Fewer under way than there is room for, so not all threads can wait. */
@@ -148,8 +139,8 @@ static void relay(struct worker *worker)
     while (worker->operations < run->work / run->threads) {
         queue_take(own, batch);
         for (unsigned i = 0; i < BATCH; i++) {
-            give_sized(batch[i]);
-            batch[i] = take_sized(random_between(worker, LEAST_BYTES, MOST_BYTES));
+            give_timed(worker, batch[i]);
+            batch[i] = take_timed(worker, random_between(worker, LEAST_BYTES, MOST_BYTES));
         }
         queue_put(next, batch);
         worker->operations += BATCH;

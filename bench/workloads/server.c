@@ -9,8 +9,6 @@
  */
 #include "table.h"
 
-#include <string.h>
-
 #define CONNECTION_BLOCKS 20
 #define REQUEST_BLOCKS    5  /* replaced by a request */
 #define REOPEN_EVERY      16 /* requests, on average */
@@ -42,28 +40,28 @@ static size_t random_size(struct worker *worker)
 static void open_connection(struct worker *worker, struct connection *connection)
 {
     for (unsigned i = 0; i < CONNECTION_BLOCKS; i++)
-        connection->blocks[i] = take_sized(random_size(worker));
+        connection->blocks[i] = take_timed(worker, random_size(worker));
 }
 
-static void close_connection(struct connection *connection)
+static void close_connection(struct worker *worker, struct connection *connection)
 {
     for (unsigned i = 0; i < CONNECTION_BLOCKS; i++)
-        give_sized(connection->blocks[i]);
+        give_timed(worker, connection->blocks[i]);
 }
 
 static void serve(struct worker *worker, struct connection *connection)
 {
-    void *buffer = take_sized(random_between(worker, 1024, 16384));
+    void *buffer = take_timed(worker, random_between(worker, 1024, 16384));
 
     for (unsigned i = 0; i < REQUEST_BLOCKS; i++) {
         void **block = &connection->blocks[random_below(worker, CONNECTION_BLOCKS)];
 
-        give_sized(*block);
-        *block = take_sized(random_size(worker));
+        give_timed(worker, *block);
+        *block = take_timed(worker, random_size(worker));
     }
-    give_sized(buffer);
+    give_timed(worker, buffer);
     if (random_below(worker, REOPEN_EVERY) == 0) {
-        close_connection(connection);
+        close_connection(worker, connection);
         open_connection(worker, connection);
     }
 }
@@ -124,7 +122,7 @@ static void close_all(struct worker *worker)
     struct server *server = worker->run->shared;
 
     for (uint32_t i = worker->index; i < server->count; i += worker->run->threads)
-        close_connection(server->places[i].connection);
+        close_connection(worker, server->places[i].connection);
 }
 
 void run_server(struct run *run)

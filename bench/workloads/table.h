@@ -1,6 +1,7 @@
 /* bench/workloads/table.h - every workload, one row each
  *
  * ROW(name, group, threads, quick, operations, run, argument, unit, about)
+ *   group       latency: every call of malloc and free in the loop is timed
  *   threads     default counts
  *   quick       1: part of `make bench-quick`
  *   operations  at scale 100, for each core that the threads can use at once;
@@ -103,26 +104,36 @@ enum mix_number {
         "one thread frees what all the others allocate")                                      \
     ROW("fan-out", "contention", PAIR, 0, 1500000, run_exchange, 0, "block",                  \
         "one thread allocates what all the others free")                                      \
+    ROW("few-producers", "contention", "8,16,64,256", 0, 2000000, run_exchange, 25, "block",  \
+        "a quarter of the threads allocate, the others free")                                 \
     ROW("relay", "contention", MANY, 1, 4000000, run_relay, 0, "block",                       \
         "messages around a ring of threads, each freed and replaced at every step")           \
-    ROW("server", "contention", MANY, 1, 200000, run_server, 0, "request",                    \
+    ROW("connections", "contention", MANY, 1, 200000, run_server, 0, "request",               \
         "connections handed between threads that end and are followed by others")             \
     ROW("sharing-active", "contention", MANY, 0, 2000000, run_sharing_active, 0, "block",     \
         "threads write often to small blocks that they take at the same time")                \
     ROW("sharing-passive", "contention", MANY, 0, 2000000, run_sharing_passive, 0, "block",   \
         "the same after each freed blocks that one thread had taken for all")                 \
-    ROW("thread-lives", "contention", MANY, 1, 5000, run_thread_lives, 0, "thread",          \
+    ROW("thread-lives", "contention", MANY, 1, 5000, run_thread_lives, 0, "thread",           \
         "threads start, take 100 blocks, leave half to others and end")                       \
                                                                                               \
-    ROW("latency-independent", "latency", "1,2,8", 1, 4000000, run_latency, 0, "pair",        \
+    ROW("latency-independent", "latency", "1,2,8", 1, 4000000, run_independent, 0, "pair",    \
         "each call timed: threads replace their own blocks, 16 to 1024 bytes")                \
-    ROW("latency-producer-consumer", "latency", "1,2,8", 0, 3000000, run_exchange_timed, 50,  \
+    ROW("latency-producer-consumer", "latency", "1,2,8", 0, 3000000, run_exchange, 50,        \
         "block", "each call timed: half of the threads allocate, the other half free")        \
-    ROW("latency-fan-in", "latency", "2,8", 0, 1000000, run_exchange_timed, 100, "block",     \
+    ROW("latency-fan-in", "latency", "2,8", 0, 1000000, run_exchange, 100, "block",           \
         "each call timed: one thread frees what all the others allocate")                     \
-    ROW("latency-fan-out", "latency", "2,8", 0, 1000000, run_exchange_timed, 0, "block",      \
+    ROW("latency-fan-out", "latency", "2,8", 0, 1000000, run_exchange, 0, "block",            \
         "each call timed: one thread allocates what all the others free")                     \
-    ROW("latency-some-large", "latency", "1,2,8", 0, 3000000, run_latency, 1, "pair",         \
+    ROW("latency-few-producers", "latency", "8", 0, 1000000, run_exchange, 25, "block",       \
+        "each call timed: a quarter of the threads allocate, the others free")                \
+    ROW("latency-relay", "latency", "1,2,8", 0, 3000000, run_relay, 0, "block",               \
+        "each call timed: messages around a ring, each freed and replaced at every step")     \
+    ROW("latency-connections", "latency", "1,2,8", 0, 200000, run_server, 0, "request",       \
+        "each call timed: connections handed between threads that follow one another")        \
+    ROW("latency-thread-lives", "latency", "1,2,8", 0, 5000, run_thread_lives, 0, "thread",   \
+        "each call timed: threads start, take 100 blocks, leave half to others and end")      \
+    ROW("latency-some-large", "latency", "1,2,8", 0, 3000000, run_independent, 1, "pair",     \
         "each call timed: one block in 256 is large, one in 16,384 is 2 to 8 MiB")            \
     ROW("latency-return", "latency", "1,2,8", 1, 4000000, run_latency_return, 0, "pair",      \
         "each call timed: one more thread frees 256 MiB meanwhile")                           \

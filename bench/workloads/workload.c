@@ -72,6 +72,7 @@ static void run_workload(struct run *run)
 
     pin_prepare(run->threads);
     run->workers = area(run->threads * sizeof *run->workers);
+    run->timed = strcmp(run->workload->group, "latency") == 0;
     run->work = scaled(run, run->workload->operations * parallel(run->threads));
     run->workload->run(run);
     if (run->timed)

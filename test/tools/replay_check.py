@@ -4,12 +4,15 @@
 usage: replay_check.py replayed RESULT          a replay with --verify
        replay_check.py again INFO INFO RESULT   a trace, and the trace of its own replay
        replay_check.py points POINTS RESULT     what the recorded program counted itself
+       replay_check.py side_by_side FOLDER ALLOCATOR...   what bench/replay wrote
 
 Bytes alive must agree to within 1 % after the same count of calls.
 """
 import bisect
+import csv
 import json
 import sys
+from xml.dom import minidom
 
 TOLERANCE = 0.01
 # Calls that a replay may add to its own record: those of its start, and the end of a thread calls
@@ -105,5 +108,30 @@ def points(points_path, result_path):
     print(f"the program's own count agrees at {len(counted)} points")
 
 
+def side_by_side(folder, *names):
+    """Every replay is a row, with the machine's state; the page is well-formed."""
+    results = load(f"{folder}/results.json")
+    with open(f"{folder}/raw.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    page = minidom.parse(f"{folder}/report.html")
+    runs = results["runs"]
+    loads = [workload["name"] for workload in results["workloads"]]
+    check(len(loads) == 2 and len(rows) == len(runs) >= 2 * len(loads) * len(names),
+          f"{len(rows)} rows, {len(runs)} runs of {loads}")
+    used = {(run["workload"], run["allocator"], run["round"]) for run in runs if run["is_used"]}
+    check(used == {(load, name, number) for load in loads for name in names for number in (1, 2)},
+          f"not every replay succeeded: {sorted(used)}")
+    has_probe = results["machine"]["cpus_usable"] > 1
+    check(all((run[probe] is not None) == has_probe for run in runs
+              for probe in ("probe_before_ns", "probe_after_ns")), "a run isn't bracketed by probes")
+    check(all("malloc" in run["latency_ns"] for run in runs if run["workload"] == loads[1]),
+          "the second load has no latencies")
+    counted = {run["allocator"] for run in runs if "lock_arena_taken" in run["metrics"]}
+    check(counted == {"tidepool"}, f"statistics of {counted}: the caller's settings got through")
+    check(len(page.getElementsByTagName("svg")) > 4, "the page has hardly any plots")
+    print(f"{len(rows)} rows of {len(names)} allocators side by side")
+
+
 if __name__ == "__main__":
-    {"replayed": replayed, "again": again, "points": points}[sys.argv[1]](*sys.argv[2:])
+    {"replayed": replayed, "again": again, "points": points,
+     "side_by_side": side_by_side}[sys.argv[1]](*sys.argv[2:])

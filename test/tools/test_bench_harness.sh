@@ -2,7 +2,8 @@
 # The bench harness: its unit tests, and a small matrix of two workloads that
 # isn't measured but made up, on the C library's malloc and on two broken
 # libraries: one crashes, one never comes back. They are rows of the results,
-# not the end; and the files are there and well-formed.
+# not the end; and the files are there and well-formed. The same with a probe
+# that fails. And ./bootstrap bench passes its arguments on.
 set -eu
 : "${TIDE_SRCDIR:?}" "${TIDE_BUILDDIR:?}" "${CC:=cc}"
 skip() {
@@ -18,6 +19,30 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 (cd "$TIDE_SRCDIR/bench" && $python -m unittest discover -s harness/tests -t .)
+
+# No workload is named as a group is: --workload takes both.
+"$TIDE_SRCDIR/bench/bench" list --builddir "$TIDE_BUILDDIR" --allocator glibc 2>"$work/missing" |
+    sed '1,/^$/d' >"$work/list"
+test -s "$work/list"
+awk '{ groups[$1]; names[$2] }
+     END { for (name in names) if (name in groups) { print name " is a workload and a group"; exit 1 } }' "$work/list"
+
+# ---- Arguments of ./bootstrap bench keep their spaces and dollars -------------
+
+fresh=$work/fresh
+mkdir -p "$fresh/build/bench" "$fresh/bin"
+cp "$TIDE_SRCDIR/bootstrap" "$fresh"
+(cd "$fresh" && mkdir m4 src test bench && touch configure.ac Makefile.am VERSION configure Makefile.in config.h.in &&
+    chmod +x configure && echo >build/bench/arguments)
+# shellcheck disable=SC2016  # for make, not for this shell
+printf 'all:\nbench:\n\t@printf "<%%s>\\n" $(BENCH_ARGUMENTS)\n' >"$fresh/build/bench/Makefile"
+printf '#!/bin/sh\necho installed\n' >"$fresh/bin/dpkg-query"
+cp "$fresh/bin/dpkg-query" "$fresh/bin/apt-get"
+chmod +x "$fresh/bin/dpkg-query" "$fresh/bin/apt-get"
+env -u MAKEFLAGS PATH="$fresh/bin:$PATH" "$fresh/bootstrap" bench --out "my results" --workload 'a*' "it's \$HOME" \
+    >"$work/said"
+printf '<%s>\n' --out "my results" --workload 'a*' "it's \$HOME" >"$work/wanted"
+grep '^<' "$work/said" | diff "$work/wanted" - >&2
 
 # ---- A program that obeys the contract, and two libraries that don't ---------
 
@@ -80,6 +105,14 @@ assert statuses("hanging") == {(*load, status) for load in loads for status in (
 assert all(row["ns_per_operation"] == "" for row in rows if row["status"] != "ok")
 assert len(results["runs"]) == len(rows) and results["machine"]["cpu"] and results["machine"]["kernel"]
 assert [allocator["name"] for allocator in results["allocators"]] == ["glibc", "crashing", "hanging"]
+digest = results["digest"]
+assert {(row["workload"], str(row["threads"]), row["allocator"]) for row in digest["loads"]} == \
+    {(*load, "glibc") for load in loads}, digest["loads"]
+assert digest["loads"][0]["figures"]["ns_per_operation"]["median"] == 1000, digest["loads"][0]
+for name in ("gnuplot", "redis", "nginx", "wrk", "gcc", "tidepool's compiler", "tidepool's configure"):
+    assert results["versions"][name], name
+    assert name.replace("'", "&#x27;") in page, f"the report doesn't have: {name}"
+assert "could not be drawn" not in page
 minidom.parseString(page)   # well-formed
 ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
 assert len(ids) == len(set(ids)), "an id is there twice"
@@ -95,3 +128,15 @@ rm "$work/results/report.html"
 "$TIDE_SRCDIR/bench/bench" report "$work/results"
 test -s "$work/results/report.html"
 "$TIDE_SRCDIR/bench/bench" compare "$work/results" "$work/results"
+
+# ---- A probe that fails is rows, too, and the page is written ----------------
+
+harness=$work/build/bench/harness
+mkdir -p "$harness"
+ln -s "$TIDE_BUILDDIR/bench/harness/launch" "$harness/launch"
+printf '#!/bin/sh\necho no luck >&2\nexit 3\n' >"$harness/pingpong"
+chmod +x "$harness/pingpong"
+"$TIDE_SRCDIR/bench/bench" run --builddir "$work/build" --program "$work/workload" --rounds 1 --allocator glibc \
+    --no-counts --out "$work/unprobed"
+test "$(grep -c ',probe failed,.*exit 3: no luck' "$work/unprobed/raw.csv")" = 3
+grep -q 'exit 3: no luck' "$work/unprobed/report.html"

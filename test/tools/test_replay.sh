@@ -174,15 +174,19 @@ damage() {
 # ---- side by side ------------------------------------------------------------------------------
 
 side_by_side() {
-	run table "$TIDE_SRCDIR/bench/replay" "$tmp/own.trace" \
-		--allocator glibc= --allocator tidepool="$TIDE_LIB" --rounds 2 --json "$tmp/table.json"
-	grep -qE '^tidepool +[0-9]' "$tmp/table.out" || fail_with "$tmp/table.out" "no row for tidepool"
-	cat "$tmp/table.out"
 	local status=0
-	"$TIDE_SRCDIR/bench/replay" "$tmp/cut.trace" --allocator glibc= \
+	"$TIDE_SRCDIR/bench/replay" "$tmp/cut.trace" --allocator glibc \
 		>"$tmp/table.out" 2>"$tmp/table.err" || status=$?
 	equal "status of bench/replay for a cut trace" "$status" 2
 	grep -q 'cut at byte' "$tmp/table.err" || fail_with "$tmp/table.err" "bench/replay doesn't say why"
+
+	has gnuplot gnuplot-nox || return 0
+	# The caller's TIDEPOOL_STATS must not reach the library that has no settings of its own.
+	run table env TIDEPOOL_STATS=1 "$TIDE_SRCDIR/bench/replay" "$tmp/own.trace" --rounds 2 --out "$tmp/table" \
+		--allocator glibc --allocator tidepool --allocator mine="$TIDE_LIB"
+	grep -qE '^mine +[0-9]' "$tmp/table.out" || fail_with "$tmp/table.out" "no row for mine"
+	cat "$tmp/table.out"
+	check side_by_side "$tmp/table" glibc tidepool mine
 }
 
 own_program

@@ -30,10 +30,28 @@ def run(arguments, preload):
     return done.stdout
 
 
+CALLS = {"pair": 1, "block": 1, "thread": 100}      # of malloc, and of free, for an operation
+
+
 def check_histogram(histogram):
     order = [histogram[name] for name in ("p50", "p90", "p99", "p99.9", "p99.99", "max")]
     if order != sorted(order) or histogram["count"] <= 0:
         raise ValueError(f"not a histogram: {histogram}")
+
+
+def check_calls(row, result):
+    """Every call of the loop is timed, and no other."""
+    calls = [result["latency_ns"][call]["count"] for call in ("malloc", "free")]
+    expected = CALLS[row["unit"]] * result["operations"] if row["unit"] in CALLS else calls[0]
+    if calls != [expected, expected]:
+        raise ValueError(f"{calls} calls of malloc and free were timed, not {expected}")
+
+
+def check_quarter(result):
+    done = result["thread_operations"]
+    producers = len(done) // 4
+    if not sum(done[:producers]) == sum(done[producers:]) == result["operations"]:
+        raise ValueError(f"not a quarter of the threads allocates for the others: {done}")
 
 
 def check(row, threads, result):
@@ -47,6 +65,9 @@ def check(row, threads, result):
     if row["group"] == "latency":
         check_histogram(result["latency_ns"]["malloc"])
         check_histogram(result["latency_ns"]["free"])
+        check_calls(row, result)
+    if row["workload"] == "few-producers":
+        check_quarter(result)
     if row["group"] == "footprint":
         if not 2 <= len(result["series"]) <= 100 or result["series"][-1][2] != 0:
             raise ValueError(f"not a series that ends with nothing alive: {result['series'][-3:]}")
@@ -66,10 +87,10 @@ def run_one(row, threads, preload):
 
 rows = json.loads(run(["list"], ""))
 for row in rows:
-    threads = 1 if row["group"] == "micro" else 2
+    threads = 1 if row["group"] == "micro" else 8 if row["threads"][0] == 8 else 2
     attempt(row["workload"], lambda: run_one(row, threads, library))
 attempt("under libtidepool-slowed",
-        lambda: run_one(next(r for r in rows if r["workload"] == "server"), 2,
+        lambda: run_one(next(r for r in rows if r["workload"] == "thread-lives"), 2,
                         f"{slowed} {library}"))
 print("\n".join(errors) or f"{len(rows)} workloads ran")
 sys.exit(bool(errors))

@@ -1,9 +1,8 @@
-"""Tests of analysis.py and of the matrix's plan: which runs are compared, what fits into a budget."""
+"""Tests of analysis.py: which runs are compared, and what the summary says."""
 import unittest
 
-from harness import matrix
 from harness.analysis import Analysis, memory_of, time_of
-from harness.records import Allocator, Cell, Run, Workload
+from harness.records import Allocator, Run, Workload
 
 OURS = Allocator("ours", "/o.so", {}, "1", "", "#000000", is_ours=True)
 A, B = (Allocator(name, "", {}, "1", "", "#000000") for name in "ab")
@@ -74,17 +73,3 @@ class Summaries(unittest.TestCase):
     def test_a_peer_that_always_fails_has_none(self) -> None:
         failed = Run("w", "contention", 2, "b", 1, 1, status="signal 6")
         self.assertIsNone(Analysis([A, B], [workload()], [run("a", 1, 10), failed]).summary("b", "a", time_of))
-
-
-class Plans(unittest.TestCase):
-    cells = [Cell(workload(str(number), "micro", (1,)), 1) for number in range(20)]
-
-    def test_a_wide_budget_keeps_the_scale(self) -> None:
-        self.assertEqual(matrix.scale_for_budget(self.cells, 6, 3, 100, 3600), 100)
-
-    def test_a_narrow_budget_shrinks_it(self) -> None:
-        self.assertEqual(matrix.scale_for_budget(self.cells, 6, 3, 100, 240), 50)
-        self.assertEqual(matrix.scale_for_budget(self.cells, 6, 3, 100, 1), matrix.LEAST_PERCENT)
-
-    def test_a_scale_is_at_least_one(self) -> None:
-        self.assertEqual(matrix.scale_for_budget(self.cells, 6, 3, 2, 1), 1)

@@ -1,8 +1,13 @@
 """Tests of counts.py and model.py on small made-up inputs."""
+import io
 import unittest
+from collections import Counter
+from unittest import mock
 
 from harness import counts, model
-from harness.records import Allocator
+from harness.analysis import Analysis
+from harness.records import Allocator, Cell, Workload
+from harness.store import Results
 
 PROFILE = """\
 positions: instr line
@@ -49,6 +54,42 @@ class Profiles(unittest.TestCase):
         self.assertEqual(share[("/l/liballoc.so", "malloc")], 1.0)
         self.assertEqual(share[("/p/program", "main")], 0.0)
         self.assertEqual(share[("/l/libc.so.6", "pthread_mutex_lock")], 0.75)
+
+
+class Traces(unittest.TestCase):
+    cell = Cell(Workload("relay", "contention", (1, 2), True, "", "block", "/p/program", False), counts.THREADS)
+    counted = {"operations": 5.0, "per_thousand": 40.0, "program_per_thousand": 2.0}
+
+    def count(self, trace: counts.Trace) -> counts.Json:
+        with mock.patch.object(counts, "_callgrind"), mock.patch.object(counts, "_trace", return_value=trace), \
+                mock.patch.object(counts, "_counted", return_value=(self.counted, {})):
+            return counts.count(self.cell, LIBRARY)
+
+    def test_nothing_written_is_an_empty_trace(self) -> None:
+        read = counts._Reader({}, LIBRARY, self.cell, 1).read(io.BytesIO(b""))
+        row = self.count(read)
+        self.assertIn("lackey is empty", row["error"])
+        self.assertEqual({name: row[name] for name in self.counted}, self.counted)
+        self.assertNotIn("lines", row)
+
+    def test_a_trace_without_these_instructions(self) -> None:
+        self.assertIn("none of these instructions", self.count(counts.Trace(has_begun=True))["error"])
+
+    def test_lines_by_the_threads_that_share_them(self) -> None:
+        row = self.count(counts.Trace({7: Counter({1: 3}), 9: Counter({1: 1, 2: 4})}, has_begun=True))
+        self.assertEqual([(line["sharers"], line["per_thousand"]) for line in row["lines"]], [(1, 15.0), (2, 25.0)])
+        self.assertNotIn("error", row)
+
+    def test_the_counts_of_an_error_row_are_shown(self) -> None:
+        row = self.count(counts.Trace())
+        results = Results({}, {}, {"baseline": "x"}, [LIBRARY], [self.cell.workload], counts=[row])
+        page = model.section(results, Analysis(results.allocators, results.workloads, []))
+        self.assertIn("lackey is empty", page)
+        self.assertIn("40.0", page)
+
+    def test_no_time_left(self) -> None:
+        with mock.patch.object(counts, "_callgrind"):
+            self.assertEqual(counts.count(self.cell, LIBRARY, deadline=0)["error"], "no time left")
 
 
 class Instructions(unittest.TestCase):

@@ -2,12 +2,14 @@
 import csv
 import io
 import json
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from harness import programs, store
-from harness.records import NO_RESULT, NOT_PRELOADED, SKIPPED, Allocator, Cell, Run, Workload
+from harness.records import LAUNCH_FAILED, NO_RESULT, NOT_PRELOADED, SKIPPED, Allocator, Cell, Run, Workload
 
 RESULT = {"workload": "pair", "threads": 2, "operations": 1000, "seconds": 0.5, "final_bytes": 7,
           "thread_operations": [600, 400], "latency_ns": {"malloc": {"p50": 20, "max": 900, "count": 1000}},
@@ -63,6 +65,15 @@ class Outputs(unittest.TestCase):
         skipped = taken(json.dumps({"workload": "pair", "skipped": "no wrk (Debian package wrk)"}))
         self.assertEqual((skipped.status, skipped.reason), (SKIPPED, "no wrk (Debian package wrk)"))
 
+    def test_a_result_without_its_figures(self) -> None:
+        for changed, said in (({"operations": None}, "has no operations"), ({"seconds": 0}, 'has seconds "0"'),
+                              ({"operations": "many"}, 'has operations "many"'),
+                              ({"latency_ns": [1]}, "has latency_ns that is not a JSON object")):
+            run = taken(json.dumps({**RESULT, **changed}))
+            self.assertEqual(run.status, NO_RESULT)
+            self.assertIn(said, run.reason)
+            self.assertIsNone(run.ns_per_operation)
+
     def test_a_library_that_isnt_preloaded(self) -> None:
         run = taken(json.dumps(RESULT), "ERROR: ld.so: object 'x.so' from LD_PRELOAD cannot be preloaded: ignored.\n")
         self.assertEqual(run.status, NOT_PRELOADED)
@@ -89,6 +100,36 @@ class Commands(unittest.TestCase):
     def test_a_runner_is_told(self) -> None:
         self.assertEqual(programs.command_of(self.cell(True, (4,)), 25, self.allocator),
                          ["/bin/workload", "run", "pair", "--scale", "25", "--preload", "/lib/a.so", "--env", "X=1"])
+
+
+class Launching(unittest.TestCase):
+    """A launcher or a probe that hangs, is missing or talks nonsense."""
+    tools = programs.Tools(Path("/nowhere/launch"), Path("/nowhere/pingpong"))
+    cell = Cell(Workload("pair", "micro", (1,), True, "", "pair", "/bin/workload", False), 1)
+
+    def performed(self) -> Run:
+        run = new_run()
+        programs.perform(run, self.cell, Commands.allocator, self.tools, 100, 20)
+        return run
+
+    def test_a_missing_launcher(self) -> None:
+        run = self.performed()
+        self.assertEqual(run.status, LAUNCH_FAILED)
+        self.assertIn("/nowhere/launch", run.reason)
+
+    def test_a_hanging_launcher(self) -> None:
+        with mock.patch("subprocess.run", side_effect=subprocess.TimeoutExpired("launch", 30)):
+            run = self.performed()
+        self.assertEqual(run.status, LAUNCH_FAILED)
+        self.assertIn("did not end within 10 s of the run's time-out of 20 s", run.reason)
+
+    def test_a_failing_probe(self) -> None:
+        hanging = subprocess.TimeoutExpired("pingpong", programs.PROBE_SECONDS)
+        nonsense = subprocess.CompletedProcess([], 0, "nothing", "")
+        for outcome in ({"side_effect": hanging}, {"return_value": nonsense}, {"side_effect": FileNotFoundError("x")}):
+            with mock.patch("subprocess.run", **outcome), self.assertRaises(programs.Broken) as caught:
+                programs.probe(self.tools)
+            self.assertIn("/nowhere/pingpong", str(caught.exception))
 
 
 class Files(unittest.TestCase):
