@@ -47,22 +47,41 @@ static void add_arena(struct stats *stats, const struct arena *arena)
     }
 }
 
-/* Blocks in this thread's own lists are free, whatever their pools think. */
-static void subtract_own_lists(struct stats *stats)
+static size_t length(const struct block *block)
 {
-    struct heap *heap = tide_heap_enter();
+    size_t count = 0;
 
-    if (!heap)
-        return;
+    for (; block; block = block->next)
+        count++;
+    return count;
+}
+
+/* Blocks in a heap's lists are free, whatever their pools think. */
+static void subtract_lists(struct stats *stats, const struct heap *heap)
+{
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        size_t free = 0;
+        size_t free = length(heap->list[c].freed) + length(heap->rest[c]);
 
-        for (const struct block *block = heap->list[c].freed; block; block = block->next)
-            free++;
         stats->classes[c].allocated -= free < stats->classes[c].allocated ? free
                                                                           : stats->classes[c].allocated;
     }
-    tide_heap_leave(heap);
+}
+
+/* Of this thread's lists and those of orphans; other threads' can't be walked. */
+static void subtract_known_lists(struct stats *stats)
+{
+    struct heap *heap = tide_heap_enter();
+
+    if (heap) {
+        subtract_lists(stats, heap);
+        tide_heap_leave(heap);
+    }
+    for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
+        tide_lock(&heap->lock);
+        if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
+            subtract_lists(stats, heap);
+        tide_unlock(&heap->lock);
+    }
 }
 
 static void gather_locks(struct tide_lock locks[LOCK_KINDS])
@@ -82,7 +101,7 @@ void tide_stats_gather(struct stats *stats)
     *stats = (struct stats){ .runs = 0 };
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         add_arena(stats, arena);
-    subtract_own_lists(stats);
+    subtract_known_lists(stats);
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         stats->pooled_bytes += stats->classes[c].allocated * tide_class_bytes[c];
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {

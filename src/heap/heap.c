@@ -145,18 +145,16 @@ static struct heap *adopt_lost(void)
 
 /* ---- Giving back ------------------------------------------------------- */
 
-/* What isn't foreign in the list is the current pool's. */
-static void give_back_list(struct heap *heap, unsigned size_class)
+/* Blocks of the current pool. */
+static void give_back_blocks(struct heap *heap, unsigned size_class, struct block **list)
 {
     struct pool *pool = heap->current[size_class];
-    struct block *first, *last;
+    struct block *first = *list, *last = first;
     uint32_t count = 1;
 
-    tide_heap_send_foreign(heap, size_class, 0);
-    first = last = heap->list[size_class].freed;
-    heap->list[size_class].freed = NULL;
     if (!first)
         return;
+    *list = NULL;
     for (; last->next; last = last->next)
         count++;
     last->next = pool->freed;
@@ -186,8 +184,11 @@ void tide_heap_give_back(struct heap *heap)
 {
     struct pool *pool;
 
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        give_back_list(heap, c);
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        tide_heap_send_foreign(heap, c, 0);
+        give_back_blocks(heap, c, &heap->list[c].freed);
+        give_back_blocks(heap, c, &heap->rest[c]);
+    }
     tide_heap_drain_inbox(heap);
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         retire_current(heap, c);
@@ -424,6 +425,8 @@ static void check_list(struct heap *heap, unsigned size_class)
         foreign += tide_relaxed(&pool->owner) != heap;
     }
     TIDE_REQUIRE(foreign <= heap->foreign[size_class]);
+    for (struct block *block = heap->rest[size_class]; block; block = block->next)
+        TIDE_REQUIRE(tide_pool_of(block) == heap->current[size_class]);
 }
 
 static void check_pool_of(struct heap *heap, struct pool *pool, unsigned size_class)

@@ -9,8 +9,10 @@
  * that list was last filled from, whose blocks go back there when freed; and
  * the used pools, which have free blocks.  Full pools are in no list: a free
  * brings them back.  The list has foreign blocks as well, which this thread
- * freed for others.  Invariants: a current pool is not in the used list, and
- * every pool in the used list is POOL_USED.
+ * freed for others; when the first of them comes, what was in the list is put
+ * aside as the rest, so that whoever looks for foreign blocks finds few others.
+ * Invariants: a current pool is not in the used list, every pool in the used
+ * list is POOL_USED, and the rest is all the current pool's.
  */
 #ifndef TIDE_HEAP_HEAP_H
 #define TIDE_HEAP_HEAP_H
@@ -30,6 +32,7 @@ enum heap_state {
 
 struct heap {
     struct free_list list[TIDE_CLASSES];
+    struct block *rest[TIDE_CLASSES];
     struct pool *current[TIDE_CLASSES];
     struct pool *used[TIDE_CLASSES];
     uint32_t foreign[TIDE_CLASSES]; /* blocks of the list that are foreign, at most */
@@ -69,8 +72,8 @@ void tide_heap_visit_orphan(struct heap *heap);
 
 /* ---- Pools of a heap: its owner only ----------------------------------- */
 
-/* A block for the class whose list is empty, and a new list.  NULL and ENOMEM
- * when there is no memory. */
+/* A block for the class whose list is empty, and a new list.  NULL when there is
+ * no memory; errno stays. */
 void *tide_heap_refill(struct heap *heap, unsigned size_class);
 
 /* Collects all pools in the inbox. */

@@ -1,8 +1,10 @@
 /* heap/refill.c - where malloc's next blocks come from
  *
- * In this order: the current pool, another used pool, an empty pool from the
- * stock, a new one.
+ * In this order: the list's rest, the current pool, another used pool, an empty
+ * pool from the stock, a new one.
  */
+#include <errno.h>
+
 #include "base/fatal.h"
 #include "base/options.h"
 #include "heap/heap.h"
@@ -74,12 +76,20 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
 {
     struct pool *before = heap->current[size_class];
 
-    TIDE_ASSERT(!heap->list[size_class].freed);
+    TIDE_ASSERT(!heap->list[size_class].freed && !heap->rest[size_class]);
     if (before)
         tide_pool_route(before, &before->own);
     if (pool)
         tide_pool_route(pool, &heap->list[size_class]);
     heap->current[size_class] = pool;
+}
+
+static struct block *take_rest(struct heap *heap, unsigned size_class)
+{
+    struct block *rest = heap->rest[size_class];
+
+    heap->rest[size_class] = NULL;
+    return rest;
 }
 
 /* Freed blocks of the current pool, else untouched ones.  A pool without
@@ -117,12 +127,15 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
 {
     unsigned slots = tide_class_slots(size_class);
     struct pool *pool = heap->stock;
+    int saved_errno;
 
     if (slots == 1 && pool) {
         heap->stock = pool->next;
         heap->stock_count--;
     } else {
+        saved_errno = errno;
         pool = tide_arena_take_run(&heap->tenant, slots, 1);
+        errno = saved_errno;
         if (!pool)
             return NULL;
     }
@@ -134,7 +147,7 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
 void *tide_heap_refill(struct heap *heap, unsigned size_class)
 {
     static struct block *(*const sources[])(struct heap *, unsigned) = {
-        take_current, take_used, take_new,
+        take_rest, take_current, take_used, take_new,
     };
 
     TIDE_ASSERT(!heap->list[size_class].freed);

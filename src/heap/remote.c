@@ -118,6 +118,10 @@ void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *b
     list = &heap->list[size_class];
     if (TIDE_UNLIKELY(list->freed == block))
         tide_heap_report_free(block, pool->block_bytes, call);
+    if (heap->foreign[size_class] == 0 && !heap->rest[size_class]) {
+        heap->rest[size_class] = list->freed;
+        list->freed = NULL;
+    }
     block->next = list->freed;
     list->freed = block;
     heap->foreign[size_class]++;

@@ -86,25 +86,30 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
     return block ? block : out_of_memory();
 }
 
-void *tide_heap_malloc_slow(size_t size)
+/* A block from this thread's own lists, the shortest way; NULL when there is no
+ * memory, no heap yet, or checks are on. */
+static void *take_quickly(unsigned size_class)
 {
     struct heap *heap = tide_heap_fast;
-    bool is_zero;
+    struct block *block = heap->list[size_class].freed;
 
-    if (size > TIDE_LOOKUP_MAX && size <= TIDE_POOLED_MAX) {
-        struct block **list = &heap->list[tide_class_of_medium(size)].freed, *block = *list;
-
-        if (TIDE_LIKELY(block != NULL)) {
-            *list = block->next;
-            return block;
-        }
+    if (TIDE_LIKELY(block != NULL)) {
+        heap->list[size_class].freed = block->next;
+        return block;
     }
-    return tide_heap_malloc_any(size, &is_zero);
+    return tide_relaxed(&heap->state) == HEAP_OWNED ? tide_heap_refill(heap, size_class) : NULL;
 }
 
-static void *try_malloc_aligned(size_t size, size_t alignment)
+void *tide_heap_malloc_slow(size_t size)
 {
-    unsigned size_class = tide_class_of_aligned(size, alignment);
+    void *block = size <= TIDE_POOLED_MAX ? take_quickly(tide_class_of(size)) : NULL;
+    bool is_zero;
+
+    return block ? block : tide_heap_malloc_any(size, &is_zero);
+}
+
+static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_class)
+{
     struct heap *heap = tide_heap_enter();
     void *block;
 
@@ -123,6 +128,7 @@ static void *try_malloc_aligned(size_t size, size_t alignment)
 void *tide_heap_malloc_aligned(size_t size, size_t alignment)
 {
     int saved_errno = errno;
+    unsigned size_class;
     bool is_zero;
     void *block;
 
@@ -133,9 +139,13 @@ void *tide_heap_malloc_aligned(size_t size, size_t alignment)
                                     &is_zero);
     if (size > PTRDIFF_MAX)
         return out_of_memory();
-    block = try_malloc_aligned(size, alignment);
+    size_class = tide_class_of_aligned(size, alignment);
+    block = size_class < TIDE_CLASSES ? take_quickly(size_class) : NULL;
+    if (TIDE_LIKELY(block != NULL))
+        return block;
+    block = try_malloc_aligned(size, alignment, size_class);
     if (TIDE_UNLIKELY(!block) && can_reclaim()) {
-        block = try_malloc_aligned(size, alignment);
+        block = try_malloc_aligned(size, alignment, size_class);
         errno = saved_errno;
     }
     return block ? block : out_of_memory();

@@ -35,12 +35,13 @@ _Static_assert(sizeof tide_class_bytes / sizeof *tide_class_bytes == TIDE_CLASSE
 
 unsigned tide_class_of_aligned(size_t size, size_t alignment)
 {
+    size_t multiple = tide_round_up(size, alignment);
     unsigned size_class;
 
-    if (size > TIDE_POOLED_MAX || alignment > TIDE_SLOT_BYTES)
+    if (multiple > TIDE_POOLED_MAX || multiple < size)
         return TIDE_CLASSES;
-    for (size_class = tide_class_of(size); size_class < TIDE_CLASSES; size_class++)
-        if (tide_class_bytes[size_class] % alignment == 0)
+    for (size_class = tide_class_of(multiple); size_class < TIDE_CLASSES; size_class++)
+        if ((tide_class_bytes[size_class] & (alignment - 1)) == 0)
             break;
     return size_class;
 }
