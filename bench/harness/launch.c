@@ -10,7 +10,8 @@
  * The program gets a process group of its own.  At the time-out, and when this
  * process is told to end, the group gets SIGTERM, a little later SIGKILL; what
  * the program leaves running in its group is killed when it ends, and so is
- * the program if this process is killed.  The figures are wait4's: of the program and of all its children that it waited for.
+ * the program if this process is killed.  The figures are wait4's: of the
+ * program and of all its children that it waited for.
  *
  * Exit status: 0 if the program's was 0, 1 if not, 124 after a time-out, 125 if
  * launch itself failed.  One thread, no locks; malloc isn't called.

@@ -47,24 +47,23 @@ static void add_arena(struct stats *stats, const struct arena *arena)
     }
 }
 
-static size_t length(const struct block *block)
+static void subtract_list(struct stats *stats, const struct block *block)
 {
-    size_t count = 0;
+    for (; block; block = block->next) {
+        size_t *allocated = &stats->classes[tide_pool_of(block)->size_class].allocated;
 
-    for (; block; block = block->next)
-        count++;
-    return count;
+        *allocated -= *allocated > 0;
+    }
 }
 
 /* Blocks in a heap's lists are free, whatever their pools think. */
 static void subtract_lists(struct stats *stats, const struct heap *heap)
 {
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        size_t free = length(heap->list[c].freed) + length(heap->rest[c]);
-
-        stats->classes[c].allocated -= free < stats->classes[c].allocated ? free
-                                                                          : stats->classes[c].allocated;
+        subtract_list(stats, heap->list[c].freed);
+        subtract_list(stats, heap->rest[c]);
     }
+    subtract_list(stats, heap->outbox);
 }
 
 /* Of this thread's lists and those of orphans; other threads' can't be walked. */

@@ -74,7 +74,7 @@ void tide_shard_relist(struct arena *arena)
     }
 }
 
-void tide_shard_delist(struct arena *arena)
+static void delist(struct arena *arena)
 {
     if (arena->next_all)
         arena->next_all->prev_all = arena->prev_all;
@@ -136,7 +136,7 @@ static bool delist_surplus(struct arena *arena)
                       has_surplus(tide_shard_of(arena));
 
     if (is_surplus) {
-        tide_shard_delist(arena);
+        delist(arena);
         note_release(tide_shard_of(arena));
     }
     return is_surplus;
@@ -163,7 +163,7 @@ bool tide_shard_release_spare(struct shard *shard, bool to_the_last)
     while (arena && !is_spare(arena))
         arena = arena->next;
     if (arena) {
-        tide_shard_delist(arena);
+        delist(arena);
         if (!to_the_last)
             note_release(shard);
         tide_unlock(tide_shard_arena_lock(arena));

@@ -65,10 +65,9 @@ static inline unsigned tide_shard_bucket_for(unsigned free_slots)
 unsigned tide_shard_bucket_of(const struct arena *arena);
 
 /* Under the shard's lock (and, but for a new arena, the arena's): enters it in
- * the shard, moves it to its right bucket, takes it out. */
+ * the shard, moves it to its right bucket. */
 void tide_shard_enlist(struct arena *arena);
 void tide_shard_relist(struct arena *arena);
-void tide_shard_delist(struct arena *arena);
 
 /* Under the shard's lock: an arena had to be made. */
 void tide_shard_note_new(struct shard *shard);

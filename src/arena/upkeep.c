@@ -177,6 +177,7 @@ static void check_shard(struct shard *shard)
     for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
         TIDE_REQUIRE(!(shard->nonempty >> bucket & 1) == !shard->buckets[bucket]);
         for (struct arena *arena = shard->buckets[bucket]; arena; arena = arena->next, listed++) {
+            empty += bucket == BUCKET_EMPTY;
             TIDE_REQUIRE(arena->bucket == bucket && tide_shard_of(arena) == shard);
             TIDE_REQUIRE(!arena->next || arena->next->prev == arena);
         }
@@ -184,8 +185,6 @@ static void check_shard(struct shard *shard)
     for (struct arena *arena = shard->all; arena; arena = arena->next_all, all++)
         TIDE_REQUIRE(!arena->next_all || arena->next_all->prev_all == arena);
     TIDE_REQUIRE(listed == all);
-    for (struct arena *arena = shard->buckets[BUCKET_EMPTY]; arena; arena = arena->next)
-        empty++;
     TIDE_REQUIRE(empty == shard->empty_arenas && shard->empty_to_keep > 0);
 }
 

@@ -184,8 +184,8 @@ void tide_heap_give_back(struct heap *heap)
 {
     struct pool *pool;
 
+    tide_heap_send_all_foreign(heap);
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        tide_heap_send_foreign(heap, c, 0);
         give_back_blocks(heap, c, &heap->list[c].freed);
         give_back_blocks(heap, c, &heap->rest[c]);
     }
@@ -218,13 +218,6 @@ void tide_heap_give_back_orphans(void)
 
 /* ---- Birth and exit ---------------------------------------------------- */
 
-static void send_all_foreign(struct heap *heap)
-{
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        if (heap->foreign[c] != 0)
-            tide_heap_send_foreign(heap, c, 0);
-}
-
 /* A thread may find another's heap in its key: the C library doesn't clear what
  * a thread set past its destructors, and gives the stack with it to a new one. */
 static void end_thread(void *heap)
@@ -239,7 +232,7 @@ static void end_thread(void *heap)
     if (TIDE_DEBUG)
         tide_heap_check(heap);
     if (is_whole)
-        send_all_foreign(heap);
+        tide_heap_send_all_foreign(heap);
     else
         tide_heap_give_back(heap);
     tide_heap_drain_inbox(heap);

@@ -11,6 +11,8 @@
  * brings them back.  The list has foreign blocks as well, which this thread
  * freed for others; when the first of them comes, what was in the list is put
  * aside as the rest, so that whoever looks for foreign blocks finds few others.
+ * Those smaller than a cache line aren't given again, as other threads' blocks
+ * are on their line: they wait in the outbox.
  * Invariants: a current pool is not in the used list, every pool in the used
  * list is POOL_USED, and the rest is all the current pool's.
  */
@@ -36,6 +38,8 @@ struct heap {
     struct pool *current[TIDE_CLASSES];
     struct pool *used[TIDE_CLASSES];
     uint32_t foreign[TIDE_CLASSES]; /* blocks of the list that are foreign, at most */
+    struct block *outbox;           /* foreign blocks of any class that go home only */
+    uint32_t outbox_bytes;
     struct tide_tenant tenant;
     struct pool *stock;       /* empty pools of one slot, linked by next */
     uint32_t stock_count;

@@ -103,10 +103,11 @@ static struct huge *find_cached(size_t bytes)
  * and what live blocks have too much exceed the cache's bound. */
 static bool suits(const struct huge *huge, size_t bytes)
 {
-    size_t slack = huge->bytes - bytes;
+    size_t slack;
 
     if (huge->bytes < bytes)
         return huge->bytes >= bytes / 2;
+    slack = huge->bytes - bytes;
     return slack <= bytes / 4 || totals.cached_bytes - huge->bytes + totals.slack_bytes + slack <=
                                      (size_t)tide_options.huge_cache;
 }

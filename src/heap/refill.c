@@ -146,20 +146,19 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
 
 void *tide_heap_refill(struct heap *heap, unsigned size_class)
 {
-    static struct block *(*const sources[])(struct heap *, unsigned) = {
-        take_rest, take_current, take_used, take_new,
-    };
+    struct block *blocks;
 
     TIDE_ASSERT(!heap->list[size_class].freed);
     heap->foreign[size_class] = 0;
     tide_heap_drain_inbox(heap);
-    for (size_t n = 0; n < sizeof sources / sizeof *sources; n++) {
-        struct block *blocks = sources[n](heap, size_class);
-
-        if (blocks) {
-            heap->list[size_class].freed = blocks->next;
-            return blocks;
-        }
-    }
-    return NULL;
+    blocks = take_rest(heap, size_class);
+    if (!blocks)
+        blocks = take_current(heap, size_class);
+    if (!blocks)
+        blocks = take_used(heap, size_class);
+    if (!blocks)
+        blocks = take_new(heap, size_class);
+    if (blocks)
+        heap->list[size_class].freed = blocks->next;
+    return blocks;
 }

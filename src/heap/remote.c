@@ -84,6 +84,23 @@ void tide_heap_send_foreign(struct heap *heap, unsigned size_class, uint32_t kee
     tide_heap_send_home(surplus);
 }
 
+static void send_outbox(struct heap *heap)
+{
+    struct block *blocks = heap->outbox;
+
+    heap->outbox = NULL;
+    heap->outbox_bytes = 0;
+    tide_heap_send_home(blocks);
+}
+
+void tide_heap_send_all_foreign(struct heap *heap)
+{
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        if (heap->foreign[c] != 0)
+            tide_heap_send_foreign(heap, c, 0);
+    send_outbox(heap);
+}
+
 /* Foreign blocks that are still in the list. */
 static uint32_t count_foreign(const struct heap *heap, unsigned size_class)
 {
@@ -104,20 +121,20 @@ static void shed_foreign(struct heap *heap, unsigned size_class)
     tide_heap_send_foreign(heap, size_class, count < most ? most / 2 : 0);
 }
 
-void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,
-                           const char *call)
+static void put_in_outbox(struct heap *heap, struct block *block, uint32_t bytes)
 {
-    unsigned size_class = tide_relaxed(&pool->size_class);
-    struct free_list *list;
+    block->next = heap->outbox;
+    heap->outbox = block;
+    heap->outbox_bytes += bytes;
+    if (heap->outbox_bytes > tide_options.stash)
+        send_outbox(heap);
+}
 
-    if (!heap || tide_heap_is_late(heap)) {
-        block->next = NULL;
-        tide_heap_send_home(block);
-        return;
-    }
-    list = &heap->list[size_class];
-    if (TIDE_UNLIKELY(list->freed == block))
-        tide_heap_report_free(block, pool->block_bytes, call);
+/* The rest is put aside when the first foreign block comes. */
+static void put_in_list(struct heap *heap, struct block *block, unsigned size_class)
+{
+    struct free_list *list = &heap->list[size_class];
+
     if (heap->foreign[size_class] == 0 && !heap->rest[size_class]) {
         heap->rest[size_class] = list->freed;
         list->freed = NULL;
@@ -125,6 +142,25 @@ void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *b
     block->next = list->freed;
     list->freed = block;
     heap->foreign[size_class]++;
-    if ((uint64_t)heap->foreign[size_class] * pool->block_bytes > (uint64_t)tide_options.stash)
+    if ((int64_t)heap->foreign[size_class] * tide_class_bytes[size_class] > tide_options.stash)
         shed_foreign(heap, size_class);
+}
+
+void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,
+                           const char *call)
+{
+    unsigned size_class = tide_relaxed(&pool->size_class);
+    uint32_t bytes = tide_class_bytes[size_class];
+
+    if (!heap || tide_heap_is_late(heap)) {
+        block->next = NULL;
+        tide_heap_send_home(block);
+        return;
+    }
+    if (TIDE_UNLIKELY(heap->list[size_class].freed == block || heap->outbox == block))
+        tide_heap_report_free(block, bytes, call);
+    if (bytes < TIDE_CACHE_LINE)
+        put_in_outbox(heap, block, bytes);
+    else
+        put_in_list(heap, block, size_class);
 }

@@ -4,7 +4,8 @@
  * circulate cost no atomic and are still in its cache.  When there may be more
  * of them than TIDEPOOL_STASH allows they are counted, and the surplus is sent
  * home: the older half, or all if malloc took none; gathered into a chain for
- * each pool, each chain pushed with one atomic.
+ * each pool, each chain pushed with one atomic.  Blocks smaller than a cache
+ * line are gathered in the outbox and all go home.
  */
 #ifndef TIDE_HEAP_REMOTE_H
 #define TIDE_HEAP_REMOTE_H
@@ -18,6 +19,9 @@ void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *b
 
 /* Sends the foreign blocks in the list of a class home, but for the first keep. */
 void tide_heap_send_foreign(struct heap *heap, unsigned size_class, uint32_t keep);
+
+/* The same for all classes and to the last one, and the outbox. */
+void tide_heap_send_all_foreign(struct heap *heap);
 
 /* Sends blocks home, to whichever pools they are of. */
 void tide_heap_send_home(struct block *blocks);

@@ -88,7 +88,7 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
 
 /* A block from this thread's own lists, the shortest way; NULL when there is no
  * memory, no heap yet, or checks are on. */
-static void *take_quickly(unsigned size_class)
+static inline void *take_quickly(unsigned size_class)
 {
     struct heap *heap = tide_heap_fast;
     struct block *block = heap->list[size_class].freed;

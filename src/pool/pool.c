@@ -4,13 +4,6 @@
 #include "base/fatal.h"
 #include "os/map.h"
 
-enum { WORTH_USING = 16 }; /* a pool is used when one block in so many is free */
-
-static uint32_t blocks_needed(const struct pool *pool)
-{
-    return pool->capacity < WORTH_USING ? 1 : pool->capacity / WORTH_USING;
-}
-
 /* In every slot's descriptor: a free looks at that of the block's slot. */
 static void set_owner(struct pool *pool, struct heap *owner)
 {
@@ -78,16 +71,10 @@ struct block *tide_pool_take_freed(struct pool *pool)
     return freed;
 }
 
-bool tide_pool_is_worth_using(const struct pool *pool)
-{
-    return tide_relaxed(&pool->carved) < pool->capacity ||
-           tide_pool_freed_count(pool) >= blocks_needed(pool);
-}
-
 void tide_pool_fill(struct pool *pool)
 {
     uint32_t left = tide_relaxed(&pool->left);
-    uint32_t wait = blocks_needed(pool) - tide_pool_freed_count(pool);
+    uint32_t wait = tide_pool_blocks_needed(pool) - tide_pool_freed_count(pool);
 
     TIDE_ASSERT(!tide_pool_is_worth_using(pool) && wait <= left);
     tide_set_relaxed(&pool->held, left - wait);

@@ -38,9 +38,6 @@ struct block *tide_pool_carve(struct pool *pool);
 /* All freed blocks as a list, NULL when there are none. */
 struct block *tide_pool_take_freed(struct pool *pool);
 
-/* Whether enough blocks are free or untouched for the pool to be used. */
-bool tide_pool_is_worth_using(const struct pool *pool);
-
 /* The pool has too few free blocks to be used: it is full until more came back. */
 void tide_pool_fill(struct pool *pool);
 
@@ -52,6 +49,19 @@ enum pool_change tide_pool_settle(struct pool *pool, uint32_t count);
 static inline uint32_t tide_pool_freed_count(const struct pool *pool)
 {
     return (uint32_t)tide_relaxed(&pool->carved) - tide_relaxed(&pool->left) - tide_relaxed(&pool->held);
+}
+
+/* Blocks that must be free for a full pool to be used again. */
+static inline uint32_t tide_pool_blocks_needed(const struct pool *pool)
+{
+    return pool->capacity < 16 ? 1 : pool->capacity / 16u;
+}
+
+/* Whether enough blocks are free or untouched for the pool to be used. */
+static inline bool tide_pool_is_worth_using(const struct pool *pool)
+{
+    return tide_relaxed(&pool->carved) < pool->capacity ||
+           tide_pool_freed_count(pool) >= tide_pool_blocks_needed(pool);
 }
 
 /* A block of the pool starts there and has been carved.  The number of the

@@ -96,6 +96,86 @@ SCENARIO(blocks_that_circulate_never_go_home, "TIDEPOOL_STASH=1K")
     TIDE_REQUIRE(tide_pool_returned_count(pool) == 0 && foreign() <= 1024 / SIZE);
 }
 
+SCENARIO(the_rest_of_the_list_comes_after_foreign_blocks, NULL)
+{
+    void *own[2], *next;
+
+    start(1);
+    own[0] = allocate(SIZE);
+    next = first_of_list();
+    tide_free(blocks[0][0]);
+    TIDE_REQUIRE(own_heap()->rest[size_class] == next);
+    tide_heap_check(own_heap());
+    TIDE_REQUIRE(allocate(SIZE) == blocks[0][0]);
+    own[1] = allocate(SIZE);
+    TIDE_REQUIRE(own[1] == next && !own_heap()->rest[size_class] && foreign() == 0);
+    tide_free(blocks[0][1]);
+    tide_free(own[0]);
+    tide_free(own[1]);
+    tide_heap_give_back(own_heap());
+    tide_heap_check(own_heap());
+    TIDE_REQUIRE(!first_of_list() && !own_heap()->rest[size_class]);
+}
+
+/* Blocks that share cache lines with the owner's. */
+enum { SMALL = TIDE_CACHE_LINE / 2, SMALL_CLASS = SMALL / TIDE_ALIGNMENT, SMALL_BLOCKS = 100 };
+
+static void *small[SMALL_BLOCKS];
+
+static void make_small(void *unused)
+{
+    (void)unused;
+    owners_heap = own_heap();
+    for (uint32_t n = 0; n < SMALL_BLOCKS; n++)
+        small[n] = allocate(SMALL);
+}
+
+static struct pool *start_small(void)
+{
+    peer_start(&owner);
+    peer_do(&owner, make_small, NULL);
+    TIDE_REQUIRE(own_heap() != owners_heap);
+    return tide_pool_of(small[0]);
+}
+
+SCENARIO(foreign_blocks_of_part_of_a_cache_line_arent_given_again, NULL)
+{
+    struct pool *pool = start_small();
+
+    tide_free(small[0]);
+    TIDE_REQUIRE(own_heap()->outbox == small[0] && own_heap()->outbox_bytes == SMALL);
+    TIDE_REQUIRE(own_heap()->foreign[SMALL_CLASS] == 0);
+    TIDE_REQUIRE(tide_pool_of(allocate(SMALL)) != pool);
+}
+
+SCENARIO(a_full_outbox_goes_home, "TIDEPOOL_STASH=1K")
+{
+    struct pool *pool = start_small();
+    uint32_t most = 1024 / SMALL;
+
+    for (uint32_t n = 0; n < most; n++)
+        tide_free(small[n]);
+    TIDE_REQUIRE(tide_pool_returned_count(pool) == 0);
+    tide_free(small[most]);
+    TIDE_REQUIRE(!own_heap()->outbox && own_heap()->outbox_bytes == 0);
+    TIDE_REQUIRE(tide_pool_returned_count(pool) == most + 1);
+}
+
+static void free_small(void *unused)
+{
+    (void)unused;
+    tide_free(small[0]);
+    TIDE_REQUIRE(own_heap()->outbox == small[0]);
+}
+
+SCENARIO(the_outbox_of_a_thread_that_ends_goes_home, NULL)
+{
+    struct pool *pool = start_small();
+
+    run_thread(free_small, NULL);
+    TIDE_REQUIRE(tide_pool_returned_count(pool) == 1);
+}
+
 SCENARIO(too_many_of_which_none_is_taken_go_home, "TIDEPOOL_STASH=1K")
 {
     struct pool *pool = start(1);
