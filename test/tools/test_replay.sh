@@ -134,10 +134,13 @@ refused() {
 	grep -qE "^replay: $1: .*$2" "$tmp/err" || fail_with "$tmp/err" "no \"$2\" for ${1##*/}"
 }
 
-# flipped OFFSET: own.trace with one byte changed
+# flipped OFFSET: own.trace with one byte changed, to 255 or from it
 flipped() {
+	local byte='\377'
+	test "$(od -An -tu1 -j "$1" -N 1 "$tmp/own.trace" | tr -d ' ')" != 255 || byte='\0'
 	cp "$tmp/own.trace" "$tmp/flipped.trace"
-	printf '\377' | dd of="$tmp/flipped.trace" bs=1 seek="$1" conv=notrunc 2>/dev/null
+	# shellcheck disable=SC2059  # the byte is a format on purpose
+	printf "$byte" | dd of="$tmp/flipped.trace" bs=1 seek="$1" conv=notrunc 2>/dev/null
 }
 
 damage() {
