@@ -25,6 +25,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/map.h \
 	src/os/records.c \
 	src/os/records.h \
+	src/os/thread.c \
+	src/os/thread.h \
 	src/arena/address_map.c \
 	src/arena/address_map.h \
 	src/arena/arena.c \
@@ -53,6 +55,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/refill.c \
 	src/heap/remote.c \
 	src/heap/remote.h \
+	src/heap/maintenance.c \
+	src/heap/maintenance.h \
 	src/heap/slow.c \
 	src/heap/slow.h \
 	src/api/aligned.c \

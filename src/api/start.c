@@ -11,12 +11,14 @@
 #include "base/options.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
+#include "heap/maintenance.h"
 #include "os/map.h"
 #include "os/records.h"
 
 /* In order; the heaps' and the arena manager's locks come between the two
  * groups. */
 static struct tide_lock *(*const outer[])(void) = {
+    tide_maintenance_lock,
     tide_heap_start_lock,
     tide_heap_late_lock,
     tide_heap_orphans_lock,

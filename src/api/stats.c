@@ -122,18 +122,33 @@ const char *tide_stats_lock_name(enum lock_kind kind)
     return names[kind];
 }
 
+/* Orphans are used by whoever visits them, under their lock. */
+static void check_heap(struct heap *heap)
+{
+    tide_lock(&heap->lock);
+    if (tide_relaxed(&heap->state) != HEAP_RETIRED)
+        tide_heap_check(heap);
+    tide_unlock(&heap->lock);
+}
+
+static void check_pool(const struct pool *pool)
+{
+    struct heap *owner = pool->back ? NULL : tide_relaxed(&pool->owner);
+
+    if (!owner)
+        return;
+    tide_lock(&owner->lock);
+    if (tide_relaxed(&pool->owner) == owner && tide_relaxed(&owner->state) != HEAP_RETIRED)
+        tide_pool_check(pool);
+    tide_unlock(&owner->lock);
+}
+
 void tide_api_check(void)
 {
     tide_arena_check();
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
-        if (tide_relaxed(&heap->state) != HEAP_RETIRED)
-            tide_heap_check(heap);
+        check_heap(heap);
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
-        for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
-            const struct pool *pool = (const struct pool *)arena + slot;
-            struct heap *owner = pool->back ? NULL : tide_relaxed(&pool->owner);
-
-            if (owner && tide_relaxed(&owner->state) != HEAP_RETIRED)
-                tide_pool_check(pool);
-        }
+        for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++)
+            check_pool((const struct pool *)arena + slot);
 }

@@ -58,6 +58,7 @@ static void clear_slots(struct arena *arena, unsigned from, unsigned to)
 
         tide_set_relaxed(&pool->state, POOL_FREE);
         pool->back = 0;
+        pool->is_idle = false;
     }
 }
 

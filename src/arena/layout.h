@@ -16,6 +16,7 @@
 #ifndef TIDE_ARENA_LAYOUT_H
 #define TIDE_ARENA_LAYOUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -80,6 +81,7 @@ struct pool {
     _Alignas(TIDE_CACHE_LINE) _Atomic uint64_t returned; /* see pool/returned.h */
     struct pool *next_inbox;     /* whoever set the queued bit in returned, then the owner */
     uint8_t is_zero;             /* under arena->lock: all its bytes were zero when taken */
+    bool is_idle;                /* likewise: a free slot, and so since the last tide_arena_decay */
 };
 _Static_assert(sizeof(struct pool) == 1 << TIDE_DESCRIPTOR_SHIFT, "a slot's descriptor is found by scaling");
 

@@ -52,6 +52,10 @@ void tide_arena_leave(struct tide_tenant *tenant);
  * bytes.  Bytes returned. */
 size_t tide_arena_trim(size_t keep);
 
+/* Returns the pages of slots that have been free since the last call, and empty
+ * arenas without pages.  Bytes that a later call may return. */
+size_t tide_arena_decay(void);
+
 /* Bytes that tide_arena_trim(0) would return. */
 size_t tide_arena_returnable(void);
 
@@ -59,6 +63,7 @@ size_t tide_arena_returnable(void);
  * stays until the next call; others come and go. */
 struct arena *tide_arena_next(struct arena *arena);
 
+size_t tide_arena_count(void);
 struct tide_arena_totals tide_arena_totals(void);
 
 /* Sums up the counts of the arenas' own locks (of those that are still there)

@@ -148,23 +148,24 @@ static void release(struct arena *arena)
     tide_arena_destroy(arena);
 }
 
-static bool is_spare(struct arena *arena)
+static bool is_spare(struct arena *arena, enum shard_spare which)
 {
-    return arena->tenants == 0 && tide_lock_try(tide_shard_arena_lock(arena));
+    return arena->tenants == 0 && (which != SPARE_CLEAN || tide_relaxed(&arena->dirty) == 0) &&
+           tide_lock_try(tide_shard_arena_lock(arena));
 }
 
-bool tide_shard_release_spare(struct shard *shard, bool to_the_last)
+bool tide_shard_release_spare(struct shard *shard, enum shard_spare which)
 {
     struct arena *arena = NULL;
 
     tide_lock(shard->lock);
-    if (to_the_last || has_surplus(shard))
+    if (which != SPARE_SURPLUS || has_surplus(shard))
         arena = shard->buckets[BUCKET_EMPTY];
-    while (arena && !is_spare(arena))
+    while (arena && !is_spare(arena, which))
         arena = arena->next;
     if (arena) {
         delist(arena);
-        if (!to_the_last)
+        if (which == SPARE_SURPLUS)
             note_release(shard);
         tide_unlock(tide_shard_arena_lock(arena));
     }
@@ -178,7 +179,7 @@ bool tide_shard_release_spare(struct shard *shard, bool to_the_last)
 static void release_surplus(struct arena *arena, struct shard *shard)
 {
     release(arena);
-    tide_shard_release_spare(shard, false);
+    tide_shard_release_spare(shard, SPARE_SURPLUS);
 }
 
 void tide_shard_settle_and_unlock(struct arena *arena)

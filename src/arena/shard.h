@@ -72,9 +72,15 @@ void tide_shard_relist(struct arena *arena);
 /* Under the shard's lock: an arena had to be made. */
 void tide_shard_note_new(struct shard *shard);
 
-/* Releases an empty arena that nobody needs if the shard has more of them than
- * it keeps, or to_the_last.  Whether it did.  No locks held. */
-bool tide_shard_release_spare(struct shard *shard, bool to_the_last);
+enum shard_spare {
+    SPARE_SURPLUS, /* more of them than the shard keeps */
+    SPARE_CLEAN,   /* any whose slots have no pages */
+    SPARE_ANY,
+};
+
+/* Releases an empty arena that nobody needs.  Whether there was one.  No locks
+ * held. */
+bool tide_shard_release_spare(struct shard *shard, enum shard_spare which);
 
 /* Under the arena's lock, which it gives up: the arena's free slots have
  * changed.  The arena may be gone after. */

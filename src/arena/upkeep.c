@@ -36,14 +36,32 @@ struct arena *tide_arena_next(struct arena *arena)
     return next;
 }
 
-/* Returns the pages of free slots.  The slots are claimed meanwhile, so that
- * no lock is held over the system calls. */
-static size_t purge(struct arena *arena)
+/* Those of an arena's slots that were marked by the last call and have been free
+ * since; marks all.  Under the arena's lock. */
+static uint64_t idle_slots(struct arena *arena, uint64_t slots)
+{
+    uint64_t idle = 0, rest;
+
+    for (rest = slots; rest != 0; rest &= rest - 1) {
+        struct pool *pool = (struct pool *)arena + tide_lowest_bit(rest);
+
+        if (pool->is_idle)
+            idle |= rest & -rest;
+        pool->is_idle = true;
+    }
+    return idle;
+}
+
+/* Returns the pages of free slots, or only of idle ones.  The slots are claimed
+ * meanwhile, so that no lock is held over the system calls. */
+static size_t purge(struct arena *arena, bool is_only_idle)
 {
     uint64_t claim, rest;
 
     tide_lock(tide_shard_arena_lock(arena));
     claim = tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty);
+    if (is_only_idle)
+        claim = idle_slots(arena, claim);
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) & ~claim);
     tide_shard_settle_and_unlock(arena);
     if (claim == 0)
@@ -63,13 +81,13 @@ static size_t purge(struct arena *arena)
     return (size_t)tide_bit_count(claim) << TIDE_SLOT_SHIFT;
 }
 
-/* Releases the empty arenas that the shards keep.  How many. */
-static size_t release_spares(void)
+/* Releases such empty arenas.  How many. */
+static size_t release_spares(enum shard_spare which)
 {
     size_t count = 0;
 
     for (unsigned n = 0; n < tide_shard_count; n++)
-        while (tide_shard_release_spare(&tide_shards[n], true))
+        while (tide_shard_release_spare(&tide_shards[n], which))
             count++;
     return count;
 }
@@ -80,10 +98,20 @@ size_t tide_arena_trim(size_t keep)
 
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         if (returnable > keep + returned)
-            returned += purge(arena);
+            returned += purge(arena, false);
     if (keep == 0) /* their blocks' pages were counted above, their records' were not */
-        returned += release_spares() * tide_os_page_bytes;
+        returned += release_spares(SPARE_ANY) * tide_os_page_bytes;
     return returned;
+}
+
+size_t tide_arena_decay(void)
+{
+    size_t returned = 0;
+
+    release_spares(SPARE_CLEAN);
+    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+        returned += purge(arena, true);
+    return returned + tide_arena_returnable();
 }
 
 size_t tide_arena_returnable(void)
@@ -93,6 +121,11 @@ size_t tide_arena_returnable(void)
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         slots += tide_bit_count(tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty));
     return slots << TIDE_SLOT_SHIFT;
+}
+
+size_t tide_arena_count(void)
+{
+    return tide_relaxed(&tide_shard_created) - tide_relaxed(&tide_shard_released);
 }
 
 struct tide_arena_totals tide_arena_totals(void)

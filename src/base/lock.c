@@ -57,9 +57,14 @@ void tide_lock_end_fork(void)
     tide_set_relaxed(&forker, 0);
 }
 
+bool tide_lock_is_forking(void)
+{
+    return tide_relaxed(&forker) == pthread_self();
+}
+
 bool tide_lock_nest(struct tide_lock *lock)
 {
-    if (tide_relaxed(&forker) != pthread_self())
+    if (!tide_lock_is_forking())
         return false;
     lock->nested++;
     return true;

@@ -2,17 +2,18 @@
  *
  * Lock order, outermost first (a thread holding one may take only later
  * ones; trylock is allowed against the order):
- *   1. start      api/start.c        once, at the first allocation
- *   2. late heap  heap/heap.c        threads that have run their destructors
- *   3. orphans    heap/heap.c        heaps without a thread
- *   4. heap       heap/heap.h        one per heap: visits of orphans
- *   5. arena      arena/arena.h      one per arena
- *   6. shard      arena/shard.h      one per shard
- *   7. huge       heap/huge.c        list and cache of huge blocks
- *   8. map        arena/address_map.c  making a page of the address map writable
- *   9. records    os/records.c       the allocator's own records
- *  10. kept       os/map.c           ranges that could not be unmapped
- * With arena_lock=global, 5 to 7 are one recursive lock.
+ *   1. maintenance  heap/maintenance.c  a look for idle memory
+ *   2. start      api/start.c        once, at the first allocation
+ *   3. late heap  heap/heap.c        threads that have run their destructors
+ *   4. orphans    heap/heap.c        heaps without a thread
+ *   5. heap       heap/heap.h        one per heap: visits of orphans
+ *   6. arena      arena/arena.h      one per arena
+ *   7. shard      arena/shard.h      one per shard
+ *   8. huge       heap/huge.c        list and cache of huge blocks
+ *   9. map        arena/address_map.c  making a page of the address map writable
+ *  10. records    os/records.c       the allocator's own records
+ *  11. kept       os/map.c           ranges that could not be unmapped
+ * With arena_lock=global, 6 to 8 are one recursive lock.
  *
  * A forking thread holds all of them from the first fork handler of tidepool's
  * to the last.  Handlers of others that run in between may allocate: for that
@@ -53,6 +54,9 @@ void tide_lock_after_fork(struct tide_lock *lock, bool in_child);
 /* Around fork, by the thread that forks and holds every lock. */
 void tide_lock_begin_fork(void);
 void tide_lock_end_fork(void);
+
+/* Whether this thread is between the two. */
+bool tide_lock_is_forking(void);
 
 /* Takes a busy lock again if this thread is forking. */
 bool tide_lock_nest(struct tide_lock *lock);

@@ -76,9 +76,11 @@ static int suffix_shift(const char *text)
 
 static bool parse_number(const struct row *row, const char *text, int64_t *value)
 {
+    bool is_negative = row->least < 0 && *text == '-';
     int64_t number = 0;
     int shift;
 
+    text += is_negative;
     if (*text < '0' || *text > '9')
         return false;
     for (; *text >= '0' && *text <= '9'; text++)
@@ -88,8 +90,8 @@ static bool parse_number(const struct row *row, const char *text, int64_t *value
     shift = row->kind == BYTES ? suffix_shift(text) : *text == '\0' ? 0 : -1;
     if (shift < 0 || __builtin_mul_overflow(number, INT64_C(1) << shift, &number))
         return false;
-    *value = number;
-    return number >= row->least && number <= row->most;
+    *value = is_negative ? -number : number;
+    return *value >= row->least && *value <= row->most;
 }
 
 /* Values as a user would type them. */

@@ -17,6 +17,10 @@
         "a lock for each arena, or one lock for all")                                        \
     ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: one for each usable CPU")         \
     ROW(pool_stock, COUNT, 4, 0, 1024, "", "empty pools that a thread keeps")                \
+    ROW(decay_ms, COUNT, 1000, -1, 86400000, "",                                             \
+        "milliseconds that free memory waits to be used again; -1: for good")                \
+    ROW(maintenance, CHOICE, 1, 0, 1, "off|on",                                              \
+        "a thread that gives memory back when it has waited")                                \
     ROW(stash, BYTES, 8192, 0, 1 << 20, "",                                                  \
         "bytes a class of freed foreign blocks may hold in a thread")                        \
     ROW(huge_cache, BYTES, 64 << 20, 0, INT64_C(1) << 40, "",                                \

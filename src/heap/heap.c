@@ -17,6 +17,7 @@
 #include "base/options.h"
 #include "heap/heap_fast.h"
 #include "heap/huge.h"
+#include "heap/maintenance.h"
 #include "heap/remote.h"
 #include "os/cpu.h"
 #include "os/map.h"
@@ -48,6 +49,7 @@ static struct heap *_Atomic heaps;    /* pushed to by any thread, never taken fr
 
 static void push_orphan(struct heap *heap, bool is_whole)
 {
+    heap->is_idle = false;
     heap->next_orphan = orphans[is_whole];
     orphans[is_whole] = heap;
     tide_count(&whole_count, is_whole);
@@ -76,6 +78,7 @@ static void make_orphan(struct heap *heap, bool is_whole)
     tide_unlock(&heap->lock);
     push_orphan(heap, is_whole);
     tide_unlock(&orphans_lock);
+    tide_maintenance_note();
 }
 
 static struct heap *adopt(void)
@@ -200,20 +203,42 @@ void tide_heap_give_back(struct heap *heap)
     tide_arena_leave(&heap->tenant);
 }
 
+/* Of an orphan that is out of the list of whole ones. */
+static void strip(struct heap *heap)
+{
+    tide_lock(&heap->lock);
+    tide_heap_give_back(heap);
+    tide_unlock(&heap->lock);
+    push_orphan(heap, false);
+}
+
 void tide_heap_give_back_orphans(void)
 {
-    struct heap *heap;
-
     tide_lock(&orphans_lock);
     while (orphans[true])
-        push_orphan(pop_orphan(), false);
+        strip(pop_orphan());
     tide_unlock(&orphans_lock);
-    for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
-        tide_lock(&heap->lock);
-        if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
-            tide_heap_give_back(heap);
-        tide_unlock(&heap->lock);
+}
+
+size_t tide_heap_decay_orphans(void)
+{
+    struct heap **link = &orphans[true], *heap;
+    size_t left;
+
+    tide_lock(&orphans_lock);
+    while ((heap = *link)) {
+        if (heap->is_idle) {
+            *link = heap->next_orphan;
+            tide_count(&whole_count, -1u);
+            strip(heap);
+        } else {
+            heap->is_idle = true;
+            link = &heap->next_orphan;
+        }
     }
+    left = tide_relaxed(&whole_count);
+    tide_unlock(&orphans_lock);
+    return left;
 }
 
 /* ---- Birth and exit ---------------------------------------------------- */
@@ -395,9 +420,12 @@ void tide_heap_after_fork_in_child(void)
 {
     struct heap *heap;
 
+    tide_maintenance_after_fork_in_child();
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
-        if (heap != own && heap != &late && tide_relaxed(&heap->state) == HEAP_OWNED)
+        if (heap != own && heap != &late && tide_relaxed(&heap->state) == HEAP_OWNED) {
             tide_set_relaxed(&heap->state, HEAP_RETIRED);
+            tide_lock_reset(&heap->lock, false); /* one that was just born may be locked */
+        }
     if (own && own != GONE) {
         own->process = getpid();
         tide_set_relaxed(&own->thread, gettid());

@@ -44,6 +44,7 @@ struct heap {
     struct pool *stock;       /* empty pools of one slot, linked by next */
     uint32_t stock_count;
     struct heap *next_orphan; /* under the orphans' lock */
+    bool is_idle;             /* likewise: an orphan since the last tide_heap_decay_orphans */
     struct heap *next_heap;   /* constant: all heaps */
     _Atomic uint32_t state;   /* enum heap_state; written by the owner under lock, read by any thread */
     _Atomic pid_t thread;     /* the owner's; written under lock or before the heap is listed */
@@ -94,6 +95,10 @@ void tide_heap_give_back(struct heap *heap);
 
 /* Does so for all orphans; any thread, without locks. */
 void tide_heap_give_back_orphans(void);
+
+/* Does so for those that have been orphans since the last call.  How many others
+ * have something to give back. */
+size_t tide_heap_decay_orphans(void);
 
 /* The heaps' own locks, around fork: after the orphans', before the arenas'. */
 void tide_heap_lock_all(void);

@@ -12,6 +12,7 @@
 #include "base/geometry.h"
 #include "base/lock.h"
 #include "base/options.h"
+#include "heap/maintenance.h"
 #include "os/map.h"
 
 enum { MOST_CACHED = 64 }; /* bounds the search for one that fits */
@@ -21,6 +22,8 @@ static struct tide_lock *lock = &own_lock;
 static struct huge *all;                  /* under lock */
 static struct huge *newest, *oldest;      /* under lock: the cache */
 static struct huge_totals totals;         /* under lock */
+
+_Atomic size_t tide_huge_mapped;
 
 void tide_huge_start(void)
 {
@@ -42,6 +45,7 @@ static void link_block(struct huge *huge)
     totals.blocks++;
     totals.bytes += huge->bytes;
     totals.slack_bytes += huge->slack;
+    tide_set_relaxed(&tide_huge_mapped, totals.bytes + totals.cached_bytes);
 }
 
 static void unlink_block(struct huge *huge)
@@ -60,6 +64,7 @@ static void unlink_block(struct huge *huge)
 static void link_cached(struct huge *huge)
 {
     huge->is_cached = true;
+    huge->is_idle = false;
     huge->prev = NULL;
     huge->next = newest;
     if (newest)
@@ -138,6 +143,19 @@ static struct huge *take_surplus(size_t keep)
         huge = oldest;
         unlink_cached(huge);
     }
+    tide_unlock(lock);
+    return huge;
+}
+
+/* The oldest cached mapping if it is idle. */
+static struct huge *take_idle(void)
+{
+    struct huge *huge;
+
+    tide_lock(lock);
+    huge = oldest && oldest->is_idle ? oldest : NULL;
+    if (huge)
+        unlink_cached(huge);
     tide_unlock(lock);
     return huge;
 }
@@ -310,6 +328,7 @@ void tide_huge_free(void *block)
         tide_huge_trim(most);
     else
         unmap(huge);
+    tide_maintenance_note();
 }
 
 size_t tide_huge_trim(size_t keep)
@@ -321,6 +340,20 @@ size_t tide_huge_trim(size_t keep)
         unmap(huge);
     }
     return returned;
+}
+
+size_t tide_huge_decay(void)
+{
+    size_t left;
+
+    for (struct huge *huge = take_idle(); huge; huge = take_idle())
+        unmap(huge);
+    tide_lock(lock);
+    for (struct huge *huge = newest; huge; huge = huge->next)
+        huge->is_idle = true;
+    left = totals.cached_bytes;
+    tide_unlock(lock);
+    return left;
 }
 
 void *tide_huge_resize(void *block, size_t size)

@@ -18,12 +18,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/bits.h"
+
 struct tide_lock;
 
 struct huge {
     char *start;             /* of the mapping; constant while it is mapped */
     size_t bytes;            /* of the mapping; the block's owner */
     char *block;             /* constant while it is mapped */
+    bool is_idle;            /* under the huge lock: cached since the last tide_huge_decay */
     bool is_cached;          /* under the huge lock, read by any thread with the block */
     size_t slack;            /* under the huge lock: bytes more than were asked for */
     struct huge *next, *prev; /* under the huge lock: all blocks, or the cache */
@@ -32,6 +35,8 @@ struct huge {
 struct huge_totals {
     size_t blocks, bytes, slack_bytes, cached_blocks, cached_bytes;
 };
+
+extern TIDE_HIDDEN _Atomic size_t tide_huge_mapped; /* bytes at the last malloc; any thread */
 
 void tide_huge_start(void);
 
@@ -61,6 +66,9 @@ static inline size_t tide_huge_usable(const struct huge *huge)
 
 /* Unmaps cached mappings until at most keep bytes are cached.  Bytes returned. */
 size_t tide_huge_trim(size_t keep);
+
+/* Unmaps what has been cached since the last call.  Bytes that are left. */
+size_t tide_huge_decay(void);
 
 struct huge_totals tide_huge_totals(void);
 

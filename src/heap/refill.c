@@ -8,6 +8,7 @@
 #include "base/fatal.h"
 #include "base/options.h"
 #include "heap/heap.h"
+#include "heap/maintenance.h"
 #include "pool/returned.h"
 
 static void link_used(struct heap *heap, struct pool *pool)
@@ -42,6 +43,7 @@ static void drop_pool(struct heap *heap, struct pool *pool)
         heap->stock_count++;
     } else {
         tide_arena_put_run(pool);
+        tide_maintenance_note();
     }
 }
 

@@ -10,6 +10,7 @@
 #include "heap/huge.h"
 #include "heap/inspect.h"
 #include "heap/large.h"
+#include "heap/maintenance.h"
 #include "heap/remote.h"
 #include "os/map.h"
 
@@ -83,6 +84,7 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
         block = try_malloc(size, is_zero);
         errno = saved_errno;
     }
+    tide_maintenance_check();
     return block ? block : out_of_memory();
 }
 
@@ -105,7 +107,10 @@ void *tide_heap_malloc_slow(size_t size)
     void *block = size <= TIDE_POOLED_MAX ? take_quickly(tide_class_of(size)) : NULL;
     bool is_zero;
 
-    return block ? block : tide_heap_malloc_any(size, &is_zero);
+    if (TIDE_UNLIKELY(!block))
+        return tide_heap_malloc_any(size, &is_zero);
+    tide_maintenance_check();
+    return block;
 }
 
 static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_class)
@@ -184,6 +189,7 @@ void tide_heap_free_checked(void *address, const char *call)
         break;
     case FOUND_RUN:
         tide_arena_put_run(found.pool);
+        tide_maintenance_note();
         break;
     case FOUND_HUGE:
         tide_huge_free(address);

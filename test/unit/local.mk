@@ -7,6 +7,7 @@ unit_tests = \
 	test/unit/base/test_lock \
 	test/unit/base/test_options \
 	test/unit/os/test_cpu \
+	test/unit/os/test_thread \
 	test/unit/os/test_map \
 	test/unit/os/test_records \
 	test/unit/arena/test_address_map \
@@ -23,6 +24,7 @@ unit_tests = \
 	test/unit/heap/test_huge \
 	test/unit/heap/test_inspect \
 	test/unit/heap/test_large \
+	test/unit/heap/test_maintenance \
 	test/unit/heap/test_refill \
 	test/unit/heap/test_remote \
 	test/unit/heap/test_slow \

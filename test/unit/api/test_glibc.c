@@ -17,6 +17,8 @@ static const size_t sizes[] = {
 
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
+TestSuite(glibc, .init = leave_maintenance_out);
+
 /* ---- Asking ------------------------------------------------------------- */
 
 Test(glibc, the_usable_size_holds_and_is_the_good_size)

@@ -14,6 +14,8 @@ static const size_t sizes[] = {
 
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
+TestSuite(resize, .init = leave_maintenance_out);
+
 static void fill(unsigned char *block, size_t bytes)
 {
     for (size_t n = 0; n < bytes; n++)

@@ -76,6 +76,64 @@ SCENARIO(upkeep, trim_releases_the_empty_arena_that_is_kept)
     tide_arena_check();
 }
 
+/* ---- Decay --------------------------------------------------------------- */
+
+SCENARIO(upkeep, decay_returns_the_pages_of_slots_that_stayed_free)
+{
+    struct pool *run, *other;
+    char *start;
+
+    fill();
+    other = take(&filler, 1);
+    memset(tide_pool_start(other), 2, TIDE_SLOT_BYTES);
+    run = take(&filler, 4);
+    start = tide_pool_start(run);
+    memset(start, 1, 4 * TIDE_SLOT_BYTES);
+    tide_arena_put_run(run);
+    TIDE_REQUIRE(tide_arena_decay() >= 4 * TIDE_SLOT_BYTES && is_resident(start));
+    tide_arena_decay();
+    TIDE_REQUIRE(tide_arena_returnable() == 0 && !is_resident(start));
+    TIDE_REQUIRE(is_resident(tide_pool_start(other)));
+    TIDE_REQUIRE(tide_arena_decay() == 0);
+    tide_arena_check();
+}
+
+SCENARIO(upkeep, decay_leaves_slots_that_were_used_meanwhile)
+{
+    struct pool *run;
+    char *start;
+
+    fill();
+    run = take(&filler, 4);
+    start = tide_pool_start(run);
+    memset(start, 1, 4 * TIDE_SLOT_BYTES);
+    for (int n = 0; n < 5; n++) {
+        tide_arena_put_run(run);
+        TIDE_REQUIRE(tide_arena_decay() >= 4 * TIDE_SLOT_BYTES);
+        run = take(&filler, 4);
+        TIDE_REQUIRE(tide_pool_start(run) == start && is_resident(start));
+        tide_arena_decay();
+    }
+    tide_arena_check();
+}
+
+SCENARIO(upkeep, decay_releases_arenas_that_stayed_empty)
+{
+    struct pool *whole;
+    size_t before;
+
+    fill();
+    tide_arena_trim(0);
+    before = released();
+    whole = take_whole();
+    memset(tide_pool_start(whole), 1, TIDE_SLOT_BYTES);
+    tide_arena_put_run(whole);
+    while (tide_arena_decay() != 0)
+        ;
+    TIDE_REQUIRE(released() == before + 1 && !is_there(tide_arena_of(whole)));
+    tide_arena_check();
+}
+
 /* ---- Walking and counting ----------------------------------------------- */
 
 SCENARIO(upkeep, a_walk_meets_every_arena_once)

@@ -196,7 +196,8 @@ static void check_not_numbers(const struct row *row)
 {
     static const char *const bad[] = {
         "",
-        "-1",
+        "-",
+        "--1",
         "+1",
         " 1",
         "1 ",

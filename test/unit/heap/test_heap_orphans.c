@@ -128,6 +128,24 @@ Test(heap_orphans, orphans_without_anything_allocated_give_all_back_on_demand)
     tide_api_check();
 }
 
+Test(heap_orphans, orphans_that_nobody_adopts_give_all_back)
+{
+    struct heap *heap;
+    void *block;
+
+    run_thread(allocate_one, &block);
+    heap = tide_relaxed(&tide_pool_of(block)->owner);
+    cr_assert_eq(tide_heap_decay_orphans(), 1);
+    cr_assert_not(is_bare(heap));
+    cr_assert_eq(tide_heap_decay_orphans(), 0);
+    cr_assert(is_bare(heap));
+    run_thread(allocate_one, &block);
+    cr_assert_eq(tide_relaxed(&tide_pool_of(block)->owner), heap);
+    cr_assert_eq(tide_heap_decay_orphans(), 1);
+    cr_assert_not(is_bare(heap), "it was adopted meanwhile");
+    tide_api_check();
+}
+
 Test(heap_orphans, only_so_many_orphans_keep_their_pools)
 {
     static struct peer peers[48];

@@ -495,6 +495,32 @@ static void take_and_free(void *mark)
     }
 }
 
+Test(huge, what_stays_cached_is_unmapped)
+{
+    char *first = take(SIZE, 16), *second = take(2 * SIZE, 16);
+
+    tide_huge_free(first);
+    cr_assert_geq(tide_huge_decay(), SIZE);
+    tide_huge_free(second);
+    cr_assert_geq(tide_huge_decay(), 2 * SIZE);
+    cr_assert(is_foreign(first), "it was there at the last look");
+    cr_assert_not(is_foreign(second));
+    cr_assert_eq(tide_huge_decay(), 0);
+    cr_assert(is_foreign(second));
+}
+
+Test(huge, what_was_used_meanwhile_stays_cached)
+{
+    char *block = take(SIZE, 16);
+
+    tide_huge_free(block);
+    tide_huge_decay();
+    cr_assert_eq(take(SIZE, 16), block);
+    tide_huge_free(block);
+    cr_assert_geq(tide_huge_decay(), SIZE);
+    cr_assert_not(is_foreign(block));
+}
+
 Test(huge, threads_get_different_blocks)
 {
     struct huge_totals before = tide_huge_totals(), after;

@@ -1,0 +1,52 @@
+/* heap/maintenance.h - the thread that gives idle memory back
+ *
+ * Started once the program has some megabytes, by a malloc on its slow path; gone in the child of a fork until that needs
+ * it, too.  It looks twice in TIDEPOOL_DECAY_MS: what was free at the last look
+ * and is still free goes.  When nothing is left to go it sleeps until something
+ * is freed.
+ */
+#ifndef TIDE_HEAP_MAINTENANCE_H
+#define TIDE_HEAP_MAINTENANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena/manager.h"
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "heap/huge.h"
+
+#define TIDE_MAINTAINED_BYTES ((size_t)16 << 20) /* from as many on */
+
+extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_settled; /* started, or never to be */
+extern TIDE_HIDDEN _Atomic uint32_t tide_maintenance_sleeps;
+
+void tide_maintenance_start(void);
+void tide_maintenance_wake(void);
+
+/* By a thread that holds no lock and uses no heap: it may call malloc. */
+static inline void tide_maintenance_check(void)
+{
+    if (TIDE_UNLIKELY(!tide_relaxed(&tide_maintenance_is_settled)) &&
+        tide_arena_count() * TIDE_ARENA_BYTES + tide_relaxed(&tide_huge_mapped) >=
+            TIDE_MAINTAINED_BYTES)
+        tide_maintenance_start();
+}
+
+/* Something was freed that can go when it is idle.  Any locks may be held. */
+static inline void tide_maintenance_note(void)
+{
+    if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_sleeps)))
+        tide_maintenance_wake();
+}
+
+/* One look.  Bytes, and orphans, that wait for the next.  No locks held. */
+size_t tide_maintenance_look(void);
+
+/* Held during a look, so that a fork finds everything at rest. */
+struct tide_lock *tide_maintenance_lock(void);
+
+void tide_maintenance_after_fork_in_child(void);
+
+#endif
