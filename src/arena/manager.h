@@ -52,8 +52,8 @@ void tide_arena_leave(struct tide_tenant *tenant);
  * bytes.  Bytes returned. */
 size_t tide_arena_trim(size_t keep);
 
-/* Returns the pages of slots that have been free since the last call, and empty
- * arenas without pages.  Bytes that a later call may return. */
+/* Returns the pages of slots that were free at the last call and stayed so, and
+ * empty arenas without pages.  Bytes that a later call may return. */
 size_t tide_arena_decay(void);
 
 /* Bytes that tide_arena_trim(0) would return. */

@@ -201,6 +201,7 @@ void tide_heap_give_back(struct heap *heap)
         tide_arena_put_run(pool);
     }
     tide_arena_leave(&heap->tenant);
+    tide_maintenance_note();
 }
 
 /* Of an orphan that is out of the list of whole ones. */
@@ -262,6 +263,8 @@ static void end_thread(void *heap)
         tide_heap_give_back(heap);
     tide_heap_drain_inbox(heap);
     make_orphan(heap, is_whole);
+    if (gettid() == getpid())
+        tide_maintenance_end();
     errno = saved_errno;
 }
 

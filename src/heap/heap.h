@@ -96,7 +96,7 @@ void tide_heap_give_back(struct heap *heap);
 /* Does so for all orphans; any thread, without locks. */
 void tide_heap_give_back_orphans(void);
 
-/* Does so for those that have been orphans since the last call.  How many others
+/* Does so for those that were orphans at the last call already.  How many others
  * have something to give back. */
 size_t tide_heap_decay_orphans(void);
 

@@ -26,7 +26,7 @@ struct huge {
     char *start;             /* of the mapping; constant while it is mapped */
     size_t bytes;            /* of the mapping; the block's owner */
     char *block;             /* constant while it is mapped */
-    bool is_idle;            /* under the huge lock: cached since the last tide_huge_decay */
+    bool is_idle;            /* under the huge lock: cached at the last tide_huge_decay already */
     bool is_cached;          /* under the huge lock, read by any thread with the block */
     size_t slack;            /* under the huge lock: bytes more than were asked for */
     struct huge *next, *prev; /* under the huge lock: all blocks, or the cache */
@@ -67,7 +67,7 @@ static inline size_t tide_huge_usable(const struct huge *huge)
 /* Unmaps cached mappings until at most keep bytes are cached.  Bytes returned. */
 size_t tide_huge_trim(size_t keep);
 
-/* Unmaps what has been cached since the last call.  Bytes that are left. */
+/* Unmaps what was cached at the last call already.  Bytes that are left. */
 size_t tide_huge_decay(void);
 
 struct huge_totals tide_huge_totals(void);

@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "heap/heap.h"
+#include "heap/maintenance.h"
 
 unsigned tide_large_slots(size_t size)
 {
@@ -25,5 +26,10 @@ bool tide_large_resize(struct pool *run, size_t size)
 {
     unsigned slots = tide_large_slots(size);
 
-    return slots == run->slots || tide_arena_resize_run(run, slots);
+    if (slots == run->slots)
+        return true;
+    if (!tide_arena_resize_run(run, slots))
+        return false;
+    tide_maintenance_note();
+    return true;
 }

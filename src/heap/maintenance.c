@@ -1,6 +1,10 @@
 /* heap/maintenance.c - see maintenance.h */
 #include "heap/maintenance.h"
 
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -9,7 +13,7 @@
 #include "os/thread.h"
 
 _Atomic bool tide_maintenance_is_settled;
-_Atomic uint32_t tide_maintenance_sleeps;
+_Atomic uint32_t tide_maintenance_bell;
 
 static struct tide_lock look_lock = TIDE_LOCK_INITIALIZER;
 
@@ -30,44 +34,83 @@ struct tide_lock *tide_maintenance_lock(void)
     return &look_lock;
 }
 
+static bool change_bell(uint32_t from, uint32_t to)
+{
+    return atomic_compare_exchange_strong(&tide_maintenance_bell, &from, to);
+}
+
 /* What is freed before it is known to sleep doesn't wake it, so it looks once
  * more then. */
 static void sleep_until_woken(void)
 {
-    atomic_store(&tide_maintenance_sleeps, 1);
+    if (!change_bell(TIDE_BELL_AWAKE, TIDE_BELL_ASLEEP))
+        return;
     if (tide_maintenance_look() == 0)
-        tide_os_wait(&tide_maintenance_sleeps, 1);
-    atomic_store(&tide_maintenance_sleeps, 0);
+        tide_os_wait(&tide_maintenance_bell, TIDE_BELL_ASLEEP, TIDE_OS_FOREVER);
+    change_bell(TIDE_BELL_ASLEEP, TIDE_BELL_AWAKE);
 }
 
 static void *maintain(void *unused)
 {
     uint64_t pause = tide_options.decay_ms < 2 ? 1 : (uint64_t)tide_options.decay_ms / 2;
 
-    for (;; tide_os_sleep_ms(pause))
+    while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_END) {
         if (tide_maintenance_look() == 0)
             sleep_until_woken();
+        tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, pause);
+    }
     return unused;
+}
+
+/* Not so in the child of a vfork, which lives in its parent's memory, nor in a
+ * thread that is past its destructors. */
+static bool is_at_home(void)
+{
+    struct heap *heap = tide_heap_enter();
+    bool is_so = heap && heap->process == getpid();
+
+    if (heap)
+        tide_heap_leave(heap);
+    return is_so;
+}
+
+static void start(void)
+{
+    if (!tide_os_start_thread(maintain, "tidepool"))
+        tide_base_warn("no thread can be started to give idle memory back, so it stays until "
+                       "malloc_trim; TIDEPOOL_MAINTENANCE=off says that this is meant");
 }
 
 void tide_maintenance_start(void)
 {
-    if (tide_lock_is_forking() || atomic_exchange(&tide_maintenance_is_settled, true) ||
-        !tide_options.maintenance || tide_options.decay_ms < 0)
+    int saved_errno = errno, cancel_state;
+
+    if (tide_lock_is_forking() || !is_at_home() ||
+        atomic_exchange(&tide_maintenance_is_settled, true) || !tide_options.maintenance ||
+        tide_options.decay_ms < 0)
         return;
-    if (!tide_os_start_thread(maintain, "tidepool"))
-        tide_base_warn("no thread can be started to give idle memory back; it stays until "
-                       "malloc_trim (TIDEPOOL_MAINTENANCE=off leaves it out)");
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    start();
+    pthread_setcancelstate(cancel_state, NULL);
+    errno = saved_errno;
 }
 
 void tide_maintenance_wake(void)
 {
-    if (atomic_exchange(&tide_maintenance_sleeps, 0) != 0)
-        tide_os_wake(&tide_maintenance_sleeps);
+    if (change_bell(TIDE_BELL_ASLEEP, TIDE_BELL_AWAKE))
+        tide_os_wake(&tide_maintenance_bell);
 }
 
+void tide_maintenance_end(void)
+{
+    atomic_store(&tide_maintenance_is_settled, true);
+    atomic_store(&tide_maintenance_bell, TIDE_BELL_END);
+    tide_os_wake(&tide_maintenance_bell);
+}
+
+/* ThreadSanitizer ends a child of several threads that starts one. */
 void tide_maintenance_after_fork_in_child(void)
 {
-    atomic_store(&tide_maintenance_is_settled, false);
-    atomic_store(&tide_maintenance_sleeps, 0);
+    atomic_store(&tide_maintenance_is_settled, TIDE_THREAD_SANITIZER);
+    atomic_store(&tide_maintenance_bell, TIDE_BELL_AWAKE);
 }

@@ -1,9 +1,9 @@
 /* heap/maintenance.h - the thread that gives idle memory back
  *
- * Started once the program has some megabytes, by a malloc on its slow path; gone in the child of a fork until that needs
- * it, too.  It looks twice in TIDEPOOL_DECAY_MS: what was free at the last look
- * and is still free goes.  When nothing is left to go it sleeps until something
- * is freed.
+ * Started once the program has some megabytes, by a malloc on its slow path;
+ * gone in the child of a fork until that needs it, too.  It looks twice in
+ * TIDEPOOL_DECAY_MS: what was free at the last look and still is goes.  When
+ * nothing is left to go it sleeps until something is freed.
  */
 #ifndef TIDE_HEAP_MAINTENANCE_H
 #define TIDE_HEAP_MAINTENANCE_H
@@ -19,13 +19,16 @@
 
 #define TIDE_MAINTAINED_BYTES ((size_t)16 << 20) /* from as many on */
 
+enum tide_maintenance_bell { TIDE_BELL_AWAKE, TIDE_BELL_ASLEEP, TIDE_BELL_END };
+
 extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_settled; /* started, or never to be */
-extern TIDE_HIDDEN _Atomic uint32_t tide_maintenance_sleeps;
+extern TIDE_HIDDEN _Atomic uint32_t tide_maintenance_bell;
 
 void tide_maintenance_start(void);
 void tide_maintenance_wake(void);
 
-/* By a thread that holds no lock and uses no heap: it may call malloc. */
+/* By a thread that holds no lock and uses no heap: it may call malloc.  Keeps
+ * errno. */
 static inline void tide_maintenance_check(void)
 {
     if (TIDE_UNLIKELY(!tide_relaxed(&tide_maintenance_is_settled)) &&
@@ -37,7 +40,7 @@ static inline void tide_maintenance_check(void)
 /* Something was freed that can go when it is idle.  Any locks may be held. */
 static inline void tide_maintenance_note(void)
 {
-    if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_sleeps)))
+    if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_bell) == TIDE_BELL_ASLEEP))
         tide_maintenance_wake();
 }
 
@@ -46,6 +49,10 @@ size_t tide_maintenance_look(void);
 
 /* Held during a look, so that a fork finds everything at rest. */
 struct tide_lock *tide_maintenance_lock(void);
+
+/* Ends the thread for good.  The C library ends a program whose main thread has
+ * called pthread_exit when no other is left, and counts this one. */
+void tide_maintenance_end(void);
 
 void tide_maintenance_after_fork_in_child(void);
 

@@ -112,7 +112,9 @@ static uint32_t count_foreign(const struct heap *heap, unsigned size_class)
     return count;
 }
 
-/* The list may hold too many.  A thread that takes none of them keeps none. */
+/* The list may hold too many.  A thread that took some of them since the last
+ * time keeps half; one that took none, and has as many as were put there, keeps
+ * none. */
 static void shed_foreign(struct heap *heap, unsigned size_class)
 {
     uint32_t most = heap->foreign[size_class], count = count_foreign(heap, size_class);

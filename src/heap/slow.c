@@ -64,11 +64,20 @@ static void *try_malloc(size_t size, bool *is_zero)
     return block;
 }
 
-/* Before an allocation fails, everything that was kept for later goes. */
+/* Before an allocation fails, everything that was kept for later goes; and what
+ * maintenance had in its hands is there again. */
 static bool can_reclaim(void)
 {
+    struct tide_lock *lock = tide_maintenance_lock();
+    bool is_busy = !tide_lock_try(lock);
+    size_t returned;
+
+    if (is_busy)
+        tide_lock(lock);
     tide_heap_give_back_orphans();
-    return tide_huge_trim(0) + tide_arena_trim(0) > 0;
+    returned = tide_huge_trim(0) + tide_arena_trim(0);
+    tide_unlock(lock);
+    return is_busy || returned > 0;
 }
 
 void *tide_heap_malloc_any(size_t size, bool *is_zero)
@@ -146,13 +155,13 @@ void *tide_heap_malloc_aligned(size_t size, size_t alignment)
         return out_of_memory();
     size_class = tide_class_of_aligned(size, alignment);
     block = size_class < TIDE_CLASSES ? take_quickly(size_class) : NULL;
-    if (TIDE_LIKELY(block != NULL))
-        return block;
-    block = try_malloc_aligned(size, alignment, size_class);
+    if (TIDE_UNLIKELY(!block))
+        block = try_malloc_aligned(size, alignment, size_class);
     if (TIDE_UNLIKELY(!block) && can_reclaim()) {
         block = try_malloc_aligned(size, alignment, size_class);
         errno = saved_errno;
     }
+    tide_maintenance_check();
     return block ? block : out_of_memory();
 }
 

@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 256 << 10 };
+#define SMALL_STACK ((size_t)256 << 10)
+#define LARGE_STACK ((size_t)8 << 20)
 
 static const char *_Atomic thread_name;
 static void *(*_Atomic thread_run)(void *);
@@ -22,53 +23,47 @@ static void *run_named(void *unused)
     return thread_run(unused);
 }
 
-/* The standard stack is tried where a program's thread-local storage leaves no
- * room in a small one. */
-static bool create(pthread_attr_t *attributes)
+static bool create(size_t stack_bytes, int scheduling)
 {
+    pthread_attr_t attributes;
     pthread_t thread;
+    int error;
 
-    pthread_attr_setdetachstate(attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setinheritsched(attributes, PTHREAD_EXPLICIT_SCHED);
-    if (pthread_create(&thread, attributes, run_named, NULL) == 0)
-        return true;
-    pthread_attr_destroy(attributes);
-    pthread_attr_init(attributes);
-    pthread_attr_setdetachstate(attributes, PTHREAD_CREATE_DETACHED);
-    return pthread_create(&thread, attributes, run_named, NULL) == 0;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, stack_bytes);
+    pthread_attr_setinheritsched(&attributes, scheduling);
+    error = pthread_create(&thread, &attributes, run_named, NULL);
+    pthread_attr_destroy(&attributes);
+    return error == 0;
 }
 
+/* The second try is for programs whose thread-local storage needs a larger
+ * stack, or which may not ask for a way of scheduling. */
 bool tide_os_start_thread(void *(*run)(void *), const char *name)
 {
     sigset_t all, before;
-    pthread_attr_t attributes;
     bool is_started;
 
     thread_run = run;
     thread_name = name;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    is_started = create(&attributes);
-    pthread_attr_destroy(&attributes);
+    is_started = create(SMALL_STACK, PTHREAD_EXPLICIT_SCHED) ||
+                 create(LARGE_STACK, PTHREAD_INHERIT_SCHED);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return is_started;
 }
 
-void tide_os_sleep_ms(uint64_t milliseconds)
+void tide_os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t milliseconds)
 {
-    struct timespec left = {
+    struct timespec time = {
         .tv_sec = (time_t)(milliseconds / 1000),
         .tv_nsec = (long)(milliseconds % 1000) * 1000000,
     };
 
-    clock_nanosleep(CLOCK_MONOTONIC, 0, &left, NULL);
-}
-
-void tide_os_wait(_Atomic uint32_t *word, uint32_t value)
-{
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value,
+            milliseconds == TIDE_OS_FOREVER ? NULL : &time, NULL, 0);
 }
 
 void tide_os_wake(_Atomic uint32_t *word)

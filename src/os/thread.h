@@ -12,10 +12,10 @@
  * signals.  May call malloc.  False when there can't be one more thread. */
 bool tide_os_start_thread(void *(*run)(void *), const char *name);
 
-void tide_os_sleep_ms(uint64_t milliseconds);
+#define TIDE_OS_FOREVER UINT64_MAX
 
-/* Sleeps while *word is value, until woken; may return early. */
-void tide_os_wait(_Atomic uint32_t *word, uint32_t value);
+/* Sleeps while *word is value, until woken or for so long; may return early. */
+void tide_os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t milliseconds);
 
 /* Wakes those that wait for the word. */
 void tide_os_wake(_Atomic uint32_t *word);

@@ -11,6 +11,7 @@ PRELOAD_TESTS = \
 	test/preload/linked.sh \
 	test/preload/dlopen.sh \
 	test/preload/static.sh \
+	test/preload/exit_of_main.sh \
 	test/preload/forks.sh \
 	test/preload/fork_mutex.sh \
 	test/preload/late_frees.sh \
@@ -30,6 +31,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/atfork_early.c \
 	test/preload/common.sh \
 	test/preload/dlopen_threads.c \
+	test/preload/exit_of_main.c \
 	test/preload/fork_mutex.c \
 	test/preload/fork_mutex_library.c \
 	test/preload/forks.c \

@@ -9,7 +9,6 @@
 #include <dirent.h>
 
 #include "heaps.h"
-#include "os/thread.h"
 
 enum { BLOCKS = 256, LARGE = TIDE_RUN_MAX / 2 };
 #define QUICKLY "TIDEPOOL_DECAY_MS=10"
@@ -46,7 +45,7 @@ static int count_threads(void)
 static void wait_for_thread(void)
 {
     while (count_threads() == 0)
-        tide_os_sleep_ms(1);
+        usleep(1000);
     TIDE_REQUIRE(count_threads() == 1);
 }
 
@@ -61,7 +60,7 @@ static void take_all(void)
 static void wait_until_gone(void)
 {
     while (tide_arena_returnable() + tide_huge_totals().cached_bytes > 0)
-        tide_os_sleep_ms(1);
+        usleep(1000);
 }
 
 static void use_and_wait(void)
@@ -122,7 +121,7 @@ SCENARIO(pools_of_orphans_go, QUICKLY, NULL)
     wait_for_thread();
     run_thread(allocate_and_end, NULL);
     while (pools_of_size(RARE) > 0)
-        tide_os_sleep_ms(1);
+        usleep(1000);
 }
 
 SCENARIO(without_maintenance_all_stays, QUICKLY, "TIDEPOOL_MAINTENANCE=off")
@@ -165,6 +164,16 @@ static void *work(void *unused)
         free_all(own, 64);
     }
     return unused;
+}
+
+SCENARIO(it_ends_with_the_main_thread, QUICKLY, NULL)
+{
+    use_and_wait();
+    tide_maintenance_end();
+    while (count_threads() > 0)
+        usleep(1000);
+    take_all();
+    TIDE_REQUIRE(count_threads() == 0);
 }
 
 SCENARIO(it_goes_on_beside_threads_that_allocate, "TIDEPOOL_DECAY_MS=0", NULL)

@@ -41,7 +41,7 @@ static void *wait_for_word(void *unused)
 {
     sem_post(&done);
     while (atomic_load(&word) == 1)
-        tide_os_wait(&word, 1);
+        tide_os_wait(&word, 1, TIDE_OS_FOREVER);
     atomic_store(&woken, 1);
     sem_post(&done);
     return unused;
@@ -53,7 +53,7 @@ Test(thread, a_waiting_thread_is_woken)
     atomic_store(&word, 1);
     cr_assert(tide_os_start_thread(wait_for_word, "waits"));
     sem_wait(&done);
-    tide_os_sleep_ms(1);
+    usleep(1000);
     cr_assert_eq(atomic_load(&woken), 0);
     atomic_store(&word, 0);
     tide_os_wake(&word);
@@ -64,5 +64,11 @@ Test(thread, a_waiting_thread_is_woken)
 Test(thread, waiting_for_a_word_that_has_changed_ends_at_once)
 {
     atomic_store(&word, 2);
-    tide_os_wait(&word, 1);
+    tide_os_wait(&word, 1, TIDE_OS_FOREVER);
+}
+
+Test(thread, waiting_ends_with_its_time)
+{
+    atomic_store(&word, 1);
+    tide_os_wait(&word, 1, 1);
 }

@@ -1,0 +1,11 @@
+#!/bin/bash
+# A program whose main thread ends first ends with its last own thread (exit_of_main.c), under LD_PRELOAD.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@"
+. "$(dirname "$0")/common.sh"
+need "${cc[0]}" gcc
+need_override
+
+run compile "${cc[@]}" -O1 -Wall -Wextra -pthread -o "$tmp/exit_of_main" "$here/exit_of_main.c"
+run plain "$tmp/exit_of_main"
+run_preloaded exit_of_main "$tmp/exit_of_main"
+equal "answer" "$(cat "$tmp/exit_of_main.out")" goodbye
