@@ -52,6 +52,7 @@ libtidepool_core_la_SOURCES = \
 	src/heap/large.h \
 	src/heap/inspect.c \
 	src/heap/inspect.h \
+	src/heap/orphans.c \
 	src/heap/refill.c \
 	src/heap/remote.c \
 	src/heap/remote.h \

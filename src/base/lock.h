@@ -5,7 +5,7 @@
  *   1. maintenance  heap/maintenance.c  a look for idle memory
  *   2. start      api/start.c        once, at the first allocation
  *   3. late heap  heap/heap.c        threads that have run their destructors
- *   4. orphans    heap/heap.c        heaps without a thread
+ *   4. orphans    heap/orphans.c     heaps without a thread
  *   5. heap       heap/heap.h        one per heap: visits of orphans
  *   6. arena      arena/arena.h      one per arena
  *   7. shard      arena/shard.h      one per shard

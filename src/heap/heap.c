@@ -1,4 +1,5 @@
-/* heap/heap.c - a heap's life: birth, thread exit, orphanhood, adoption, fork
+/* heap/heap.c - a heap's life: birth, thread exit, fork; what comes in between is
+ * in orphans.c
  *
  * Two words of thread-local storage: tide_heap_fast, which the fast paths use,
  * and own, the thread's heap (NULL before the first call, GONE after the
@@ -9,7 +10,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "arena/address_map.h"
@@ -18,16 +18,11 @@
 #include "heap/heap_fast.h"
 #include "heap/huge.h"
 #include "heap/maintenance.h"
-#include "heap/remote.h"
 #include "os/cpu.h"
 #include "os/map.h"
 #include "os/records.h"
 
 #define GONE ((struct heap *)1)
-
-/* So many orphans keep their lists and pools for the threads to come; those of
- * more give theirs back. */
-enum { MOST_WHOLE = 32 };
 
 static struct heap none; /* never written */
 static struct heap late; /* under late_lock */
@@ -40,207 +35,7 @@ static _Atomic bool is_started;
 static pthread_key_t key; /* its destructor runs when a thread with a heap ends */
 
 static struct tide_lock late_lock = TIDE_LOCK_INITIALIZER;
-static struct tide_lock orphans_lock = TIDE_LOCK_INITIALIZER;
-static struct heap *orphans[2];       /* under orphans_lock: bare ones, whole ones */
-static _Atomic unsigned whole_count;  /* written under orphans_lock */
-static struct heap *_Atomic heaps;    /* pushed to by any thread, never taken from */
-
-/* ---- Orphans ----------------------------------------------------------- */
-
-static void push_orphan(struct heap *heap, bool is_whole)
-{
-    heap->is_idle = false;
-    heap->next_orphan = orphans[is_whole];
-    orphans[is_whole] = heap;
-    tide_count(&whole_count, is_whole);
-}
-
-static struct heap *pop_orphan(void)
-{
-    bool is_whole = orphans[true] != NULL;
-    struct heap *heap = orphans[is_whole];
-
-    if (heap) {
-        orphans[is_whole] = heap->next_orphan;
-        tide_count(&whole_count, -(unsigned)is_whole);
-    }
-    return heap;
-}
-
-static void make_orphan(struct heap *heap, bool is_whole)
-{
-    tide_lock(&orphans_lock);
-    tide_lock(&heap->lock);
-    /* Sequentially consistent, as the look at the inbox after it: see remote.c. */
-    atomic_store(&heap->state, HEAP_ORPHAN);
-    if (atomic_load(&heap->inbox))
-        tide_heap_drain_inbox(heap);
-    tide_unlock(&heap->lock);
-    push_orphan(heap, is_whole);
-    tide_unlock(&orphans_lock);
-    tide_maintenance_note();
-}
-
-static struct heap *adopt(void)
-{
-    struct heap *heap;
-
-    tide_lock(&orphans_lock);
-    heap = pop_orphan();
-    if (heap) {
-        tide_lock(&heap->lock);
-        heap->process = getpid();
-        tide_set_relaxed(&heap->thread, gettid());
-        atomic_store(&heap->state, HEAP_OWNED);
-        tide_unlock(&heap->lock);
-    }
-    tide_unlock(&orphans_lock);
-    return heap;
-}
-
-void tide_heap_visit_orphan(struct heap *heap)
-{
-    int saved_errno = errno;
-
-    tide_lock(&heap->lock);
-    if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
-        tide_heap_drain_inbox(heap);
-    tide_unlock(&heap->lock);
-    errno = saved_errno;
-}
-
-/* Makes the heap of a thread that is gone, but has made no orphan of it, the
- * calling thread's. */
-static bool claim_lost(struct heap *heap)
-{
-    pid_t process = getpid();
-    bool is_lost;
-
-    if (!tide_lock_try(&heap->lock))
-        return false;
-    is_lost = tide_relaxed(&heap->state) == HEAP_OWNED && heap->process == process &&
-              tgkill(process, tide_relaxed(&heap->thread), 0) != 0 && errno == ESRCH;
-    if (is_lost)
-        tide_set_relaxed(&heap->thread, gettid());
-    tide_unlock(&heap->lock);
-    return is_lost;
-}
-
-/* A heap that was born when its thread's destructors had already run.  A few
- * heaps are looked at each time; NULL when none of them is one. */
-static struct heap *adopt_lost(void)
-{
-    static struct heap *_Atomic next;
-
-    for (int looks = 0; looks < 4; looks++) {
-        struct heap *heap = tide_acquire(&next);
-
-        if (!heap)
-            heap = tide_acquire(&heaps);
-        if (!heap)
-            return NULL;
-        tide_set_release(&next, heap->next_heap);
-        if (claim_lost(heap))
-            return heap;
-    }
-    return NULL;
-}
-
-/* ---- Giving back ------------------------------------------------------- */
-
-/* Blocks of the current pool. */
-static void give_back_blocks(struct heap *heap, unsigned size_class, struct block **list)
-{
-    struct pool *pool = heap->current[size_class];
-    struct block *first = *list, *last = first;
-    uint32_t count = 1;
-
-    if (!first)
-        return;
-    *list = NULL;
-    for (; last->next; last = last->next)
-        count++;
-    last->next = pool->freed;
-    pool->freed = first;
-    tide_heap_place(heap, pool, tide_pool_settle(pool, count));
-}
-
-/* Makes the current pool an ordinary one: used, full, or gone. */
-static void retire_current(struct heap *heap, unsigned size_class)
-{
-    struct pool *pool = heap->current[size_class];
-
-    if (!pool)
-        return;
-    tide_heap_make_current(heap, size_class, NULL);
-    if (tide_relaxed(&pool->left) == 0) {
-        tide_set_relaxed(&pool->state, POOL_FULL); /* in no list */
-        tide_heap_place(heap, pool, POOL_IS_EMPTY);
-    } else if (tide_pool_is_worth_using(pool)) {
-        tide_heap_place(heap, pool, POOL_IS_USABLE);
-    } else {
-        tide_pool_fill(pool);
-    }
-}
-
-void tide_heap_give_back(struct heap *heap)
-{
-    struct pool *pool;
-
-    tide_heap_send_all_foreign(heap);
-    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        give_back_blocks(heap, c, &heap->list[c].freed);
-        give_back_blocks(heap, c, &heap->rest[c]);
-    }
-    tide_heap_drain_inbox(heap);
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        retire_current(heap, c);
-    while ((pool = heap->stock)) {
-        heap->stock = pool->next;
-        heap->stock_count--;
-        tide_arena_put_run(pool);
-    }
-    tide_arena_leave(&heap->tenant);
-    tide_maintenance_note();
-}
-
-/* Of an orphan that is out of the list of whole ones. */
-static void strip(struct heap *heap)
-{
-    tide_lock(&heap->lock);
-    tide_heap_give_back(heap);
-    tide_unlock(&heap->lock);
-    push_orphan(heap, false);
-}
-
-void tide_heap_give_back_orphans(void)
-{
-    tide_lock(&orphans_lock);
-    while (orphans[true])
-        strip(pop_orphan());
-    tide_unlock(&orphans_lock);
-}
-
-size_t tide_heap_decay_orphans(void)
-{
-    struct heap **link = &orphans[true], *heap;
-    size_t left;
-
-    tide_lock(&orphans_lock);
-    while ((heap = *link)) {
-        if (heap->is_idle) {
-            *link = heap->next_orphan;
-            tide_count(&whole_count, -1u);
-            strip(heap);
-        } else {
-            heap->is_idle = true;
-            link = &heap->next_orphan;
-        }
-    }
-    left = tide_relaxed(&whole_count);
-    tide_unlock(&orphans_lock);
-    return left;
-}
+static struct heap *_Atomic heaps; /* pushed to by any thread, never taken from */
 
 /* ---- Birth and exit ---------------------------------------------------- */
 
@@ -248,7 +43,6 @@ size_t tide_heap_decay_orphans(void)
  * a thread set past its destructors, and gives the stack with it to a new one. */
 static void end_thread(void *heap)
 {
-    bool is_whole = tide_relaxed(&whole_count) < MOST_WHOLE;
     int saved_errno = errno;
 
     if (heap != own)
@@ -257,12 +51,7 @@ static void end_thread(void *heap)
     tide_heap_fast = &none;
     if (TIDE_DEBUG)
         tide_heap_check(heap);
-    if (is_whole)
-        tide_heap_send_all_foreign(heap);
-    else
-        tide_heap_give_back(heap);
-    tide_heap_drain_inbox(heap);
-    make_orphan(heap, is_whole);
+    tide_heap_hand_over(heap);
     if (gettid() == getpid())
         tide_maintenance_end();
     errno = saved_errno;
@@ -290,9 +79,7 @@ static struct heap *be_born(void)
 
     if (!tide_acquire(&is_started) && !tide_heap_start(environ))
         return NULL;
-    heap = adopt();
-    if (!heap)
-        heap = adopt_lost();
+    heap = tide_heap_adopt();
     if (!heap) {
         heap = tide_os_record(sizeof *heap);
         if (!heap)
@@ -342,11 +129,6 @@ struct tide_lock *tide_heap_start_lock(void)
 struct tide_lock *tide_heap_late_lock(void)
 {
     return &late_lock;
-}
-
-struct tide_lock *tide_heap_orphans_lock(void)
-{
-    return &orphans_lock;
 }
 
 /* ---- Start ------------------------------------------------------------- */

@@ -71,10 +71,6 @@ struct heap *tide_heap_next(struct heap *heap);
 /* Whether this thread frees through heap without a stash. */
 bool tide_heap_is_late(const struct heap *heap);
 
-/* Lets an orphan's returned blocks go, so that memory comes back though no
- * thread adopts it. */
-void tide_heap_visit_orphan(struct heap *heap);
-
 /* ---- Pools of a heap: its owner only ----------------------------------- */
 
 /* A block for the class whose list is empty, and a new list.  NULL when there is
@@ -93,12 +89,26 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 /* Gives back every list, current pool and stocked pool that can go. */
 void tide_heap_give_back(struct heap *heap);
 
-/* Does so for all orphans; any thread, without locks. */
+/* ---- Orphans (orphans.c) ----------------------------------------------- */
+
+/* Makes the heap of the calling thread, which uses it no more, an orphan. */
+void tide_heap_hand_over(struct heap *heap);
+
+/* A heap without a thread, now the calling one's; NULL when there is none. */
+struct heap *tide_heap_adopt(void);
+
+/* Lets an orphan's returned blocks go, so that memory comes back though no
+ * thread adopts it. */
+void tide_heap_visit_orphan(struct heap *heap);
+
+/* Lets all orphans give back what they can; any thread, without locks. */
 void tide_heap_give_back_orphans(void);
 
-/* Does so for those that were orphans at the last call already.  How many others
- * have something to give back. */
+/* Lets those that were orphans at the last call already.  How many others have
+ * something to give back. */
 size_t tide_heap_decay_orphans(void);
+
+/* ---- Locks ------------------------------------------------------------- */
 
 /* The heaps' own locks, around fork: after the orphans', before the arenas'. */
 void tide_heap_lock_all(void);

@@ -7,9 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { BLOCKS = 256, BYTES = 256 << 10, TIME_OUT = 60 };
+enum { BLOCKS = 256, BYTES = 256 << 10 };
 
 static void say_goodbye(void)
 {
@@ -28,7 +27,6 @@ int main(void)
     static pthread_t main_thread;
     pthread_t thread;
 
-    alarm(TIME_OUT);
     atexit(say_goodbye);
     for (int i = 0; i < BLOCKS; i++) {
         blocks[i] = malloc(BYTES);

@@ -7,5 +7,6 @@ need_override
 
 run compile "${cc[@]}" -O1 -Wall -Wextra -pthread -o "$tmp/exit_of_main" "$here/exit_of_main.c"
 run plain "$tmp/exit_of_main"
-run_preloaded exit_of_main "$tmp/exit_of_main"
+# A thread that is left over takes no signals but this one.
+run_preloaded exit_of_main timeout -s KILL 60 "$tmp/exit_of_main"
 equal "answer" "$(cat "$tmp/exit_of_main.out")" goodbye
