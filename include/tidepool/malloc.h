@@ -124,8 +124,8 @@ TIDE_API const char *tide_version(void);
 
 /* ---- glibc's control and statistics ------------------------------------ */
 
-/* Returns to the OS what the calling thread, the arenas and the cache of huge
- * blocks hold free, but for about pad bytes of it.  What other threads keep for
+/* Returns to the OS what the calling thread, threads that have ended, the arenas
+ * and the cache of huge blocks hold free, but for about pad bytes of it.  What other threads keep for
  * themselves stays.  1 if any memory was returned, else 0.  glibc's
  * malloc_trim. */
 TIDE_API int tide_malloc_trim(size_t pad);

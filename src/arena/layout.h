@@ -81,7 +81,7 @@ struct pool {
     _Alignas(TIDE_CACHE_LINE) _Atomic uint64_t returned; /* see pool/returned.h */
     struct pool *next_inbox;     /* whoever set the queued bit in returned, then the owner */
     uint8_t is_zero;             /* under arena->lock: all its bytes were zero when taken */
-    bool is_idle;                /* likewise: a free slot, and so since the last tide_arena_decay */
+    bool is_idle;                /* likewise: free, and so at the last tide_arena_decay already */
 };
 _Static_assert(sizeof(struct pool) == 1 << TIDE_DESCRIPTOR_SHIFT, "a slot's descriptor is found by scaling");
 

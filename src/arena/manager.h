@@ -8,7 +8,8 @@
  * for the next one.
  *
  * An arena goes back when it is empty, has no tenants, and its shard has enough
- * other empty ones: one, and as many as it lately released too soon.
+ * other empty ones: one, and as many as it lately released too soon; or when
+ * its pages have gone because nobody needed them (tide_arena_decay).
  */
 #ifndef TIDE_ARENA_MANAGER_H
 #define TIDE_ARENA_MANAGER_H

@@ -3,6 +3,16 @@
 
 #include "arenas.h"
 
+/* An arena that is all one run, when none is kept empty; how many were released
+ * before. */
+static struct pool *take_only_whole(size_t *released_before)
+{
+    fill();
+    tide_arena_trim(0);
+    *released_before = released();
+    return take_whole();
+}
+
 /* ---- Trimming ----------------------------------------------------------- */
 
 SCENARIO(upkeep, trim_returns_the_pages_of_free_slots)
@@ -61,13 +71,9 @@ SCENARIO(upkeep, trim_keeps_what_it_is_told_to)
 
 SCENARIO(upkeep, trim_releases_the_empty_arena_that_is_kept)
 {
-    struct pool *whole;
     size_t before;
+    struct pool *whole = take_only_whole(&before);
 
-    fill();
-    tide_arena_trim(0);
-    before = released();
-    whole = take_whole();
     tide_arena_put_run(whole);
     tide_arena_trim(1);
     TIDE_REQUIRE(is_there(tide_arena_of(whole)));
@@ -119,13 +125,9 @@ SCENARIO(upkeep, decay_leaves_slots_that_were_used_meanwhile)
 
 SCENARIO(upkeep, decay_releases_arenas_that_stayed_empty)
 {
-    struct pool *whole;
     size_t before;
+    struct pool *whole = take_only_whole(&before);
 
-    fill();
-    tide_arena_trim(0);
-    before = released();
-    whole = take_whole();
     memset(tide_pool_start(whole), 1, TIDE_SLOT_BYTES);
     tide_arena_put_run(whole);
     while (tide_arena_decay() != 0)

@@ -89,6 +89,13 @@ Test(heap_orphans, an_adopted_heap_brings_its_pools_along)
     run_thread(allocate_with_a_different_owner, &block);
 }
 
+/* Whose thread has left the block. */
+static struct heap *make_orphan(void **block)
+{
+    run_thread(allocate_one, block);
+    return tide_relaxed(&tide_pool_of(*block)->owner);
+}
+
 static bool is_bare(const struct heap *heap)
 {
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
@@ -99,11 +106,9 @@ static bool is_bare(const struct heap *heap)
 
 Test(heap_orphans, an_orphan_keeps_its_lists_and_pools)
 {
-    struct heap *heap;
     void *block, *next;
+    struct heap *heap = make_orphan(&block);
 
-    run_thread(allocate_one, &block);
-    heap = tide_relaxed(&tide_pool_of(block)->owner);
     next = list_of(heap, size_class);
     cr_assert_eq(heap->current[size_class], tide_pool_of(block));
     cr_assert_not_null(next);
@@ -112,13 +117,11 @@ Test(heap_orphans, an_orphan_keeps_its_lists_and_pools)
     tide_api_check();
 }
 
-Test(heap_orphans, orphans_without_anything_allocated_give_all_back_on_demand)
+Test(heap_orphans, orphans_give_back_what_they_can_on_demand)
 {
-    struct heap *heap;
     void *block;
+    struct heap *heap = make_orphan(&block);
 
-    run_thread(allocate_one, &block);
-    heap = tide_relaxed(&tide_pool_of(block)->owner);
     tide_heap_give_back_orphans();
     cr_assert(is_bare(heap));
     cr_assert(is_in_used_list(heap, tide_pool_of(block)));
@@ -130,11 +133,9 @@ Test(heap_orphans, orphans_without_anything_allocated_give_all_back_on_demand)
 
 Test(heap_orphans, orphans_that_nobody_adopts_give_all_back)
 {
-    struct heap *heap;
     void *block;
+    struct heap *heap = make_orphan(&block);
 
-    run_thread(allocate_one, &block);
-    heap = tide_relaxed(&tide_pool_of(block)->owner);
     cr_assert_eq(tide_heap_decay_orphans(), 1);
     cr_assert_not(is_bare(heap));
     cr_assert_eq(tide_heap_decay_orphans(), 0);
