@@ -43,6 +43,10 @@ libtidepool_core_la_SOURCES = \
 	src/pool/returned.h \
 	src/pool/size_class.c \
 	src/pool/size_class.h \
+	src/heap/common.c \
+	src/heap/common.h \
+	src/heap/depot.c \
+	src/heap/depot.h \
 	src/heap/heap.c \
 	src/heap/heap.h \
 	src/heap/heap_fast.h \

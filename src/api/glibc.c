@@ -37,16 +37,25 @@ const char *tide_version(void)
     return TIDE_VERSION;
 }
 
-int tide_malloc_trim(size_t pad)
+static void give_back_own(void)
 {
     struct heap *heap = tide_heap_enter();
-    size_t returned, cached;
 
     if (heap) {
         tide_heap_give_back(heap);
         tide_heap_leave(heap);
     }
-    tide_heap_give_back_orphans();
+}
+
+/* What this thread has of others' goes home first, and what is in the depot may
+ * be this thread's. */
+int tide_malloc_trim(size_t pad)
+{
+    size_t returned, cached;
+
+    give_back_own();
+    tide_heap_give_back_unowned();
+    give_back_own();
     returned = tide_huge_trim(pad);
     cached = tide_huge_totals().cached_bytes;
     returned += tide_arena_trim(pad > cached ? pad - cached : 0);
@@ -124,7 +133,8 @@ void tide_malloc_stats(void)
                     stats.arenas.arenas, TIDE_ARENA_BYTES / 1024, stats.arenas.created,
                     stats.arenas.released, stats.free_slots, stats.empty_pools);
     tide_base_print("allocated       %zu bytes; free but resident at most %zu bytes\n",
-                    stats.pooled_bytes + stats.run_bytes + stats.huge.bytes, stats.returnable_bytes);
+                    stats.pooled_bytes + stats.run_bytes + stats.huge.bytes,
+                    stats.returnable_bytes);
     tide_base_print("heaps           %zu, of which %zu without a thread; records %zu bytes\n",
                     stats.heaps, stats.orphans, stats.record_bytes);
     for (enum lock_kind kind = 0; kind < LOCK_KINDS; kind++)
@@ -150,11 +160,13 @@ int tide_malloc_info(int options, FILE *stream)
 
         if (line->pools != 0)
             fprintf(stream,
-                    "<size block=\"%u\" pools=\"%zu\" full=\"%zu\" blocks=\"%zu\" allocated=\"%zu\"/>\n",
+                    "<size block=\"%u\" pools=\"%zu\" full=\"%zu\" blocks=\"%zu\" "
+                    "allocated=\"%zu\"/>\n",
                     tide_class_bytes[c], line->pools, line->full_pools, line->blocks,
                     line->allocated);
     }
-    fprintf(stream, "</sizes>\n<large count=\"%zu\" bytes=\"%zu\"/>\n", stats.runs, stats.run_bytes);
+    fprintf(stream, "</sizes>\n<large count=\"%zu\" bytes=\"%zu\"/>\n", stats.runs,
+            stats.run_bytes);
     fprintf(stream, "<huge count=\"%zu\" bytes=\"%zu\" cached=\"%zu\" cached_bytes=\"%zu\"/>\n",
             stats.huge.blocks, stats.huge.bytes, stats.huge.cached_blocks, stats.huge.cached_bytes);
     fprintf(stream, "<arenas count=\"%zu\" bytes=\"%zu\" created=\"%zu\" released=\"%zu\"/>\n",

@@ -9,6 +9,8 @@
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
+#include "heap/common.h"
+#include "heap/depot.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
 #include "heap/maintenance.h"
@@ -20,7 +22,7 @@
 static struct tide_lock *(*const outer[])(void) = {
     tide_maintenance_lock,
     tide_heap_start_lock,
-    tide_heap_late_lock,
+    tide_common_lock,
     tide_heap_orphans_lock,
 };
 static struct tide_lock *(*const inner[])(void) = {
@@ -37,6 +39,7 @@ static void before_fork(void)
     for (int n = 0; n < OUTER; n++)
         tide_lock(outer[n]());
     tide_heap_lock_all();
+    tide_depot_lock_all();
     tide_arena_before_fork();
     for (int n = 0; n < INNER; n++)
         tide_lock(inner[n]());
@@ -51,6 +54,7 @@ static void after_fork(bool in_child)
     for (int n = INNER; n-- > 0;)
         tide_lock_after_fork(inner[n](), in_child);
     tide_arena_after_fork(in_child);
+    tide_depot_unlock_all(in_child);
     tide_heap_unlock_all(in_child);
     for (int n = OUTER; n-- > 0;)
         tide_lock_after_fork(outer[n](), in_child);

@@ -2,6 +2,8 @@
 #include "api/stats.h"
 
 #include "base/fatal.h"
+#include "heap/common.h"
+#include "heap/depot.h"
 #include "heap/heap.h"
 #include "os/records.h"
 #include "pool/returned.h"
@@ -47,13 +49,18 @@ static void add_arena(struct stats *stats, const struct arena *arena)
     }
 }
 
+static void subtract_block(void *stats, const struct block *block)
+{
+    unsigned size_class = tide_pool_of(block)->size_class;
+    size_t *allocated = &((struct stats *)stats)->classes[size_class].allocated;
+
+    *allocated -= *allocated > 0;
+}
+
 static void subtract_list(struct stats *stats, const struct block *block)
 {
-    for (; block; block = block->next) {
-        size_t *allocated = &stats->classes[tide_pool_of(block)->size_class].allocated;
-
-        *allocated -= *allocated > 0;
-    }
+    for (; block; block = block->next)
+        subtract_block(stats, block);
 }
 
 /* Blocks in a heap's lists are free, whatever their pools think. */
@@ -61,9 +68,10 @@ static void subtract_lists(struct stats *stats, const struct heap *heap)
 {
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         subtract_list(stats, heap->list[c].freed);
-        subtract_list(stats, heap->rest[c]);
+        subtract_list(stats, heap->surplus[c].first);
     }
-    subtract_list(stats, heap->outbox);
+    for (int n = 0; n < OUTBOX_CHAINS; n++)
+        subtract_list(stats, heap->outbox.chains[n].first);
 }
 
 /* Of this thread's lists and those of orphans; other threads' can't be walked. */
@@ -71,10 +79,13 @@ static void subtract_known_lists(struct stats *stats)
 {
     struct heap *heap = tide_heap_enter();
 
-    if (heap) {
+    if (heap && !tide_heap_is_common(heap))
         subtract_lists(stats, heap);
+    if (heap)
         tide_heap_leave(heap);
-    }
+    subtract_lists(stats, tide_common_enter());
+    tide_common_leave();
+    tide_depot_visit(subtract_block, stats);
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
         tide_lock(&heap->lock);
         if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
@@ -90,7 +101,8 @@ static void gather_locks(struct tide_lock locks[LOCK_KINDS])
     tide_arena_lock_counts(&locks[LOCK_ARENA], &locks[LOCK_SHARD]);
     tide_lock_add_counts(&locks[LOCK_HUGE], tide_huge_lock());
     tide_lock_add_counts(&locks[LOCK_ORPHANS], tide_heap_orphans_lock());
-    tide_lock_add_counts(&locks[LOCK_LATE], tide_heap_late_lock());
+    tide_lock_add_counts(&locks[LOCK_COMMON], tide_common_lock());
+    tide_depot_lock_counts(&locks[LOCK_DEPOT]);
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         tide_lock_add_counts(&locks[LOCK_HEAP], &heap->lock);
 }
@@ -104,7 +116,7 @@ void tide_stats_gather(struct stats *stats)
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         stats->pooled_bytes += stats->classes[c].allocated * tide_class_bytes[c];
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
-        stats->heaps += !tide_heap_is_late(heap);
+        stats->heaps += !tide_heap_is_common(heap);
         stats->orphans += tide_relaxed(&heap->state) == HEAP_ORPHAN;
     }
     stats->arenas = tide_arena_totals();
@@ -116,19 +128,26 @@ void tide_stats_gather(struct stats *stats)
 
 const char *tide_stats_lock_name(enum lock_kind kind)
 {
-    static const char *const names[] = { "global", "arena", "shard", "huge", "orphans", "heap", "late" };
+    static const char *const names[] = {
+        "global", "arena", "shard", "huge", "orphans", "heap", "common", "depot",
+    };
 
     _Static_assert(sizeof names / sizeof *names == LOCK_KINDS, "a name for each kind");
     return names[kind];
 }
 
-/* Orphans are used by whoever visits them, under their lock. */
+/* The common heap and orphans are used by others than their owner, under this. */
+static struct tide_lock *lock_of(struct heap *heap)
+{
+    return tide_heap_is_common(heap) ? tide_common_lock() : &heap->lock;
+}
+
 static void check_heap(struct heap *heap)
 {
-    tide_lock(&heap->lock);
+    tide_lock(lock_of(heap));
     if (tide_relaxed(&heap->state) != HEAP_RETIRED)
         tide_heap_check(heap);
-    tide_unlock(&heap->lock);
+    tide_unlock(lock_of(heap));
 }
 
 static void check_pool(const struct pool *pool)
@@ -137,10 +156,10 @@ static void check_pool(const struct pool *pool)
 
     if (!owner)
         return;
-    tide_lock(&owner->lock);
+    tide_lock(lock_of(owner));
     if (tide_relaxed(&pool->owner) == owner && tide_relaxed(&owner->state) != HEAP_RETIRED)
         tide_pool_check(pool);
-    tide_unlock(&owner->lock);
+    tide_unlock(lock_of(owner));
 }
 
 void tide_api_check(void)

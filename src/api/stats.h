@@ -17,7 +17,17 @@ struct class_stats {
     size_t allocated;         /* blocks */
 };
 
-enum lock_kind { LOCK_GLOBAL, LOCK_ARENA, LOCK_SHARD, LOCK_HUGE, LOCK_ORPHANS, LOCK_HEAP, LOCK_LATE, LOCK_KINDS };
+enum lock_kind {
+    LOCK_GLOBAL,
+    LOCK_ARENA,
+    LOCK_SHARD,
+    LOCK_HUGE,
+    LOCK_ORPHANS,
+    LOCK_HEAP,
+    LOCK_COMMON,
+    LOCK_DEPOT,
+    LOCK_KINDS,
+};
 
 struct stats {
     struct class_stats classes[TIDE_CLASSES];
@@ -27,7 +37,7 @@ struct stats {
     size_t runs, run_bytes;            /* large blocks in arenas */
     size_t empty_pools, free_slots;    /* counts */
     size_t returnable_bytes;           /* resident in free slots and cached huge blocks */
-    size_t heaps, orphans;             /* counts without the late one; orphans are among them */
+    size_t heaps, orphans;             /* counts without the common one; orphans are among them */
     size_t record_bytes;
     size_t pooled_bytes;               /* in allocated blocks of pools */
 };

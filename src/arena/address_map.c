@@ -40,7 +40,8 @@ static bool make_writable(uintptr_t stretch)
     tide_lock(&lock);
     if (!(tide_relaxed(word) & bit)) {
         is_writable =
-            tide_os_make_writable((void *)(tide_address_map + stretch * STRETCH_BYTES), STRETCH_BYTES);
+            tide_os_make_writable((void *)(tide_address_map + stretch * STRETCH_BYTES),
+                                  STRETCH_BYTES);
         if (is_writable) /* pairs with the acquire above */
             atomic_fetch_or_explicit(word, bit, memory_order_release);
     }

@@ -62,6 +62,11 @@ static void clear_slots(struct arena *arena, unsigned from, unsigned to)
     }
 }
 
+bool tide_arena_has_resident(const struct arena *arena, unsigned slots)
+{
+    return tide_run_starts(tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty), slots) != 0;
+}
+
 struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigned alignment)
 {
     uint64_t free = tide_relaxed(&arena->free), dirty = tide_relaxed(&arena->dirty), starts, taken;

@@ -83,7 +83,8 @@ struct pool {
     uint8_t is_zero;             /* under arena->lock: all its bytes were zero when taken */
     bool is_idle;                /* likewise: free, and so at the last tide_arena_decay already */
 };
-_Static_assert(sizeof(struct pool) == 1 << TIDE_DESCRIPTOR_SHIFT, "a slot's descriptor is found by scaling");
+_Static_assert(sizeof(struct pool) == 1 << TIDE_DESCRIPTOR_SHIFT,
+               "a slot's descriptor is found by scaling");
 
 struct arena {
     struct tide_lock lock;   /* the manager takes its global one instead if it has one */
@@ -98,7 +99,8 @@ struct arena {
     struct pool pools[TIDE_SLOTS - 1]; /* of slots 1 and up */
     _Atomic uint64_t live[TIDE_ARENA_BYTES / TIDE_ALIGNMENT / 64];
 };
-_Static_assert(offsetof(struct arena, pools) == sizeof(struct pool), "slot 1's descriptor is the second");
+_Static_assert(offsetof(struct arena, pools) == sizeof(struct pool),
+               "slot 1's descriptor is the second");
 
 #define TIDE_HEADER_SLOTS ((sizeof(struct arena) + TIDE_SLOT_BYTES - 1) / TIDE_SLOT_BYTES)
 #define TIDE_ALL_FREE (~UINT64_C(0) << TIDE_HEADER_SLOTS)

@@ -47,12 +47,14 @@ static bool is_for_pools(unsigned slots)
     return slots <= TIDE_WIDE_SLOTS;
 }
 
-static struct pool *take_from_home(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
+static struct pool *take_from_home(struct tide_tenant *tenant, unsigned slots, unsigned alignment,
+                                   bool is_resident)
 {
     struct arena *arena = tenant->arena;
     struct pool *run;
 
-    if (!arena || !tide_lock_try(tide_shard_arena_lock(arena)))
+    if (!arena || (is_resident && !tide_arena_has_resident(arena, slots)) ||
+        !tide_lock_try(tide_shard_arena_lock(arena)))
         return NULL;
     run = tide_arena_take_locked(arena, slots, alignment);
     tide_shard_settle_and_unlock(arena);
@@ -73,12 +75,20 @@ static struct pool *take_from_arena(struct arena *arena, unsigned slots, unsigne
     return run;
 }
 
+/* Which arenas are looked into. */
+enum effort {
+    RESIDENT, /* a few, where memory that is resident anyway is free */
+    FEW,
+    ALL, /* as a last resort; busy ones are waited for */
+};
+
 /* Under the shard's lock: a run from the fullest arena that suits and whose
  * lock is free.  *busy becomes the last one that was passed over. */
 static struct pool *take_from_free(struct shard *shard, unsigned slots, unsigned alignment,
-                                   unsigned most_tries, struct arena **busy)
+                                   enum effort effort, struct arena **busy)
 {
     uint32_t candidates = shard->nonempty & (~0u << tide_shard_bucket_for(slots));
+    unsigned most_tries = effort == ALL ? UINT32_MAX : MOST_TRIES;
 
     for (; candidates != 0; candidates &= candidates - 1) {
         struct arena *arena = shard->buckets[tide_lowest_bit(candidates)], *next;
@@ -87,6 +97,8 @@ static struct pool *take_from_free(struct shard *shard, unsigned slots, unsigned
             struct pool *run;
 
             next = arena->next;
+            if (effort == RESIDENT && !tide_arena_has_resident(arena, slots))
+                continue;
             if (!tide_lock_try(tide_shard_arena_lock(arena))) {
                 *busy = arena;
                 continue;
@@ -99,9 +111,8 @@ static struct pool *take_from_free(struct shard *shard, unsigned slots, unsigned
     return NULL;
 }
 
-/* As a last resort, every arena is tried and busy ones are waited for. */
 static struct pool *take_from_shard(struct shard *shard, unsigned slots, unsigned alignment,
-                                    bool is_last_resort)
+                                    enum effort effort)
 {
     struct pool *run;
 
@@ -109,9 +120,8 @@ static struct pool *take_from_shard(struct shard *shard, unsigned slots, unsigne
     for (;;) {
         struct arena *busy = NULL;
 
-        run = take_from_free(shard, slots, alignment, is_last_resort ? UINT32_MAX : MOST_TRIES,
-                             &busy);
-        if (run || !busy || !is_last_resort)
+        run = take_from_free(shard, slots, alignment, effort, &busy);
+        if (run || !busy || effort != ALL)
             break;
         tide_shard_wait_for(shard, busy);
     }
@@ -137,28 +147,32 @@ static struct pool *take_from_new(struct tide_tenant *tenant, unsigned slots, un
 }
 
 static struct pool *take_from_all(struct tide_tenant *tenant, unsigned slots, unsigned alignment,
-                                  bool is_last_resort)
+                                  enum effort effort)
 {
     struct pool *run = NULL;
 
     for (unsigned n = 0; n < tide_shard_count && !run; n++)
-        run = take_from_shard(&tide_shards[(tenant->shard + n) % tide_shard_count], slots, alignment,
-                              is_last_resort);
+        run = take_from_shard(&tide_shards[(tenant->shard + n) % tide_shard_count], slots,
+                              alignment, effort);
     return run;
 }
 
 struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
 {
-    struct pool *run = take_from_home(tenant, slots, alignment);
+    struct pool *run = take_from_home(tenant, slots, alignment, true);
     int saved_errno = errno;
 
     if (run)
         return run;
-    run = take_from_all(tenant, slots, alignment, false);
+    run = take_from_shard(&tide_shards[tenant->shard], slots, alignment, RESIDENT);
+    if (!run && (run = take_from_home(tenant, slots, alignment, false)))
+        return run;
+    if (!run)
+        run = take_from_all(tenant, slots, alignment, FEW);
     if (!run)
         run = take_from_new(tenant, slots, alignment);
     if (!run) {
-        run = take_from_all(tenant, slots, alignment, true);
+        run = take_from_all(tenant, slots, alignment, ALL);
         errno = run ? saved_errno : ENOMEM;
     }
     if (run && is_for_pools(slots)) {

@@ -34,7 +34,8 @@ struct shard {
     unsigned empty_arenas;          /* under lock: how many of them are empty */
     unsigned empty_to_keep;         /* under lock: one at least */
     unsigned regrettable;           /* under lock: surplus ones released and not yet missed */
-    uint64_t released_at, missed_at; /* under lock: ms; the last of those, and when one was missed */
+    uint64_t released_at;           /* under lock: ms, when the last of those was */
+    uint64_t missed_at;             /* under lock: ms, when one was missed */
 };
 
 /* Constant after the start, but for what is in the shards. */

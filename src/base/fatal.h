@@ -14,7 +14,8 @@
 void tide_base_warn(const char *format, ...) TIDE_PRINTF_LIKE(1, 2);
 
 /* The same, then abort. */
-_Noreturn void tide_base_fatal(const char *format, ...) TIDE_PRINTF_LIKE(1, 2) __attribute__((cold));
+_Noreturn void tide_base_fatal(const char *format, ...)
+    TIDE_PRINTF_LIKE(1, 2) __attribute__((cold));
 
 /* "tidepool: CALL(POINTER): " and the message, then abort. */
 _Noreturn void tide_base_misuse(const char *call, const void *pointer, const char *format, ...)

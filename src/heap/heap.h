@@ -1,20 +1,20 @@
 /* heap/heap.h - one thread's usedpools
  *
  * A heap is changed only by its owner: the thread it belongs to; a thread that
- * visits it as an orphan, under the heap's lock; or, for the late heap that
- * serves threads past their destructors, whoever holds its lock.  Others reach
- * it in one way: they put pools with returned blocks in its inbox.
+ * visits it as an orphan, under the heap's lock; or, for the common heap that
+ * threads share, whoever holds its lock.  Others reach it in one way: they put
+ * pools with returned blocks in its inbox.
  *
  * For each class there is the list malloc takes from; the current pool, which
  * that list was last filled from, whose blocks go back there when freed; and
  * the used pools, which have free blocks.  Full pools are in no list: a free
- * brings them back.  The list has foreign blocks as well, which this thread
- * freed for others; when the first of them comes, what was in the list is put
- * aside as the rest, so that whoever looks for foreign blocks finds few others.
- * Those smaller than a cache line aren't given again, as other threads' blocks
- * are on their line: they wait in the outbox.
+ * brings them back.  The list may have blocks of any pools as well: foreign
+ * ones, which this thread freed for others, and what came from the depot or the
+ * common heap.  More foreign blocks wait as the surplus; those smaller than a
+ * cache line aren't given again, as other threads' blocks are on their line:
+ * they wait in the outbox.
  * Invariants: a current pool is not in the used list, every pool in the used
- * list is POOL_USED, and the rest is all the current pool's.
+ * list is POOL_USED, and a list with foreign == 0 is all the current pool's.
  */
 #ifndef TIDE_HEAP_HEAP_H
 #define TIDE_HEAP_HEAP_H
@@ -23,7 +23,8 @@
 #include <sys/types.h>
 
 #include "arena/manager.h"
-#include "pool/pool.h"
+#include "heap/depot.h"
+#include "pool/returned.h"
 
 enum heap_state {
     HEAP_NONE,    /* stands for the heap of a thread that has none */
@@ -32,21 +33,29 @@ enum heap_state {
     HEAP_RETIRED, /* its thread is in the parent of this fork child; never used again */
 };
 
+enum { OUTBOX_CHAINS = 16 };
+
+/* Blocks to go home, a chain for each of so many pools. */
+struct outbox {
+    struct chain chains[OUTBOX_CHAINS];
+    size_t bytes;
+};
+
 struct heap {
     struct free_list list[TIDE_CLASSES];
-    struct block *rest[TIDE_CLASSES];
     struct pool *current[TIDE_CLASSES];
     struct pool *used[TIDE_CLASSES];
-    uint32_t foreign[TIDE_CLASSES]; /* blocks of the list that are foreign, at most */
-    struct block *outbox;           /* foreign blocks of any class that go home only */
-    uint32_t outbox_bytes;
+    uint8_t foreign[TIDE_CLASSES]; /* blocks put in the list that may be of other pools */
+    uint8_t shares[TIDE_CLASSES];  /* batches that came from the common heap */
+    struct batch surplus[TIDE_CLASSES];
+    struct outbox outbox;
     struct tide_tenant tenant;
     struct pool *stock;       /* empty pools of one slot, linked by next */
     uint32_t stock_count;
     struct heap *next_orphan; /* under the orphans' lock */
-    bool is_idle;             /* likewise: an orphan since the last tide_heap_decay_orphans */
+    bool is_idle;             /* likewise (the common heap: its): unused since the last look */
     struct heap *next_heap;   /* constant: all heaps */
-    _Atomic uint32_t state;   /* enum heap_state; written by the owner under lock, read by any thread */
+    _Atomic uint32_t state;   /* enum heap_state; written by the owner under lock, read by any */
     _Atomic pid_t thread;     /* the owner's; written under lock or before the heap is listed */
     pid_t process;            /* likewise */
 
@@ -68,8 +77,11 @@ void tide_heap_leave(struct heap *heap);
 /* All heaps ever made: NULL gives the first, NULL ends it. */
 struct heap *tide_heap_next(struct heap *heap);
 
-/* Whether this thread frees through heap without a stash. */
-bool tide_heap_is_late(const struct heap *heap);
+/* How many there are, orphans included and the common one not. */
+unsigned tide_heap_count(void);
+
+/* Whether it is the one that threads share: see common.h. */
+bool tide_heap_is_common(const struct heap *heap);
 
 /* ---- Pools of a heap: its owner only ----------------------------------- */
 
@@ -101,12 +113,13 @@ struct heap *tide_heap_adopt(void);
  * thread adopts it. */
 void tide_heap_visit_orphan(struct heap *heap);
 
-/* Lets all orphans give back what they can; any thread, without locks. */
-void tide_heap_give_back_orphans(void);
+/* Lets what no thread owns give back what it can: orphans, the common heap, the
+ * depot.  Any thread, without locks. */
+void tide_heap_give_back_unowned(void);
 
-/* Lets those that were orphans at the last call already.  How many others have
- * something to give back. */
-size_t tide_heap_decay_orphans(void);
+/* The same for what was so, and not used, since the last call already.  How many
+ * others (heaps, classes of the depot) have something to give back. */
+size_t tide_heap_decay_unowned(void);
 
 /* ---- Locks ------------------------------------------------------------- */
 
@@ -116,7 +129,6 @@ void tide_heap_unlock_all(bool in_child);
 
 /* The module's locks, for fork and for their counts. */
 struct tide_lock *tide_heap_start_lock(void);
-struct tide_lock *tide_heap_late_lock(void);
 struct tide_lock *tide_heap_orphans_lock(void);
 
 /* ---- Start and fork ---------------------------------------------------- */

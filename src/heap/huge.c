@@ -310,6 +310,7 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
     huge->slack = lead == page ? huge->bytes - bytes : 0;
     link_block(huge);
     tide_unlock(lock);
+    tide_maintenance_weigh();
     return huge->block;
 }
 
@@ -376,6 +377,7 @@ void *tide_huge_resize(void *block, size_t size)
     huge->slack = resized ? 0 : huge->slack;
     link_block(huge);
     tide_unlock(lock);
+    tide_maintenance_weigh();
     return resized ? resized->block : NULL;
 }
 

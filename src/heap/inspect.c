@@ -30,7 +30,8 @@ static struct found find_pooled(struct pool *pool, const void *address, const ch
 
     if (TIDE_UNLIKELY(!tide_pool_has_block(pool, address))) {
         if (distance / bytes >= tide_relaxed(&pool->carved))
-            tide_base_misuse(call, address, "not allocated: in a pool of blocks of %zu bytes", bytes);
+            tide_base_misuse(call, address, "not allocated: in a pool of blocks of %zu bytes",
+                             bytes);
         report_inside(address, start + distance / bytes * bytes, bytes, call);
     }
     if (tide_options.check && !tide_arena_is_live(address))

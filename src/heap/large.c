@@ -17,6 +17,7 @@ void *tide_large_malloc(struct heap *heap, size_t size, size_t alignment, bool *
 
     if (!run)
         return NULL;
+    tide_maintenance_weigh();
     if (is_zero)
         *is_zero = run->is_zero;
     return tide_pool_start(run);

@@ -13,6 +13,7 @@
 #include "os/thread.h"
 
 _Atomic bool tide_maintenance_is_settled;
+_Atomic bool tide_maintenance_is_due;
 _Atomic uint32_t tide_maintenance_bell;
 
 static struct tide_lock look_lock = TIDE_LOCK_INITIALIZER;
@@ -22,7 +23,7 @@ size_t tide_maintenance_look(void)
     size_t waiting;
 
     tide_lock(&look_lock);
-    waiting = tide_heap_decay_orphans();
+    waiting = tide_heap_decay_unowned();
     waiting += tide_huge_decay();
     waiting += tide_arena_decay();
     tide_unlock(&look_lock);
@@ -85,8 +86,10 @@ void tide_maintenance_start(void)
 {
     int saved_errno = errno, cancel_state;
 
-    if (tide_lock_is_forking() || !is_at_home() ||
-        atomic_exchange(&tide_maintenance_is_settled, true) || !tide_options.maintenance ||
+    if (tide_lock_is_forking() || !is_at_home())
+        return;
+    tide_set_relaxed(&tide_maintenance_is_due, false);
+    if (atomic_exchange(&tide_maintenance_is_settled, true) || !tide_options.maintenance ||
         tide_options.decay_ms < 0)
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
@@ -112,5 +115,6 @@ void tide_maintenance_end(void)
 void tide_maintenance_after_fork_in_child(void)
 {
     atomic_store(&tide_maintenance_is_settled, TIDE_THREAD_SANITIZER);
+    atomic_store(&tide_maintenance_is_due, false);
     atomic_store(&tide_maintenance_bell, TIDE_BELL_AWAKE);
 }

@@ -22,18 +22,26 @@
 enum tide_maintenance_bell { TIDE_BELL_AWAKE, TIDE_BELL_ASLEEP, TIDE_BELL_END };
 
 extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_settled; /* started, or never to be */
+extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_due;     /* to be started, unless settled */
 extern TIDE_HIDDEN _Atomic uint32_t tide_maintenance_bell;
 
 void tide_maintenance_start(void);
 void tide_maintenance_wake(void);
 
-/* By a thread that holds no lock and uses no heap: it may call malloc.  Keeps
- * errno. */
-static inline void tide_maintenance_check(void)
+/* The program may have more memory than before. */
+static inline void tide_maintenance_weigh(void)
 {
     if (TIDE_UNLIKELY(!tide_relaxed(&tide_maintenance_is_settled)) &&
         tide_arena_count() * TIDE_ARENA_BYTES + tide_relaxed(&tide_huge_mapped) >=
             TIDE_MAINTAINED_BYTES)
+        tide_set_relaxed(&tide_maintenance_is_due, true);
+}
+
+/* By a thread that holds no lock and uses no heap: it may call malloc.  Keeps
+ * errno. */
+static inline void tide_maintenance_check(void)
+{
+    if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_is_due)))
         tide_maintenance_start();
 }
 

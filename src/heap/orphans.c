@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "heap/common.h"
 #include "heap/heap.h"
 #include "heap/maintenance.h"
 #include "heap/remote.h"
@@ -49,15 +50,15 @@ static struct heap *pop_orphan(void)
 /* ---- Giving back ------------------------------------------------------- */
 
 /* Blocks of the current pool. */
-static void give_back_blocks(struct heap *heap, unsigned size_class, struct block **list)
+static void give_back_blocks(struct heap *heap, unsigned size_class)
 {
     struct pool *pool = heap->current[size_class];
-    struct block *first = *list, *last = first;
+    struct block *first = heap->list[size_class].freed, *last = first;
     uint32_t count = 1;
 
     if (!first)
         return;
-    *list = NULL;
+    heap->list[size_class].freed = NULL;
     for (; last->next; last = last->next)
         count++;
     last->next = pool->freed;
@@ -88,10 +89,8 @@ void tide_heap_give_back(struct heap *heap)
     struct pool *pool;
 
     tide_heap_send_all_foreign(heap);
-    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        give_back_blocks(heap, c, &heap->list[c].freed);
-        give_back_blocks(heap, c, &heap->rest[c]);
-    }
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        give_back_blocks(heap, c);
     tide_heap_drain_inbox(heap);
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         retire_current(heap, c);
@@ -215,18 +214,20 @@ static void strip(struct heap *heap)
     push_orphan(heap, false);
 }
 
-void tide_heap_give_back_orphans(void)
+void tide_heap_give_back_unowned(void)
 {
+    tide_heap_empty_depot(false);
+    tide_common_tidy(false);
     tide_lock(&orphans_lock);
     while (orphans[true])
         strip(pop_orphan());
     tide_unlock(&orphans_lock);
 }
 
-size_t tide_heap_decay_orphans(void)
+size_t tide_heap_decay_unowned(void)
 {
     struct heap **link = &orphans[true], *heap;
-    size_t left;
+    size_t left = tide_heap_empty_depot(true) + tide_common_tidy(true);
 
     tide_lock(&orphans_lock);
     while ((heap = *link)) {
@@ -239,7 +240,7 @@ size_t tide_heap_decay_orphans(void)
             link = &heap->next_orphan;
         }
     }
-    left = tide_relaxed(&whole_count);
+    left += tide_relaxed(&whole_count);
     tide_unlock(&orphans_lock);
     return left;
 }

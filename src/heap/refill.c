@@ -1,37 +1,62 @@
 /* heap/refill.c - where malloc's next blocks come from
  *
- * In this order: the list's rest, the current pool, another used pool, an empty
- * pool from the stock, a new one.
+ * In this order: the surplus of foreign blocks, freed blocks of the current pool
+ * and of another used one, what other threads left, untouched blocks of those
+ * pools, an empty pool from the stock, a new one.  So memory that was used
+ * before comes first.
  */
 #include <errno.h>
 
 #include "base/fatal.h"
 #include "base/options.h"
+#include "heap/common.h"
 #include "heap/heap.h"
 #include "heap/maintenance.h"
 #include "pool/returned.h"
 
-static void link_used(struct heap *heap, struct pool *pool)
-{
-    struct pool **first = &heap->used[pool->size_class];
+/* ---- The used pools: the first's prev is the last ---------------------- */
 
-    pool->prev = NULL;
-    pool->next = *first;
-    if (pool->next)
-        pool->next->prev = pool;
+static void link_first(struct heap *heap, struct pool *pool)
+{
+    struct pool **first = &heap->used[pool->size_class], *next = *first;
+
+    pool->prev = next ? next->prev : pool;
+    pool->next = next;
+    if (next)
+        next->prev = pool;
     *first = pool;
+}
+
+static void link_last(struct heap *heap, struct pool *pool)
+{
+    struct pool *first = heap->used[pool->size_class];
+
+    if (!first) {
+        link_first(heap, pool);
+        return;
+    }
+    pool->prev = first->prev;
+    pool->next = NULL;
+    first->prev->next = pool;
+    first->prev = pool;
 }
 
 static void unlink_used(struct heap *heap, struct pool *pool)
 {
+    struct pool **first = &heap->used[pool->size_class];
+
+    if (*first == pool)
+        *first = pool->next;
+    else
+        pool->prev->next = pool->next;
     if (pool->next)
         pool->next->prev = pool->prev;
-    if (pool->prev)
-        pool->prev->next = pool->next;
-    else
-        heap->used[pool->size_class] = pool->next;
+    else if (*first)
+        (*first)->prev = pool->prev;
     pool->next = pool->prev = NULL;
 }
+
+/* ---- Where pools go ---------------------------------------------------- */
 
 static void drop_pool(struct heap *heap, struct pool *pool)
 {
@@ -52,7 +77,7 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
     if (change == POOL_UNCHANGED || heap->current[pool->size_class] == pool)
         return; /* the current pool stays, even empty: malloc comes back to it */
     if (change == POOL_IS_USABLE) {
-        link_used(heap, pool);
+        link_first(heap, pool);
         return;
     }
     if (tide_relaxed(&pool->state) == POOL_USED)
@@ -78,7 +103,7 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
 {
     struct pool *before = heap->current[size_class];
 
-    TIDE_ASSERT(!heap->list[size_class].freed && !heap->rest[size_class]);
+    TIDE_ASSERT(!heap->list[size_class].freed);
     if (before)
         tide_pool_route(before, &before->own);
     if (pool)
@@ -86,43 +111,71 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
     heap->current[size_class] = pool;
 }
 
-static struct block *take_rest(struct heap *heap, unsigned size_class)
-{
-    struct block *rest = heap->rest[size_class];
+/* ---- Where blocks come from -------------------------------------------- */
 
-    heap->rest[size_class] = NULL;
-    return rest;
-}
-
-/* Freed blocks of the current pool, else untouched ones.  A pool without
- * enough of either is full and no longer current. */
-static struct block *take_current(struct heap *heap, unsigned size_class)
+/* What the list was filled from before is full, or waits behind the pools that
+ * have freed blocks for its untouched ones to be needed. */
+static void retire_current(struct heap *heap, unsigned size_class)
 {
     struct pool *pool = heap->current[size_class];
-    struct block *blocks;
 
     if (!pool)
-        return NULL;
+        return;
     if (TIDE_DEBUG)
         tide_pool_check(pool);
-    if (!tide_pool_is_worth_using(pool)) {
+    tide_heap_make_current(heap, size_class, NULL);
+    if (tide_pool_is_worth_using(pool))
+        link_last(heap, pool);
+    else
         tide_pool_fill(pool);
-        tide_heap_make_current(heap, size_class, NULL);
-        return NULL;
-    }
-    blocks = tide_pool_take_freed(pool);
-    return blocks ? blocks : tide_pool_carve(pool);
 }
 
-static struct block *take_used(struct heap *heap, unsigned size_class)
+static void use_first(struct heap *heap, unsigned size_class)
 {
     struct pool *pool = heap->used[size_class];
 
-    if (!pool)
-        return NULL;
+    retire_current(heap, size_class);
     unlink_used(heap, pool);
     tide_heap_make_current(heap, size_class, pool);
-    return take_current(heap, size_class);
+}
+
+static struct block *take_surplus(struct heap *heap, unsigned size_class)
+{
+    struct block *first = heap->surplus[size_class].first;
+
+    heap->surplus[size_class] = (struct batch){ .first = NULL };
+    return first;
+}
+
+static struct block *take_freed(struct heap *heap, unsigned size_class)
+{
+    struct pool *pool = heap->current[size_class], *used = heap->used[size_class];
+
+    if (pool && pool->freed && tide_pool_is_worth_using(pool))
+        return tide_pool_take_freed(pool);
+    if (!used || !used->freed)
+        return NULL;
+    use_first(heap, size_class);
+    return tide_pool_take_freed(used);
+}
+
+/* What other threads have freed, or share with this one. */
+static struct block *take_from_others(struct heap *heap, unsigned size_class)
+{
+    struct block *blocks = tide_depot_take(size_class);
+
+    return blocks ? blocks : tide_common_share(heap, size_class);
+}
+
+static struct block *take_untouched(struct heap *heap, unsigned size_class)
+{
+    struct pool *pool = heap->current[size_class];
+    struct block *blocks = pool ? tide_pool_carve(pool) : NULL;
+
+    if (blocks || !heap->used[size_class])
+        return blocks;
+    use_first(heap, size_class);
+    return tide_pool_carve(heap->current[size_class]);
 }
 
 static struct block *take_new(struct heap *heap, unsigned size_class)
@@ -140,26 +193,33 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
         errno = saved_errno;
         if (!pool)
             return NULL;
+        tide_maintenance_weigh();
     }
     tide_pool_open(pool, size_class, heap);
+    retire_current(heap, size_class);
     tide_heap_make_current(heap, size_class, pool);
     return tide_pool_carve(pool);
 }
 
 void *tide_heap_refill(struct heap *heap, unsigned size_class)
 {
-    struct block *blocks;
+    struct block *blocks = take_surplus(heap, size_class);
+    bool is_own = !blocks;
 
     TIDE_ASSERT(!heap->list[size_class].freed);
-    heap->foreign[size_class] = 0;
-    tide_heap_drain_inbox(heap);
-    blocks = take_rest(heap, size_class);
+    if (!blocks) {
+        tide_heap_drain_inbox(heap);
+        blocks = take_freed(heap, size_class);
+    }
+    if (!blocks) {
+        blocks = take_from_others(heap, size_class);
+        is_own = !blocks;
+    }
     if (!blocks)
-        blocks = take_current(heap, size_class);
-    if (!blocks)
-        blocks = take_used(heap, size_class);
+        blocks = take_untouched(heap, size_class);
     if (!blocks)
         blocks = take_new(heap, size_class);
+    heap->foreign[size_class] = !is_own;
     if (blocks)
         heap->list[size_class].freed = blocks->next;
     return blocks;

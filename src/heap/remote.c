@@ -1,12 +1,13 @@
-/* heap/remote.c - see remote.h.  The only lock is that of an orphan's heap, to
- * visit it. */
+/* heap/remote.c - see remote.h.  The only locks are the depot's, and that of an
+ * orphan's heap, to visit it. */
 #include "heap/remote.h"
 
 #include "base/options.h"
 #include "heap/inspect.h"
+#include "heap/maintenance.h"
 #include "pool/returned.h"
 
-enum { CHAINS = 32 };
+enum { OUTBOX_BYTES = 16384 }; /* what an outbox may hold before all goes home */
 
 static void put_in_inbox(struct heap *owner, struct pool *pool)
 {
@@ -26,143 +27,166 @@ static void send_chain(const struct chain *chain)
     if (!tide_pool_return(chain))
         return;
     put_in_inbox(owner, chain->pool);
+    tide_maintenance_note(); /* nobody else may look at what the common heap gets back */
     /* Sequentially consistent with the inbox: either the ending thread, which
      * sets the state and then looks, sees the pool, or this one sees the state. */
     if (atomic_load(&owner->state) == HEAP_ORPHAN)
         tide_heap_visit_orphan(owner);
 }
 
-static void add_to_chain(struct chain *chain, struct block *block)
+/* ---- Outboxes: a chain for each pool ----------------------------------- */
+
+static struct chain *chain_for(struct outbox *outbox, const struct pool *pool)
 {
+    return &outbox->chains[(uintptr_t)pool / sizeof *pool % OUTBOX_CHAINS];
+}
+
+static void send_and_clear(struct outbox *outbox, struct chain *chain)
+{
+    outbox->bytes -= chain->count * chain->pool->block_bytes;
+    send_chain(chain);
+    *chain = (struct chain){ .pool = NULL };
+}
+
+static void send_all(struct outbox *outbox)
+{
+    for (struct chain *chain = outbox->chains; chain < outbox->chains + OUTBOX_CHAINS; chain++)
+        if (chain->pool)
+            send_and_clear(outbox, chain);
+}
+
+/* A chain for another pool that is in its place goes home. */
+static void put_in_outbox(struct outbox *outbox, struct pool *pool, struct block *block)
+{
+    struct chain *chain = chain_for(outbox, pool);
+
+    if (chain->pool && chain->pool != pool)
+        send_and_clear(outbox, chain);
+    chain->pool = pool;
     block->next = chain->first;
     chain->first = block;
     chain->last = chain->last ? chain->last : block;
     chain->count++;
+    outbox->bytes += pool->block_bytes;
+    if (outbox->bytes > OUTBOX_BYTES)
+        send_all(outbox);
+}
+
+static void put_all_in_outbox(struct outbox *outbox, struct block *blocks)
+{
+    struct block *next;
+
+    for (; blocks; blocks = next) {
+        next = blocks->next;
+        put_in_outbox(outbox, tide_pool_of(blocks), blocks);
+    }
 }
 
 void tide_heap_send_home(struct block *blocks)
 {
-    struct chain chains[CHAINS] = { { .pool = NULL } };
-    struct block *next;
+    struct outbox outbox = { .bytes = 0 };
 
-    for (; blocks; blocks = next) {
-        struct pool *pool = tide_pool_of(blocks);
-        struct chain *chain = &chains[(uintptr_t)pool / sizeof *pool % CHAINS];
-
-        next = blocks->next;
-        if (chain->pool && chain->pool != pool)
-            send_chain(chain);
-        if (chain->pool != pool)
-            *chain = (struct chain){ .pool = pool };
-        add_to_chain(chain, blocks);
-    }
-    for (struct chain *chain = chains; chain < chains + CHAINS; chain++)
-        if (chain->pool)
-            send_chain(chain);
+    put_all_in_outbox(&outbox, blocks);
+    send_all(&outbox);
 }
 
-void tide_heap_send_foreign(struct heap *heap, unsigned size_class, uint32_t keep)
+void tide_heap_send_block_home(struct block *block)
 {
-    struct block **link = &heap->list[size_class].freed, *block, *surplus = NULL;
-    uint32_t foreign = 0, most = heap->foreign[size_class];
+    block->next = NULL;
+    tide_heap_send_home(block);
+}
 
-    /* Behind as many as there are at most there is no more. */
-    for (uint32_t seen = 0; seen < most && (block = *link);) {
-        bool is_foreign = tide_relaxed(&tide_pool_of(block)->owner) != heap;
+size_t tide_heap_empty_depot(bool is_only_idle)
+{
+    size_t left = 0;
 
-        seen += is_foreign;
-        if (is_foreign && foreign == keep) {
-            *link = block->next;
-            block->next = surplus;
-            surplus = block;
-        } else {
-            foreign += is_foreign;
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        tide_heap_send_home(tide_depot_empty(c, is_only_idle));
+        left += tide_relaxed(&tide_depot_stored[c]) != 0;
+    }
+    return left;
+}
+
+/* ---- A heap's foreign blocks ------------------------------------------- */
+
+static struct block *take_surplus(struct heap *heap, unsigned size_class)
+{
+    struct block *first = heap->surplus[size_class].first;
+
+    heap->surplus[size_class] = (struct batch){ .first = NULL };
+    return first;
+}
+
+/* Puts the blocks of a class's list that aren't the current pool's in the
+ * outbox. */
+static void strip_list(struct heap *heap, unsigned size_class)
+{
+    struct block **link = &heap->list[size_class].freed, *block;
+
+    while ((block = *link)) {
+        struct pool *pool = tide_pool_of(block);
+
+        if (pool == heap->current[size_class]) {
             link = &block->next;
+        } else {
+            *link = block->next;
+            put_in_outbox(&heap->outbox, pool, block);
         }
     }
-    heap->foreign[size_class] = foreign;
-    tide_heap_send_home(surplus);
-}
-
-static void send_outbox(struct heap *heap)
-{
-    struct block *blocks = heap->outbox;
-
-    heap->outbox = NULL;
-    heap->outbox_bytes = 0;
-    tide_heap_send_home(blocks);
+    heap->foreign[size_class] = 0;
 }
 
 void tide_heap_send_all_foreign(struct heap *heap)
 {
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         if (heap->foreign[c] != 0)
-            tide_heap_send_foreign(heap, c, 0);
-    send_outbox(heap);
-}
-
-/* Foreign blocks that are still in the list. */
-static uint32_t count_foreign(const struct heap *heap, unsigned size_class)
-{
-    uint32_t count = 0, most = heap->foreign[size_class];
-
-    for (struct block *block = heap->list[size_class].freed; block && count < most;
-         block = block->next)
-        count += tide_relaxed(&tide_pool_of(block)->owner) != heap;
-    return count;
-}
-
-/* The list may hold too many.  A thread that took some of them since the last
- * time keeps half; one that took none, and has as many as were put there, keeps
- * none. */
-static void shed_foreign(struct heap *heap, unsigned size_class)
-{
-    uint32_t most = heap->foreign[size_class], count = count_foreign(heap, size_class);
-
-    heap->foreign[size_class] = count;
-    tide_heap_send_foreign(heap, size_class, count < most ? most / 2 : 0);
-}
-
-static void put_in_outbox(struct heap *heap, struct block *block, uint32_t bytes)
-{
-    block->next = heap->outbox;
-    heap->outbox = block;
-    heap->outbox_bytes += bytes;
-    if (heap->outbox_bytes > tide_options.stash)
-        send_outbox(heap);
-}
-
-/* The rest is put aside when the first foreign block comes. */
-static void put_in_list(struct heap *heap, struct block *block, unsigned size_class)
-{
-    struct free_list *list = &heap->list[size_class];
-
-    if (heap->foreign[size_class] == 0 && !heap->rest[size_class]) {
-        heap->rest[size_class] = list->freed;
-        list->freed = NULL;
+            strip_list(heap, c);
+        put_all_in_outbox(&heap->outbox, take_surplus(heap, c));
     }
-    block->next = list->freed;
-    list->freed = block;
-    heap->foreign[size_class]++;
-    if ((int64_t)heap->foreign[size_class] * tide_class_bytes[size_class] > tide_options.stash)
-        shed_foreign(heap, size_class);
+    send_all(&heap->outbox);
+}
+
+/* The surplus is a batch. */
+static void put_away(struct heap *heap, unsigned size_class)
+{
+    if (tide_options.stash == 0)
+        tide_heap_send_home(take_surplus(heap, size_class));
+    else if (tide_depot_put(size_class, heap->surplus[size_class]))
+        heap->surplus[size_class] = (struct batch){ .first = NULL };
+    else
+        put_all_in_outbox(&heap->outbox, take_surplus(heap, size_class));
+}
+
+static void put_small_in_outbox(struct heap *heap, struct pool *pool, struct block *block,
+                                const char *call)
+{
+    if (TIDE_UNLIKELY(chain_for(&heap->outbox, pool)->first == block))
+        tide_heap_report_free(block, pool->block_bytes, call);
+    put_in_outbox(&heap->outbox, pool, block);
+    if (tide_options.stash == 0)
+        send_all(&heap->outbox);
 }
 
 void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,
                            const char *call)
 {
     unsigned size_class = tide_relaxed(&pool->size_class);
-    uint32_t bytes = tide_class_bytes[size_class];
+    uint8_t batch = tide_relaxed(&tide_depot_batch[size_class]);
+    struct block **list = &heap->list[size_class].freed;
+    struct batch *surplus = &heap->surplus[size_class];
 
-    if (!heap || tide_heap_is_late(heap)) {
-        block->next = NULL;
-        tide_heap_send_home(block);
-        return;
+    if (TIDE_UNLIKELY(*list == block || surplus->first == block))
+        tide_heap_report_free(block, pool->block_bytes, call);
+    if (size_class < TIDE_LINE_CLASS) {
+        put_small_in_outbox(heap, pool, block, call);
+    } else if (heap->foreign[size_class] < batch) {
+        heap->foreign[size_class]++;
+        block->next = *list;
+        *list = block;
+    } else {
+        block->next = surplus->first;
+        surplus->first = block;
+        if (++surplus->count >= batch)
+            put_away(heap, size_class);
     }
-    if (TIDE_UNLIKELY(heap->list[size_class].freed == block || heap->outbox == block))
-        tide_heap_report_free(block, bytes, call);
-    if (bytes < TIDE_CACHE_LINE)
-        put_in_outbox(heap, block, bytes);
-    else
-        put_in_list(heap, block, size_class);
 }

@@ -22,10 +22,8 @@ static void *out_of_memory(void)
 
 /* With checks on a block's bit is kept for each 16 bytes, so class 0 is left
  * out. */
-static unsigned class_to_use(size_t size)
+static unsigned class_to_use(unsigned size_class)
 {
-    unsigned size_class = tide_class_of(size);
-
     return TIDE_UNLIKELY(tide_options.check && size_class == 0) ? 1 : size_class;
 }
 
@@ -47,7 +45,7 @@ static void *take_block(struct heap *heap, unsigned size_class)
 static void *malloc_from(struct heap *heap, size_t size, bool *is_zero)
 {
     if (size <= TIDE_POOLED_MAX)
-        return take_block(heap, class_to_use(size));
+        return take_block(heap, class_to_use(tide_class_of(size)));
     return tide_large_malloc(heap, size, TIDE_ALIGNMENT, is_zero);
 }
 
@@ -74,7 +72,7 @@ static bool can_reclaim(void)
 
     if (is_busy)
         tide_lock(lock);
-    tide_heap_give_back_orphans();
+    tide_heap_give_back_unowned();
     returned = tide_huge_trim(0) + tide_arena_trim(0);
     tide_unlock(lock);
     return is_busy || returned > 0;
@@ -130,7 +128,7 @@ static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_cla
     if (!heap)
         return NULL;
     if (size_class < TIDE_CLASSES)
-        block = take_block(heap, size_class);
+        block = take_block(heap, class_to_use(size_class));
     else if (size <= TIDE_RUN_MAX && alignment <= TIDE_RUN_MAX)
         block = tide_large_malloc(heap, size, alignment, NULL);
     else
@@ -139,30 +137,31 @@ static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_cla
     return block;
 }
 
-void *tide_heap_malloc_aligned(size_t size, size_t alignment)
+static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_class)
 {
     int saved_errno = errno;
-    unsigned size_class;
-    bool is_zero;
     void *block;
 
-    if (alignment <= TIDE_ALIGNMENT)
-        return tide_heap_malloc_any(size > TIDE_WORD_BYTES || alignment <= TIDE_WORD_BYTES
-                                        ? size
-                                        : TIDE_ALIGNMENT,
-                                    &is_zero);
     if (size > PTRDIFF_MAX)
         return out_of_memory();
-    size_class = tide_class_of_aligned(size, alignment);
-    block = size_class < TIDE_CLASSES ? take_quickly(size_class) : NULL;
-    if (TIDE_UNLIKELY(!block))
-        block = try_malloc_aligned(size, alignment, size_class);
+    block = try_malloc_aligned(size, alignment, size_class);
     if (TIDE_UNLIKELY(!block) && can_reclaim()) {
         block = try_malloc_aligned(size, alignment, size_class);
         errno = saved_errno;
     }
     tide_maintenance_check();
     return block ? block : out_of_memory();
+}
+
+void *tide_heap_malloc_aligned(size_t size, size_t alignment)
+{
+    unsigned size_class = tide_class_of_aligned(size, alignment);
+    void *block = size_class < TIDE_CLASSES ? take_quickly(size_class) : NULL;
+
+    if (TIDE_UNLIKELY(!block))
+        return malloc_aligned_any(size, alignment, size_class);
+    tide_maintenance_check();
+    return block;
 }
 
 static void free_own(struct pool *pool, struct block *block, const char *call)
@@ -181,8 +180,10 @@ static void free_pooled(struct pool *pool, void *address, const char *call)
     heap = tide_heap_enter();
     if (heap && tide_relaxed(&pool->owner) == heap)
         free_own(pool, address, call);
-    else
+    else if (heap && !tide_heap_is_common(heap))
         tide_heap_free_remote(heap, pool, address, call);
+    else
+        tide_heap_send_block_home(address);
     if (heap)
         tide_heap_leave(heap);
 }
@@ -215,33 +216,35 @@ void tide_heap_free_last(struct block *block)
         tide_heap_place(tide_relaxed(&pool->owner), pool, tide_pool_settle(pool, 0));
 }
 
-/* A block of another heap's pool, freed by a thread that has a heap. */
-static bool free_foreign(void *address, const char *call)
+/* The pool that address is a block of, if it is another heap's; else NULL. */
+static inline struct pool *find_foreign(const struct heap *heap, const void *address)
 {
-    struct heap *heap = tide_heap_fast;
     struct pool *pool;
+    struct heap *owner;
 
-    if (tide_memory_at(address) != TIDE_ARENA || tide_slot_of(address) < TIDE_HEADER_SLOTS ||
-        tide_relaxed(&heap->state) != HEAP_OWNED)
-        return false;
+    if (tide_memory_at(address) != TIDE_ARENA || tide_slot_of(address) < TIDE_HEADER_SLOTS)
+        return NULL;
     pool = tide_pool_of(address);
-    if (tide_relaxed(&pool->owner) == heap || !tide_relaxed(&pool->owner) ||
-        !tide_pool_has_block(pool, address))
-        return false;
-    tide_heap_free_remote(heap, pool, address, call);
-    return true;
+    owner = tide_relaxed(&pool->owner);
+    return owner && owner != heap && tide_pool_has_block(pool, address) ? pool : NULL;
 }
 
 void tide_heap_free_slow(void *address, const char *call)
 {
-    if (!free_foreign(address, call) && address)
+    struct heap *heap = tide_heap_fast;
+    struct pool *pool =
+        tide_relaxed(&heap->state) == HEAP_OWNED ? find_foreign(heap, address) : NULL;
+
+    if (TIDE_LIKELY(pool != NULL))
+        tide_heap_free_remote(heap, pool, address, call);
+    else if (address)
         tide_heap_free_checked(address, call);
 }
 
 size_t tide_heap_good_size(size_t size)
 {
     if (size <= TIDE_POOLED_MAX)
-        return tide_class_bytes[class_to_use(size)];
+        return tide_class_bytes[class_to_use(tide_class_of(size))];
     if (size <= TIDE_RUN_MAX)
         return tide_round_up(size, TIDE_SLOT_BYTES);
     return size <= PTRDIFF_MAX ? tide_round_up(size, tide_os_page_bytes) : size;

@@ -1,24 +1,29 @@
-/* os/cpu.c - see cpu.h.  System calls only, so that nothing allocates. */
+/* os/cpu.c - see cpu.h.  Bare system calls: nothing allocates, and pages of the C
+ * library that a small program never uses stay unmapped. */
 #include "os/cpu.h"
 
-#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/bits.h"
 
 enum { MOST_CPUS = 8192 };
 
 unsigned tide_os_cpu_count(void)
 {
     unsigned long mask[MOST_CPUS / (8 * sizeof(unsigned long))] = { 0 };
-    int count;
+    unsigned count = 0;
 
-    if (sched_getaffinity(0, sizeof mask, (cpu_set_t *)mask) != 0)
+    if (syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) < 0)
         return 1;
-    count = CPU_COUNT_S(sizeof mask, (cpu_set_t *)mask);
-    return count > 0 ? (unsigned)count : 1;
+    for (size_t n = 0; n < sizeof mask / sizeof *mask; n++)
+        count += tide_bit_count(mask[n]);
+    return count > 0 ? count : 1;
 }
 
 unsigned tide_os_cpu_now(void)
 {
-    int cpu = sched_getcpu();
+    unsigned cpu;
 
-    return cpu >= 0 ? (unsigned)cpu : 0;
+    return syscall(SYS_getcpu, &cpu, NULL, NULL) == 0 ? cpu : 0;
 }

@@ -11,8 +11,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/lock.h"
@@ -34,7 +34,7 @@ static _Atomic unsigned fail_every, requests; /* tests only */
 
 void tide_os_start(void)
 {
-    tide_os_page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    tide_os_page_bytes = (size_t)getauxval(AT_PAGESZ);
 }
 
 void tide_os_fail_map_every(unsigned n)

@@ -52,7 +52,8 @@ struct block *tide_pool_carve(struct pool *pool)
     if (carved == pool->capacity)
         return NULL;
     end = (char *)tide_round_down((uintptr_t)first, tide_os_page_bytes) + tide_os_page_bytes;
-    for (count = 1, block = first; block + bytes < end && carved + count < pool->capacity; count++) {
+    for (count = 1, block = first; block + bytes < end && carved + count < pool->capacity;
+         count++) {
         ((struct block *)block)->next = (struct block *)(block + bytes);
         block += bytes;
     }

@@ -48,7 +48,8 @@ enum pool_change tide_pool_settle(struct pool *pool, uint32_t count);
 /* Blocks that were freed and not taken again; any thread, near. */
 static inline uint32_t tide_pool_freed_count(const struct pool *pool)
 {
-    return (uint32_t)tide_relaxed(&pool->carved) - tide_relaxed(&pool->left) - tide_relaxed(&pool->held);
+    return (uint32_t)tide_relaxed(&pool->carved) - tide_relaxed(&pool->left) -
+           tide_relaxed(&pool->held);
 }
 
 /* Blocks that must be free for a full pool to be used again. */

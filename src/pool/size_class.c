@@ -33,15 +33,9 @@ const uint32_t tide_class_bytes[] = {
 _Static_assert(sizeof tide_class_bytes / sizeof *tide_class_bytes == TIDE_CLASSES,
                "the table has a size for each class");
 
-unsigned tide_class_of_aligned(size_t size, size_t alignment)
+unsigned tide_class_of_aligned_after(unsigned size_class, size_t alignment)
 {
-    size_t multiple = tide_round_up(size, alignment);
-    unsigned size_class;
-
-    if (multiple > TIDE_POOLED_MAX || multiple < size)
-        return TIDE_CLASSES;
-    for (size_class = tide_class_of(multiple); size_class < TIDE_CLASSES; size_class++)
-        if ((tide_class_bytes[size_class] & (alignment - 1)) == 0)
-            break;
+    while (++size_class < TIDE_CLASSES && (tide_class_bytes[size_class] & (alignment - 1)) != 0)
+        ;
     return size_class;
 }

@@ -21,6 +21,9 @@ enum {
 _Static_assert(TIDE_POOLED_MAX == (size_t)1 << TIDE_POOLED_MAX_LOG2, "");
 _Static_assert(TIDE_SMALL_MAX == (size_t)1 << TIDE_SMALL_MAX_LOG2, "");
 
+/* The first class whose blocks are cache lines, or larger. */
+enum { TIDE_LINE_CLASS = TIDE_CACHE_LINE / TIDE_ALIGNMENT };
+
 /* Sizes up to here are looked up: twice their class, which is where, in words,
  * a heap's list for the class is. */
 #define TIDE_LOOKUP_MAX ((size_t)1024)
@@ -57,8 +60,22 @@ static inline unsigned tide_class_slots(unsigned size_class)
     return tide_class_bytes[size_class] <= TIDE_NARROW_MAX ? 1 : TIDE_WIDE_SLOTS;
 }
 
+unsigned tide_class_of_aligned_after(unsigned size_class, size_t alignment);
+
 /* The smallest class whose blocks hold size bytes and, as pools are aligned to
- * a slot, are all aligned to alignment; TIDE_CLASSES when there is none. */
-unsigned tide_class_of_aligned(size_t size, size_t alignment);
+ * a slot, are all aligned to alignment, a power of two; TIDE_CLASSES when there
+ * is none. */
+static inline unsigned tide_class_of_aligned(size_t size, size_t alignment)
+{
+    size_t multiple = tide_round_up(size, alignment);
+    unsigned size_class;
+
+    if (multiple > TIDE_POOLED_MAX || multiple < size)
+        return TIDE_CLASSES;
+    size_class = tide_class_of(multiple);
+    return TIDE_LIKELY((tide_class_bytes[size_class] & (alignment - 1)) == 0)
+               ? size_class
+               : tide_class_of_aligned_after(size_class, alignment);
+}
 
 #endif

@@ -17,6 +17,10 @@ stress_programs += test/stress/fork_storm
 test_stress_fork_storm_SOURCES = test/stress/fork_storm.c $(stress_common)
 test_stress_fork_storm_LDADD = $(TIDE_CORE_LIBS)
 
+stress_programs += test/stress/hand_around
+test_stress_hand_around_SOURCES = test/stress/hand_around.c $(stress_common)
+test_stress_hand_around_LDADD = $(TIDE_CORE_LIBS)
+
 stress_programs += test/stress/late_free
 test_stress_late_free_SOURCES = test/stress/late_free.c $(stress_common)
 test_stress_late_free_LDADD = $(TIDE_CORE_LIBS)
@@ -60,6 +64,7 @@ test_stress_thread_churn_LDADD = $(TIDE_CORE_LIBS)
 stress_scripts = \
 	test/stress/exhaustion_modes.sh \
 	test/stress/fork_storm_modes.sh \
+	test/stress/hand_around_modes.sh \
 	test/stress/late_free_modes.sh \
 	test/stress/limits_modes.sh \
 	test/stress/lost_heaps_modes.sh \

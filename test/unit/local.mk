@@ -18,8 +18,9 @@ unit_tests = \
 	test/unit/pool/test_pool \
 	test/unit/pool/test_returned \
 	test/unit/pool/test_size_class \
+	test/unit/heap/test_common \
+	test/unit/heap/test_depot \
 	test/unit/heap/test_heap \
-	test/unit/heap/test_heap_late \
 	test/unit/heap/test_heap_orphans \
 	test/unit/heap/test_huge \
 	test/unit/heap/test_inspect \

@@ -133,6 +133,57 @@ IN_NEW_THREAD(glibc, trim_keeps_the_pad, NULL)
     TIDE_REQUIRE(tide_mallinfo2().keepcost < keepcost);
 }
 
+enum { LENT = 200, LENT_BYTES = 112 };
+
+static void *lent[LENT];
+
+static void free_lent(void *unused)
+{
+    (void)unused;
+    free_all(lent, LENT);
+    TIDE_REQUIRE(stored_of(LENT_BYTES) > 0);
+}
+
+/* The blocks are this thread's own: some come back when the other thread ends,
+ * the rest are in the depot. */
+IN_NEW_THREAD(glibc, trim_empties_the_depot, NULL)
+{
+    for (int n = 0; n < LENT; n++)
+        lent[n] = allocate(LENT_BYTES);
+    run_thread(free_lent, NULL);
+    tide_malloc_trim(0);
+    TIDE_REQUIRE(stored_of(LENT_BYTES) == 0 && pools_of_size(LENT_BYTES) == 0);
+}
+
+/* The blocks are another thread's, which is an orphan then. */
+static void allocate_lent(void *unused)
+{
+    (void)unused;
+    for (int n = 0; n < LENT; n++)
+        lent[n] = allocate(LENT_BYTES);
+}
+
+IN_NEW_THREAD(glibc, trim_returns_an_orphans_blocks_from_the_depot, NULL)
+{
+    own_heap();
+    run_thread(allocate_lent, NULL);
+    free_lent(NULL);
+    TIDE_REQUIRE(pools_of_size(LENT_BYTES) > 0);
+    tide_malloc_trim(0);
+    TIDE_REQUIRE(stored_of(LENT_BYTES) == 0 && pools_of_size(LENT_BYTES) == 0);
+}
+
+IN_NEW_THREAD(glibc, trim_returns_the_common_heaps_blocks, NULL)
+{
+    make_many_heaps();
+    allocate_lent(NULL);
+    TIDE_REQUIRE(is_of_common_heap(lent[0]));
+    for (int n = 0; n < LENT; n++)
+        tide_free(lent[n]);
+    tide_malloc_trim(0);
+    TIDE_REQUIRE(pools_of_size(LENT_BYTES) == 0 && is_bare(common_heap()));
+}
+
 Test(glibc, trim_leaves_blocks_alone)
 {
     void *blocks[SIZES];

@@ -109,7 +109,7 @@ static void free_others_in_child(void)
     struct pool *pool = tide_pool_of(others);
 
     TIDE_REQUIRE(tide_relaxed(&others_heap->state) == HEAP_RETIRED);
-    tide_options.stash = 0;
+    set_stash(0);
     tide_free(others);
     TIDE_REQUIRE(tide_pool_returned_count(pool) == 1);
     run_thread(use_everything_there, NULL);
@@ -169,6 +169,51 @@ Test(start, a_child_can_fork)
     assert_both_work(fork_again);
 }
 
+/* ---- Fork and the depot -------------------------------------------------- */
+
+enum { LENT = 8 };
+
+static void *lent[LENT];
+
+/* A batch of this thread's blocks waits in the depot. */
+static void lend(void *unused)
+{
+    (void)unused;
+    for (int n = 0; n < LENT; n++)
+        lent[n] = allocate(SIZE);
+    TIDE_REQUIRE(tide_depot_put(tide_class_of(SIZE), batch_from(lent, LENT)));
+}
+
+static void take_lent(void)
+{
+    while (list_of(own_heap(), tide_class_of(SIZE)))
+        allocate(SIZE);
+    for (int n = 0; n < LENT; n++)
+        TIDE_REQUIRE(memset(allocate(SIZE), 3, SIZE) == lent[n]);
+    TIDE_REQUIRE(stored_of(SIZE) == 0);
+    free_all(lent, LENT);
+    use_everything();
+}
+
+static void trim_lent(void)
+{
+    TIDE_REQUIRE(stored_of(SIZE) == 1);
+    use_everything();
+    TIDE_REQUIRE(stored_of(SIZE) == 0);
+    TIDE_REQUIRE(tide_pool_returned_count(tide_pool_of(lent[0])) == LENT);
+}
+
+Test(start, parent_and_child_can_use_the_depots_blocks)
+{
+    prepare();
+    peer_do(&other, lend, NULL);
+    assert_ended_well(run_apart(take_lent));
+    assert_ended_well(run_apart(trim_lent));
+    take_lent();
+    peer_end(&other);
+    use_everything();
+}
+
 /* ---- Fork handlers of others -------------------------------------------- */
 
 static bool do_handlers_run;
@@ -176,11 +221,14 @@ static unsigned handler_calls;
 
 static void use_in_handler(void)
 {
+    unsigned c = tide_class_of(SIZE);
     void *blocks[3];
 
     if (!do_handlers_run)
         return;
     handler_calls++;
+    TIDE_REQUIRE(tide_depot_put(c, (struct batch){ tide_depot_take(c), LENT }));
+    tide_common_tidy(false);
     blocks[0] = allocate(SIZE);
     blocks[1] = allocate(TIDE_SLOT_BYTES);
     blocks[2] = allocate(TIDE_RUN_MAX + 1);
@@ -203,6 +251,7 @@ PROGRAM(handlers)
     int status;
 
     prepare();
+    peer_do(&other, lend, NULL);
     register_handlers();
     do_handlers_run = true;
     child = fork();

@@ -110,10 +110,93 @@ Test(stats, returned_blocks_are_free)
 
     peer_start(&peer);
     peer_do(&peer, fill_two, NULL);
-    tide_options.stash = 0;
+    set_stash(0);
     free_foreign();
     cr_assert_eq(tide_pool_returned_count(tide_pool_of(blocks[0][0])), 2);
     peer_end(&peer);
+}
+
+/* Fills malloc's list and a batch of the depot, and begins the surplus. */
+static void free_two_batches(void)
+{
+    uint32_t count = 2 * batch_of(SIZE) + 3;
+
+    gather_before();
+    free_all(blocks[0], count);
+    cr_assert_eq(stored_of(SIZE), 1);
+    cr_assert_eq(own_heap()->surplus[size_class].count, 3);
+    gather_both();
+    cr_assert_eq(now.classes[size_class].allocated, before.classes[size_class].allocated - count);
+}
+
+Test(stats, foreign_blocks_in_the_surplus_and_the_depot_are_free)
+{
+    own_heap();
+    set_stash(4 * SIZE);
+    run_thread(fill_two, NULL);
+    free_two_batches();
+}
+
+#define SMALL ((size_t)16)
+
+static void allocate_small(void *block)
+{
+    *(void **)block = allocate(SMALL);
+}
+
+Test(stats, foreign_blocks_in_the_outbox_are_free)
+{
+    unsigned c = tide_class_of(SMALL);
+    struct peer peer;
+
+    peer_start(&peer);
+    own_heap();
+    for (int n = 0; n < 3; n++)
+        peer_do(&peer, allocate_small, &blocks[0][n]);
+    gather_before();
+    free_all(blocks[0], 3);
+    cr_assert_gt(own_heap()->outbox.bytes, 0);
+    cr_assert_eq(tide_pool_returned_count(tide_pool_of(blocks[0][0])), 0);
+    gather_both();
+    cr_assert_eq(now.classes[c].allocated, before.classes[c].allocated - 3);
+    peer_end(&peer);
+}
+
+/* Of which a program has no other blocks. */
+#define RARE ((size_t)1500)
+
+static void allocate_late(void *block)
+{
+    *(void **)block = allocate(RARE);
+}
+
+static void expect_one(void *stats)
+{
+    tide_stats_gather(stats);
+    TIDE_REQUIRE(list_of(common_heap(), tide_class_of(RARE)));
+    TIDE_REQUIRE(((struct stats *)stats)->classes[tide_class_of(RARE)].allocated == 1);
+}
+
+PROGRAM(common_list)
+{
+    do_late(allocate_late, &blocks[0][0]);
+    expect_one(&now);
+}
+
+Test(stats, blocks_in_the_common_heaps_list_are_free)
+{
+    assert_ended_well(run_program("common_list", NULL, NULL));
+}
+
+PROGRAM(late_gathering)
+{
+    do_late(allocate_late, &blocks[0][0]);
+    do_late(expect_one, &now);
+}
+
+Test(stats, past_its_destructors_a_thread_counts_them_the_same)
+{
+    assert_ended_well(run_program("late_gathering", NULL, NULL));
 }
 
 Test(stats, runs_are_counted)
@@ -185,7 +268,7 @@ PROGRAM(locks)
     TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_ARENA].acquired) > 0) == !is_global);
     TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_SHARD].acquired) > 0) == !is_global);
     TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_HUGE].acquired) > 0) == !is_global);
-    TIDE_REQUIRE(tide_relaxed(&now.locks[LOCK_LATE].acquired) == 0);
+    TIDE_REQUIRE(tide_relaxed(&now.locks[LOCK_COMMON].acquired) == 1); /* for its lists */
 }
 
 Test(stats, lock_counts_are_told_by_kind)

@@ -142,7 +142,19 @@ SCENARIO(manager, a_tenant_takes_from_home_though_another_arena_is_fuller)
     fill();
     whole = take_whole();
     TIDE_REQUIRE(tide_arena_resize_run(whole, USABLE - 1));
+    tide_arena_trim(0); /* no free slot is resident, here or at home */
     TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) != tide_arena_of(whole));
+}
+
+SCENARIO(manager, resident_slots_elsewhere_come_before_fresh_ones_at_home)
+{
+    struct pool *whole;
+
+    fill();
+    tide_arena_trim(0);
+    whole = take_whole();
+    TIDE_REQUIRE(tide_arena_resize_run(whole, USABLE - 1));
+    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) == tide_arena_of(whole));
 }
 
 SCENARIO(manager, a_run_comes_from_the_fullest_arena_that_has_it)

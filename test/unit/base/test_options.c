@@ -415,7 +415,7 @@ Test(options, the_table_has_a_line_for_each_setting)
     cr_assert_eq(sscanf(strstr(outcome.text, "TIDEPOOL_STASH "), "%*s %19s %19s", value, standard),
                  2);
     cr_assert_str_eq(value, "3K");
-    cr_assert_str_eq(standard, "8K");
+    cr_assert_str_eq(standard, "4K");
     cr_assert_eq(
         sscanf(strstr(outcome.text, "TIDEPOOL_ARENA_LOCK "), "%*s %19s %19s", value, standard), 2);
     cr_assert_str_eq(value, "global");

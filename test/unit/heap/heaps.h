@@ -11,6 +11,7 @@
 #include "../unit.h"
 #include "api/stats.h"
 #include "base/options.h"
+#include "heap/common.h"
 #include "heap/heap.h"
 #include "heap/heap_fast.h"
 #include "heap/maintenance.h"
@@ -35,12 +36,12 @@ MAY_BE_UNUSED static void leave_maintenance_out(void)
     atomic_store(&tide_maintenance_is_settled, true);
 }
 
-/* The calling thread's heap, which is not the late one. */
+/* The calling thread's heap, which is not the common one. */
 MAY_BE_UNUSED static struct heap *own_heap(void)
 {
     struct heap *heap = tide_heap_enter();
 
-    TIDE_REQUIRE(heap && !tide_heap_is_late(heap));
+    TIDE_REQUIRE(heap && !tide_heap_is_common(heap));
     tide_heap_leave(heap);
     return heap;
 }
@@ -69,10 +70,55 @@ MAY_BE_UNUSED static bool is_listed(const struct heap *wanted)
     return false;
 }
 
+/* As if the program had been started with TIDEPOOL_STASH=bytes. */
+MAY_BE_UNUSED static void set_stash(int64_t bytes)
+{
+    tide_options.stash = bytes;
+    tide_depot_fit(tide_heap_count());
+}
+
+/* Makes so many heaps that the common one serves all. */
+MAY_BE_UNUSED static void make_many_heaps(void)
+{
+    enum { MANY = 9 };
+    static struct peer peers[MANY];
+    struct heap *heap;
+
+    for (int n = 0; n < MANY; n++) {
+        peer_start(&peers[n]);
+        peer_do(&peers[n], get_heap, &heap);
+    }
+    for (int n = 0; n < MANY; n++)
+        peer_end(&peers[n]);
+}
+
+MAY_BE_UNUSED static struct heap *common_heap(void)
+{
+    struct heap *heap = tide_heap_next(NULL);
+
+    while (!tide_heap_is_common(heap))
+        heap = tide_heap_next(heap);
+    return heap;
+}
+
+MAY_BE_UNUSED static bool is_of_common_heap(const void *block)
+{
+    return tide_heap_is_common(tide_relaxed(&tide_pool_of(block)->owner));
+}
+
 /* The blocks that malloc takes from. */
 MAY_BE_UNUSED static struct block *list_of(const struct heap *heap, unsigned size_class)
 {
     return heap->list[size_class].freed;
+}
+
+MAY_BE_UNUSED static uint32_t length_of(const struct block *block)
+{
+    uint32_t length = 0;
+
+    for (; block; block = block->next)
+        length++;
+    return length;
 }
 
 MAY_BE_UNUSED static void *allocate(size_t size)
@@ -94,6 +140,24 @@ MAY_BE_UNUSED static uint32_t capacity_of(size_t size)
 MAY_BE_UNUSED static uint32_t sixteenth_of(size_t size)
 {
     return capacity_of(size) < 16 ? 1 : capacity_of(size) / 16;
+}
+
+/* Frees that go to malloc's list, or fill the surplus. */
+MAY_BE_UNUSED static uint32_t batch_of(size_t size)
+{
+    return tide_relaxed(&tide_depot_batch[tide_class_of(size)]);
+}
+
+/* Allocated blocks of a pool, with those in heaps' lists. */
+MAY_BE_UNUSED static uint32_t allocated_in(const struct pool *pool)
+{
+    return tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
+}
+
+/* Batches of the size in the depot. */
+MAY_BE_UNUSED static uint32_t stored_of(size_t size)
+{
+    return tide_relaxed(&tide_depot_stored[tide_class_of(size)]);
 }
 
 /* Fills a new pool with blocks of a size whose lists are empty. */
@@ -122,6 +186,29 @@ MAY_BE_UNUSED static bool is_in_used_list(const struct heap *heap, const struct 
     return false;
 }
 
+/* A batch of blocks that are nobody's meanwhile. */
+MAY_BE_UNUSED static struct batch batch_from(void **blocks, uint32_t count)
+{
+    struct batch batch = { .count = count };
+
+    while (count-- > 0) {
+        struct block *block = blocks[count];
+
+        block->next = batch.first;
+        batch.first = block;
+    }
+    return batch;
+}
+
+/* Whether it has given back all that can go. */
+MAY_BE_UNUSED static bool is_bare(const struct heap *heap)
+{
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        if (list_of(heap, c) || heap->current[c])
+            return false;
+    return !heap->stock && !heap->tenant.arena;
+}
+
 /* Pools of the size in the whole program, and allocated blocks in them. */
 MAY_BE_UNUSED static size_t pools_of_size(size_t size)
 {
@@ -132,5 +219,33 @@ MAY_BE_UNUSED static size_t pools_of_size(size_t size)
 }
 
 enum { MOST_BLOCKS = TIDE_SLOT_BYTES / TIDE_WORD_BYTES }; /* in one pool */
+
+/* ---- Threads past their destructors ------------------------------------- */
+
+/* The allocator's own key is older than this, so its destructor has run before. */
+MAY_BE_UNUSED static pthread_key_t late_key;
+static void (*late_function)(void *);
+
+MAY_BE_UNUSED static void run_late(void *argument)
+{
+    late_function(argument);
+}
+
+MAY_BE_UNUSED static void begin_late(void *argument)
+{
+    TIDE_REQUIRE(pthread_setspecific(late_key, argument) == 0);
+    own_heap();
+}
+
+/* Runs function, which has an argument, past the destructors of a thread that has
+ * had a heap. */
+MAY_BE_UNUSED static void do_late(void (*function)(void *), void *argument)
+{
+    TIDE_REQUIRE(argument); /* or the key's destructor isn't called */
+    late_function = function;
+    TIDE_REQUIRE(pthread_key_create(&late_key, run_late) == 0);
+    run_thread(begin_late, argument);
+    tide_api_check();
+}
 
 #endif

@@ -44,15 +44,24 @@ Test(heap, a_thread_has_one_heap_of_its_own)
     peer_end(&other);
 }
 
-Test(heap, one_of_all_heaps_is_the_late_one)
+/* Counted ones are threads'; batches are smaller the more there are. */
+IN_NEW_THREAD(heap, the_depot_is_fitted_to_the_number_of_heaps, "TIDEPOOL_STASH=4K")
 {
-    size_t late = 0;
+    static struct peer peers[40];
+    struct heap *heap = own_heap();
+    unsigned before = tide_heap_count();
 
-    own_heap();
-    for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
-        late += tide_heap_is_late(heap);
-    cr_assert_eq(late, 1);
-    cr_assert_not(tide_heap_is_late(own_heap()));
+    TIDE_REQUIRE(before + 1 == count_heaps() && batch_of(SIZE) == 4096 / SIZE);
+    for (int n = 0; n < 40; n++) {
+        peer_start(&peers[n]);
+        peer_do(&peers[n], get_heap, &heap);
+    }
+    TIDE_REQUIRE(tide_heap_count() == before + 40 && count_heaps() == before + 41);
+    TIDE_REQUIRE(batch_of(SIZE) == 2048 / SIZE); /* of 32 heaps */
+    for (int n = 0; n < 40; n++)
+        peer_end(&peers[n]);
+    run_thread(get_heap, &heap);
+    TIDE_REQUIRE(tide_heap_count() == before + 40);
 }
 
 IN_NEW_THREAD(heap, a_new_heap_is_empty, NULL)
@@ -61,8 +70,9 @@ IN_NEW_THREAD(heap, a_new_heap_is_empty, NULL)
 
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         TIDE_REQUIRE(!list_of(heap, c) && !heap->current[c] && !heap->used[c]);
-        TIDE_REQUIRE(heap->foreign[c] == 0);
+        TIDE_REQUIRE(heap->foreign[c] == 0 && heap->shares[c] == 0 && !heap->surplus[c].first);
     }
+    TIDE_REQUIRE(heap->outbox.bytes == 0);
     TIDE_REQUIRE(!heap->stock && heap->stock_count == 0 && !heap->tenant.arena);
     TIDE_REQUIRE(!tide_relaxed(&heap->inbox) && tide_relaxed(&heap->state) == HEAP_OWNED);
     TIDE_REQUIRE(tide_heap_fast == heap);
@@ -178,11 +188,22 @@ static void check_used_current(void)
     tide_heap_check(heap);
 }
 
+/* A list may have larger blocks, not smaller ones. */
 static void check_wrong_class(void)
 {
     struct heap *heap = own_heap();
 
+    heap->foreign[size_class + 1] = 1;
     heap->list[size_class + 1].freed = heap->list[size_class].freed;
+    tide_heap_check(heap);
+}
+
+static void check_larger_blocks(void)
+{
+    struct heap *heap = own_heap();
+
+    heap->foreign[size_class - 1] = 1;
+    heap->list[size_class - 1].freed = heap->list[size_class].freed;
     tide_heap_check(heap);
 }
 
@@ -211,6 +232,8 @@ Test(heap, check_sees_what_is_broken)
     assert_broken(run_apart(check_used_current));
     assert_broken(run_apart(check_stray_block));
     assert_broken(run_apart(check_full_in_used));
-    if (list_of(own_heap(), size_class))
+    if (list_of(own_heap(), size_class)) {
         assert_broken(run_apart(check_wrong_class));
+        assert_ended_well(run_apart(check_larger_blocks));
+    }
 }

@@ -1,8 +1,11 @@
 /* test_heap_orphans.c - heap/heap.h: how a thread with a heap ends; orphans,
- * visits and adoption */
+ * visits and adoption, also of heaps that could not become orphans */
 #include "heap/heap.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
 
 #include "heaps.h"
 #include "heap/remote.h"
@@ -96,14 +99,6 @@ static struct heap *make_orphan(void **block)
     return tide_relaxed(&tide_pool_of(*block)->owner);
 }
 
-static bool is_bare(const struct heap *heap)
-{
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        if (list_of(heap, c) || heap->current[c])
-            return false;
-    return !heap->stock && !heap->tenant.arena;
-}
-
 Test(heap_orphans, an_orphan_keeps_its_lists_and_pools)
 {
     void *block, *next;
@@ -122,7 +117,7 @@ Test(heap_orphans, orphans_give_back_what_they_can_on_demand)
     void *block;
     struct heap *heap = make_orphan(&block);
 
-    tide_heap_give_back_orphans();
+    tide_heap_give_back_unowned();
     cr_assert(is_bare(heap));
     cr_assert(is_in_used_list(heap, tide_pool_of(block)));
     tide_heap_check(heap);
@@ -131,20 +126,35 @@ Test(heap_orphans, orphans_give_back_what_they_can_on_demand)
     tide_api_check();
 }
 
+/* A look, at which so many orphans wait for the next; the common heap does not. */
+static void expect_waiting(size_t count)
+{
+    tide_common_tidy(true);
+    cr_assert_eq(tide_heap_decay_unowned(), count);
+}
+
 Test(heap_orphans, orphans_that_nobody_adopts_give_all_back)
 {
     void *block;
     struct heap *heap = make_orphan(&block);
 
-    cr_assert_eq(tide_heap_decay_orphans(), 1);
+    expect_waiting(1);
     cr_assert_not(is_bare(heap));
-    cr_assert_eq(tide_heap_decay_orphans(), 0);
+    expect_waiting(0);
     cr_assert(is_bare(heap));
     run_thread(allocate_one, &block);
     cr_assert_eq(tide_relaxed(&tide_pool_of(block)->owner), heap);
-    cr_assert_eq(tide_heap_decay_orphans(), 1);
+    expect_waiting(1);
     cr_assert_not(is_bare(heap), "it was adopted meanwhile");
     tide_api_check();
+}
+
+/* Also of many heaps, for which the common one has the first blocks. */
+static void allocate_own(void *block)
+{
+    do
+        allocate_one(block);
+    while (is_of_common_heap(*(void **)block));
 }
 
 Test(heap_orphans, only_so_many_orphans_keep_their_pools)
@@ -155,7 +165,7 @@ Test(heap_orphans, only_so_many_orphans_keep_their_pools)
 
     for (int n = 0; n < 48; n++) {
         peer_start(&peers[n]);
-        peer_do(&peers[n], allocate_one, &kept[n]);
+        peer_do(&peers[n], allocate_own, &kept[n]);
     }
     for (int n = 0; n < 48; n++)
         peer_end(&peers[n]);
@@ -178,14 +188,16 @@ static void check_frees_to_an_orphan(int64_t stash)
 {
     size_t pools = pools_of_size(SIZE);
 
-    tide_options.stash = stash;
+    own_heap(); /* or this thread would adopt the other's */
+    set_stash(stash);
     run_thread(fill_three, NULL);
     cr_assert_eq(pools_of_size(SIZE), pools + 3);
     for (int n = 0; n < 3; n++)
         free_all(blocks[n], capacity_of(SIZE));
-    tide_heap_send_foreign(own_heap(), size_class, 0);
+    tide_heap_send_all_foreign(own_heap());
+    tide_heap_empty_depot(false);
     cr_assert_eq(pools_of_size(SIZE), pools + 1); /* the current one, for who adopts the heap */
-    tide_heap_give_back_orphans();
+    tide_heap_give_back_unowned();
     cr_assert_eq(pools_of_size(SIZE), pools);
     tide_api_check();
 }
@@ -210,7 +222,7 @@ Test(heap_orphans, a_thread_that_ends_takes_in_what_was_returned_before)
     peer_do(&peer, fill_three, NULL);
     pool = tide_pool_of(blocks[0][0]);
     heap = tide_relaxed(&pool->owner);
-    tide_options.stash = 0;
+    set_stash(0);
     tide_free(blocks[0][0]);
     cr_assert_eq(tide_relaxed(&heap->inbox), pool);
     cr_assert_eq(tide_pool_returned_count(pool), 1);
@@ -231,29 +243,39 @@ Test(heap_orphans, only_orphans_are_visited)
     peer_do(&peer, fill_three, NULL);
     pool = tide_pool_of(blocks[0][0]);
     heap = tide_relaxed(&pool->owner);
-    tide_options.stash = 0;
+    set_stash(0);
     tide_free(blocks[0][0]);
     tide_heap_visit_orphan(heap);
     cr_assert_eq(tide_relaxed(&heap->inbox), pool);
     peer_end(&peer);
 }
 
-static void free_foreign(void *other)
+/* Fills malloc's list, and the surplus in part. */
+static void free_foreign(void *count)
 {
-    tide_free(other);
-    TIDE_REQUIRE(own_heap()->foreign[size_class] == 1);
+    free_all(blocks[0], *(uint32_t *)count);
+    TIDE_REQUIRE(own_heap()->foreign[size_class] == batch_of(SIZE));
+    TIDE_REQUIRE(own_heap()->surplus[size_class].count == *(uint32_t *)count - batch_of(SIZE));
 }
 
 Test(heap_orphans, a_thread_that_ends_sends_foreign_blocks_home)
 {
-    void *block = allocate(SIZE);
-    struct pool *pool = tide_pool_of(block);
-    uint32_t before = tide_pool_returned_count(pool);
+    struct peer owner;
+    struct pool *pool;
+    uint32_t count;
 
-    run_thread(free_foreign, block);
-    cr_assert_eq(tide_pool_returned_count(pool), before + 1);
-    tide_heap_drain_inbox(own_heap());
+    own_heap();
+    set_stash(4 * SIZE);
+    count = batch_of(SIZE) + 2;
+    peer_start(&owner);
+    peer_do(&owner, fill_three, NULL);
+    pool = tide_pool_of(blocks[0][0]);
+    run_thread(free_foreign, &count);
+    cr_assert_eq(tide_pool_returned_count(pool), count);
+    cr_assert_eq(tide_relaxed(&tide_relaxed(&pool->owner)->inbox), pool);
+    peer_end(&owner);
     cr_assert_eq(tide_pool_returned_count(pool), 0);
+    tide_api_check();
 }
 
 static void end_with_errno(void *unused)
@@ -263,7 +285,6 @@ static void end_with_errno(void *unused)
     errno = ERANGE;
 }
 
-static pthread_key_t last_key;
 static int errno_at_end;
 
 static void get_errno(void *unused)
@@ -274,13 +295,90 @@ static void get_errno(void *unused)
 
 static void end_watched(void *unused)
 {
-    TIDE_REQUIRE(pthread_setspecific(last_key, &last_key) == 0);
+    TIDE_REQUIRE(pthread_setspecific(late_key, &late_key) == 0);
     end_with_errno(unused);
 }
 
 Test(heap_orphans, the_end_of_a_thread_keeps_errno)
 {
-    cr_assert_eq(pthread_key_create(&last_key, get_errno), 0);
+    cr_assert_eq(pthread_key_create(&late_key, get_errno), 0);
     run_thread(end_watched, NULL);
     cr_assert_eq(errno_at_end, ERANGE);
+}
+
+/* ---- Past the destructors ------------------------------------------------ */
+
+static void *early;
+
+static void free_early_block(void *unused)
+{
+    struct pool *pool = tide_pool_of(early);
+
+    (void)unused;
+    TIDE_REQUIRE(tide_relaxed(&tide_relaxed(&pool->owner)->state) == HEAP_ORPHAN);
+    tide_free(early);
+}
+
+static void begin_with_block(void *unused)
+{
+    begin_late(&early);
+    early = allocate(SIZE);
+    (void)unused;
+}
+
+Test(heap_orphans, a_late_free_of_the_threads_own_block_reaches_the_orphan)
+{
+    size_t pools = pools_of_size(SIZE);
+
+    late_function = free_early_block;
+    cr_assert_eq(pthread_key_create(&late_key, run_late), 0);
+    run_thread(begin_with_block, NULL);
+    cr_assert_eq(pools_of_size(SIZE), pools + 1);
+    tide_heap_give_back_unowned();
+    cr_assert_eq(pools_of_size(SIZE), pools, "it was the pool's only block");
+    tide_api_check();
+}
+
+/* Runs in the last of the rounds in which destructors may ask for another, so
+ * that nothing sees the end of a heap that is born there. */
+static void be_born_last(void *argument)
+{
+    static int rounds;
+    pid_t *thread = argument;
+
+    if (++rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
+        TIDE_REQUIRE(pthread_setspecific(late_key, argument) == 0);
+        return;
+    }
+    *thread = gettid();
+    own_heap();
+}
+
+static void begin_without_heap(void *argument)
+{
+    TIDE_REQUIRE(pthread_setspecific(late_key, argument) == 0);
+}
+
+PROGRAM(lost_heap)
+{
+    pid_t thread = 0;
+    struct heap *heap;
+    size_t count;
+
+    own_heap();
+    count = count_heaps();
+    TIDE_REQUIRE(pthread_key_create(&late_key, be_born_last) == 0);
+    run_thread(begin_without_heap, &thread);
+    TIDE_REQUIRE(thread != 0 && count_heaps() == count + 1);
+    while (tgkill(getpid(), thread, 0) == 0)
+        sched_yield(); /* joined, and not yet quite gone */
+    run_thread(get_heap, &heap);
+    TIDE_REQUIRE(count_heaps() == count + 1 && heap != own_heap());
+    run_thread(get_heap, &heap);
+    TIDE_REQUIRE(count_heaps() == count + 1);
+}
+
+Test(heap_orphans, a_heap_born_too_late_to_be_an_orphan_is_adopted_all_the_same)
+{
+    assert_ended_well(run_program("lost_heap", NULL, NULL));
 }

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 
+#include "heap/remote.h"
 #include "heaps.h"
 
 enum { BLOCKS = 256, LARGE = TIDE_RUN_MAX / 2 };
@@ -107,7 +108,7 @@ SCENARIO(huge_blocks_go, QUICKLY, NULL)
     TIDE_REQUIRE(tide_memory_at(huge) == TIDE_FOREIGN);
 }
 
-enum { RARE = 5000 }; /* a size that nobody else has blocks of */
+enum { RARE = 1900 }; /* a size that nobody else has blocks of */
 
 static void allocate_and_end(void *unused)
 {
@@ -122,6 +123,106 @@ SCENARIO(pools_of_orphans_go, QUICKLY, NULL)
     run_thread(allocate_and_end, NULL);
     while (pools_of_size(RARE) > 0)
         usleep(1000);
+}
+
+enum { LENT = 200, SHARED = 2048 }; /* the latter a size that the common heap has blocks of */
+
+static void *lent[LENT];
+
+static void lend(void *size)
+{
+    for (int n = 0; n < LENT; n++)
+        lent[n] = allocate(*(size_t *)size);
+}
+
+static void free_lent(void *unused)
+{
+    (void)unused;
+    free_all(lent, LENT);
+}
+
+SCENARIO(blocks_in_the_depot_go, QUICKLY, NULL)
+{
+    size_t size = RARE;
+    struct peer other;
+
+    peer_start(&other);
+    take_all();
+    wait_for_thread();
+    run_thread(lend, &size);
+    peer_do(&other, free_lent, NULL);
+    while (stored_of(size) > 0)
+        usleep(1000);
+    peer_end(&other); /* which sends the rest home */
+    while (pools_of_size(size) > 0)
+        usleep(1000);
+}
+
+/* Lends blocks of the common heap. */
+static size_t lend_shared(void)
+{
+    size_t size = SHARED;
+
+    make_many_heaps();
+    lend(&size);
+    TIDE_REQUIRE(is_of_common_heap(lent[0]) && pools_of_size(size) > 0);
+    return size;
+}
+
+SCENARIO(pools_of_the_common_heap_go, QUICKLY, NULL)
+{
+    size_t size;
+
+    take_all();
+    wait_for_thread();
+    size = lend_shared();
+    free_lent(NULL);
+    tide_heap_send_all_foreign(own_heap());
+    while (pools_of_size(size) > 0)
+        usleep(1000);
+}
+
+/* In a program without the thread: whether something wakes it. */
+static bool is_awake(void)
+{
+    return atomic_load(&tide_maintenance_bell) == TIDE_BELL_AWAKE;
+}
+
+static void let_it_sleep(void)
+{
+    leave_maintenance_out();
+    while (tide_maintenance_look() > 0)
+        ;
+    atomic_store(&tide_maintenance_bell, TIDE_BELL_ASLEEP);
+}
+
+SCENARIO(a_look_that_finds_nothing_does_not_wake_it, NULL, NULL)
+{
+    lend_shared();
+    free_lent(NULL);
+    let_it_sleep();
+    TIDE_REQUIRE(tide_maintenance_look() == 0 && !is_awake());
+}
+
+SCENARIO(blocks_put_in_the_depot_wake_it, NULL, NULL)
+{
+    size_t size = RARE;
+
+    lend(&size);
+    let_it_sleep();
+    TIDE_REQUIRE(!is_awake());
+    TIDE_REQUIRE(tide_depot_put(tide_class_of(size), batch_from(lent, 1)));
+    TIDE_REQUIRE(is_awake());
+}
+
+SCENARIO(blocks_returned_to_the_common_heap_wake_it, NULL, NULL)
+{
+    lend_shared();
+    set_stash(0);
+    let_it_sleep();
+    TIDE_REQUIRE(!is_awake());
+    free_lent(NULL);
+    TIDE_REQUIRE(is_awake());
 }
 
 SCENARIO(without_maintenance_all_stays, QUICKLY, "TIDEPOOL_MAINTENANCE=off")

@@ -1,5 +1,5 @@
 /* test_refill.c - heap/refill.c: where malloc's next blocks come from, and
- * where pools go */
+ * where pools go; what the common heap gives is in test_common.c */
 #include "heaps.h"
 
 #include <errno.h>
@@ -20,6 +20,17 @@ static void use_up_list(size_t size)
 {
     while (list_of(heap, tide_class_of(size)))
         allocate(size);
+}
+
+/* Each used pool's prev is the one before it, the first's the last. */
+static void expect_used(size_t size, uint32_t count)
+{
+    struct pool *first = heap->used[tide_class_of(size)], *last = first ? first->prev : NULL;
+
+    for (struct pool *pool = first; pool; pool = pool->next, count--)
+        TIDE_REQUIRE(pool->next ? pool->next->prev == pool : last == pool);
+    TIDE_REQUIRE(count == 0);
+    tide_heap_check(heap);
 }
 
 /* ---- The current pool --------------------------------------------------- */
@@ -155,14 +166,64 @@ IN_NEW_THREAD(refill, used_pools_leave_their_list_wherever_they_are, NULL)
         free_all(blocks[n], sixteenth_of(SIZE));
     for (int n = 0; n < 5; n++)
         TIDE_REQUIRE(is_in_used_list(heap, pools[n]));
+    expect_used(SIZE, 5);
     for (int n = 0; n < 5; n++) {
         int which = (int[]){ 2, 0, 4, 3, 1 }[n]; /* the middle, an end, ... */
 
         free_all(blocks[which] + sixteenth_of(SIZE), capacity_of(SIZE) - sixteenth_of(SIZE));
         TIDE_REQUIRE(!is_in_used_list(heap, pools[which]));
-        tide_heap_check(heap);
+        expect_used(SIZE, 4 - (uint32_t)n);
     }
-    TIDE_REQUIRE(!heap->used[tide_class_of(SIZE)]);
+}
+
+IN_NEW_THREAD(refill, a_pool_that_comes_back_is_the_next_to_be_used, NULL)
+{
+    struct pool *pools[3];
+
+    heap = own_heap();
+    for (int n = 0; n < 3; n++)
+        pools[n] = fill_pool(SIZE, blocks[n]);
+    fill_pool(SIZE, blocks[3]);
+    for (int n = 0; n < 3; n++) {
+        free_all(blocks[n], sixteenth_of(SIZE));
+        TIDE_REQUIRE(heap->used[pools[n]->size_class] == pools[n]);
+        expect_used(SIZE, (uint32_t)n + 1);
+    }
+    for (int n = 3; n-- > 0;)
+        for (uint32_t at = 0; at < sixteenth_of(SIZE); at++)
+            TIDE_REQUIRE(tide_pool_of(allocate(SIZE)) == pools[n]);
+    expect_used(SIZE, 0);
+}
+
+/* Pools of which a page at most is carved, when pages are small. */
+#define PAGED (TIDE_SLOT_BYTES / 16)
+
+IN_NEW_THREAD(refill, untouched_blocks_wait_behind_the_freed_ones_of_all_pools, NULL)
+{
+    struct pool *untouched, *freed[2];
+    uint32_t carved;
+
+    for (int n = 0; n < 2; n++)
+        freed[n] = fill_pool(PAGED, blocks[n]);
+    untouched = tide_pool_of(allocate(PAGED));
+    heap = own_heap();
+    use_up_list(PAGED);
+    carved = tide_relaxed(&untouched->carved);
+    if (carved == untouched->capacity)
+        return; /* one page is all of a pool */
+    for (int n = 0; n < 2; n++)
+        tide_free(blocks[n][0]);
+    expect_used(PAGED, 2);
+    TIDE_REQUIRE(allocate(PAGED) == blocks[1][0]);
+    TIDE_REQUIRE(heap->used[untouched->size_class] == freed[0] && freed[0]->next == untouched);
+    expect_used(PAGED, 2);
+    TIDE_REQUIRE(allocate(PAGED) == blocks[0][0]);
+    TIDE_REQUIRE(heap->used[untouched->size_class] == untouched);
+    expect_used(PAGED, 1);
+    TIDE_REQUIRE(tide_relaxed(&untouched->carved) == carved);
+    TIDE_REQUIRE(tide_pool_of(allocate(PAGED)) == untouched);
+    TIDE_REQUIRE(tide_relaxed(&untouched->carved) > carved);
+    expect_used(PAGED, 0);
 }
 
 /* ---- Empty pools -------------------------------------------------------- */
@@ -309,6 +370,55 @@ PROGRAM(foreign_blocks)
 Test(refill, foreign_blocks_come_first)
 {
     assert_ended_well(run_program("foreign_blocks", NULL, NULL));
+}
+
+/* In the order in which they should be given: of two threads' blocks, two each
+ * in the surplus, free in the owner's pools, and in the depot; then untouched
+ * ones. */
+static void expect_order(void *unused)
+{
+    unsigned c = tide_class_of(SIZE);
+    void *own[3];
+
+    (void)unused;
+    heap = own_heap();
+    for (uint32_t n = 0; n < capacity_of(SIZE); n++)
+        blocks[2][n] = allocate(SIZE);
+    own[0] = blocks[2][0];
+    own[1] = allocate(SIZE); /* in another pool, with untouched blocks left */
+    use_up_list(SIZE);
+    free_all(blocks[2], sixteenth_of(SIZE));
+    heap->surplus[c] = batch_from(blocks[0], 2);
+    TIDE_REQUIRE(tide_depot_put(c, batch_from(blocks[1], 2)));
+
+    TIDE_REQUIRE(allocate(SIZE) == blocks[0][0] && heap->foreign[c] > 0);
+    tide_heap_check(heap);
+    TIDE_REQUIRE(allocate(SIZE) == blocks[0][1] && !heap->surplus[c].first);
+    TIDE_REQUIRE(allocate(SIZE) == own[0] && heap->foreign[c] == 0 && stored_of(SIZE) == 1);
+    use_up_list(SIZE);
+    TIDE_REQUIRE(allocate(SIZE) == blocks[1][0] && heap->foreign[c] > 0);
+    tide_heap_check(heap);
+    TIDE_REQUIRE(allocate(SIZE) == blocks[1][1] && stored_of(SIZE) == 0);
+    own[2] = allocate(SIZE);
+    TIDE_REQUIRE(heap->foreign[c] == 0 && tide_relaxed(&tide_pool_of(own[2])->owner) == heap);
+    tide_heap_check(heap);
+}
+
+PROGRAM(order)
+{
+    struct peer owner, other;
+
+    peer_start(&owner);
+    peer_start(&other);
+    peer_do(&owner, fill_two, NULL);
+    peer_do(&other, expect_order, NULL);
+    peer_end(&other);
+    peer_end(&owner);
+}
+
+Test(refill, blocks_come_from_the_surplus_own_pools_the_depot_and_untouched_memory)
+{
+    assert_ended_well(run_program("order", NULL, NULL));
 }
 
 static void return_everything(void *unused)
