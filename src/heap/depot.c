@@ -25,11 +25,11 @@ struct depot {
     _Alignas(TIDE_CACHE_LINE) struct tide_lock lock;
     struct head *newest;  /* under lock: last in, first out */
     _Atomic size_t bytes; /* under lock; read by any thread */
-    bool is_in_use;       /* under lock: a batch was taken since the last look for idle ones */
+    bool is_in_use;       /* under lock: one came or went since the last look for idle ones */
 };
 
 static struct depot depots[TIDE_CLASSES]; /* an open lock is all zero */
-static _Atomic size_t most_bytes;         /* of a class; written under start or orphans' lock */
+static _Atomic size_t most_bytes;         /* of a class; about, as it is compared without a lock */
 
 _Atomic uint8_t tide_depot_batch[TIDE_CLASSES];
 _Atomic uint32_t tide_depot_stored[TIDE_CLASSES];
@@ -61,6 +61,7 @@ bool tide_depot_put(unsigned size_class, struct batch batch)
     tide_lock(&depot->lock);
     head->next = depot->newest;
     depot->newest = head;
+    depot->is_in_use = true;
     tide_count(&depot->bytes, bytes);
     tide_count(&tide_depot_stored[size_class], 1);
     tide_unlock(&depot->lock);

@@ -3,18 +3,21 @@
 
 /* Sizes 16c - 15 to 16c are of class c. */
 #define SIZES(c) [TIDE_ALIGNMENT * (c) - 15 ... TIDE_ALIGNMENT * (c)] = 2 * (c)
-#define EIGHT_CLASSES(c)                                                             \
-    SIZES(c), SIZES((c) + 1), SIZES((c) + 2), SIZES((c) + 3), SIZES((c) + 4), SIZES((c) + 5), \
-        SIZES((c) + 6), SIZES((c) + 7)
+#define FOUR_CLASSES(c) SIZES(c), SIZES((c) + 1), SIZES((c) + 2), SIZES((c) + 3)
 
-/* The nth eighth of the doubling from 512 on. */
-#define EIGHTH(n) [512 + 64 * (n) + 1 ... 512 + 64 * (n) + 64] = 2 * (TIDE_SMALL_CLASSES + (n))
+/* The nth eighth, counted through, of the doublings from 256 and 512 on. */
+#define STEP(from) ((from) / TIDE_CLASSES_PER_DOUBLING)
+#define EIGHTH(from, n, c)                                                                    \
+    [(from) + STEP(from) * (n) + 1 ... (from) + STEP(from) * ((n) + 1)] = 2 * ((c) + (n))
+#define DOUBLED(from, c)                                                                      \
+    EIGHTH(from, 0, c), EIGHTH(from, 1, c), EIGHTH(from, 2, c), EIGHTH(from, 3, c),           \
+        EIGHTH(from, 4, c), EIGHTH(from, 5, c), EIGHTH(from, 6, c), EIGHTH(from, 7, c)
 
 const uint8_t tide_class_twice[] = {
     [0 ... TIDE_WORD_BYTES] = 0, [TIDE_WORD_BYTES + 1 ... TIDE_ALIGNMENT] = 2 * 1,
-    SIZES(2), SIZES(3), SIZES(4), SIZES(5), SIZES(6), SIZES(7), SIZES(8),
-    EIGHT_CLASSES(9), EIGHT_CLASSES(17), EIGHT_CLASSES(25),
-    EIGHTH(0), EIGHTH(1), EIGHTH(2), EIGHTH(3), EIGHTH(4), EIGHTH(5), EIGHTH(6), EIGHTH(7),
+    SIZES(2), SIZES(3), SIZES(4), FOUR_CLASSES(5), FOUR_CLASSES(9), FOUR_CLASSES(13),
+    DOUBLED(256, TIDE_SMALL_CLASSES),
+    DOUBLED(512, TIDE_SMALL_CLASSES + TIDE_CLASSES_PER_DOUBLING),
 };
 
 #define FOUR_SIZES(first, step) \
@@ -24,8 +27,8 @@ const uint8_t tide_class_twice[] = {
 
 const uint32_t tide_class_bytes[] = {
     8,
-    EIGHT_SIZES(16, 16), EIGHT_SIZES(144, 16), EIGHT_SIZES(272, 16), EIGHT_SIZES(400, 16),
-    DOUBLING(512), DOUBLING(1024),
+    EIGHT_SIZES(16, 16), EIGHT_SIZES(144, 16),
+    DOUBLING(256), DOUBLING(512), DOUBLING(1024),
 #if !TIDE_GEOMETRY_CLASSIC
     DOUBLING(2048), DOUBLING(4096), DOUBLING(8192), DOUBLING(16384),
 #endif

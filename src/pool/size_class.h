@@ -1,6 +1,6 @@
 /* pool/size_class.h - size to class and class to size
  *
- * Class 0 has blocks of 8 bytes; then every 16 bytes to 512; then 8 classes
+ * Class 0 has blocks of 8 bytes; then every 16 bytes to 256; then 8 classes
  * per doubling to POOLED_MAX.  All but class 0 are multiples of 16, which the
  * ABI's alignment of malloc asks for.
  */
@@ -14,7 +14,7 @@ enum {
     TIDE_SMALL_CLASSES = 1 + TIDE_SMALL_MAX / TIDE_ALIGNMENT,
     TIDE_CLASSES_PER_DOUBLING = 8,
     TIDE_POOLED_MAX_LOG2 = TIDE_SLOT_SHIFT - 1,
-    TIDE_SMALL_MAX_LOG2 = 9,
+    TIDE_SMALL_MAX_LOG2 = 8,
     TIDE_CLASSES = TIDE_SMALL_CLASSES +
                    TIDE_CLASSES_PER_DOUBLING * (TIDE_POOLED_MAX_LOG2 - TIDE_SMALL_MAX_LOG2),
 };

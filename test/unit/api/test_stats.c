@@ -4,7 +4,7 @@
 #include "../heap/heaps.h"
 #include "os/records.h"
 
-#define SIZE ((size_t)320)
+#define SIZE ((size_t)240)
 static const unsigned size_class = SIZE / TIDE_ALIGNMENT;
 
 static struct stats before, now;

@@ -8,7 +8,7 @@
 #include "heap/remote.h"
 #include "os/map.h"
 
-#define SIZE ((size_t)448)
+#define SIZE ((size_t)240)
 #define LARGE (TIDE_POOLED_MAX) /* a class of which every block comes from it */
 static const unsigned size_class = SIZE / TIDE_ALIGNMENT;
 

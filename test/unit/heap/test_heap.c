@@ -7,7 +7,7 @@
 #include "os/map.h"
 #include "os/records.h"
 
-#define SIZE ((size_t)448)
+#define SIZE ((size_t)240)
 static const unsigned size_class = SIZE / TIDE_ALIGNMENT;
 
 static void *blocks[3][MOST_BLOCKS];

@@ -11,7 +11,7 @@
 #include "heap/remote.h"
 #include "os/records.h"
 
-#define SIZE ((size_t)448)
+#define SIZE ((size_t)240)
 static const unsigned size_class = SIZE / TIDE_ALIGNMENT;
 
 static void *blocks[3][MOST_BLOCKS];
