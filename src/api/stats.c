@@ -83,8 +83,9 @@ static void subtract_known_lists(struct stats *stats)
         subtract_lists(stats, heap);
     if (heap)
         tide_heap_leave(heap);
-    subtract_lists(stats, tide_common_enter());
-    tide_common_leave();
+    tide_lock(tide_common_lock());
+    subtract_lists(stats, tide_common_heap());
+    tide_unlock(tide_common_lock());
     tide_depot_visit(subtract_block, stats);
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
         tide_lock(&heap->lock);

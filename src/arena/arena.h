@@ -17,12 +17,12 @@ struct arena *tide_arena_create(unsigned shard);
  * reach the arena. */
 void tide_arena_destroy(struct arena *arena);
 
-/* Takes a run of free slots whose first is a multiple of alignment (in slots,
- * a power of two); the run is POOL_RUN.  NULL when there is none. */
 /* Whether so many free slots in a row have pages already; just now, without the
  * lock. */
 bool tide_arena_has_resident(const struct arena *arena, unsigned slots);
 
+/* Takes a run of free slots whose first is a multiple of alignment (in slots,
+ * a power of two); the run is POOL_RUN.  NULL when there is none. */
 struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigned alignment);
 
 /* Makes the run's slots free. */

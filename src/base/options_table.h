@@ -22,7 +22,7 @@
     ROW(maintenance, CHOICE, 1, 0, 1, "off|on",                                              \
         "a thread that gives memory back when it has waited")                                \
     ROW(stash, BYTES, 4096, 0, 1 << 20, "",                                                  \
-        "bytes a class of freed foreign blocks may hold in a thread")                        \
+        "bytes of a batch of freed foreign blocks; a thread keeps up to two of each class")    \
     ROW(depot, BYTES, 8192, 0, 1 << 30, "",                                                  \
         "bytes of them for each heap that a class may hold for other threads")               \
     ROW(huge_cache, BYTES, 64 << 20, 0, INT64_C(1) << 40, "",                                \

@@ -11,6 +11,7 @@
 #include "heap/remote.h"
 
 static struct heap common; /* under common_lock */
+static bool is_bare;       /* under common_lock: gave back, and wasn't used since */
 static struct tide_lock common_lock = TIDE_LOCK_INITIALIZER;
 
 enum {
@@ -23,7 +24,12 @@ struct heap *tide_common_start(void)
 {
     tide_lock_reset(&common.lock, false);
     tide_set_relaxed(&common.state, HEAP_OWNED);
-    common.is_idle = true;
+    common.is_idle = is_bare = true;
+    return &common;
+}
+
+struct heap *tide_common_heap(void)
+{
     return &common;
 }
 
@@ -32,9 +38,15 @@ bool tide_heap_is_common(const struct heap *heap)
     return heap == &common;
 }
 
-struct heap *tide_common_enter(void)
+static void begin_use(void)
 {
     tide_lock(&common_lock);
+    common.is_idle = is_bare = false;
+}
+
+struct heap *tide_common_enter(void)
+{
+    begin_use();
     return &common;
 }
 
@@ -47,8 +59,7 @@ static struct block *take(unsigned size_class, uint32_t count)
 {
     struct block *taken = NULL, *block;
 
-    tide_lock(&common_lock);
-    common.is_idle = false;
+    begin_use();
     while (count-- > 0) {
         block = common.list[size_class].freed;
         if (block)
@@ -79,7 +90,6 @@ struct block *tide_common_share(struct heap *heap, unsigned size_class)
     return take(from, count);
 }
 
-/* A heap that has given back is no arena's tenant. */
 bool tide_common_tidy(bool is_only_idle)
 {
     bool is_waiting;
@@ -88,8 +98,9 @@ bool tide_common_tidy(bool is_only_idle)
     is_waiting = is_only_idle && !common.is_idle;
     if (is_waiting)
         tide_heap_drain_inbox(&common);
-    else if (common.tenant.arena || tide_relaxed(&common.inbox))
+    else if (!is_bare || tide_relaxed(&common.inbox))
         tide_heap_give_back(&common);
+    is_bare = !is_waiting;
     common.is_idle = true;
     tide_unlock(&common_lock);
     return is_waiting;

@@ -7,6 +7,9 @@
 /* Before any other use: the heap, to be listed. */
 struct heap *tide_common_start(void);
 
+/* The heap itself, to be looked at under its lock. */
+struct heap *tide_common_heap(void);
+
 /* For a thread past its destructors. */
 struct heap *tide_common_enter(void);
 void tide_common_leave(void);

@@ -25,7 +25,7 @@ struct depot {
     _Alignas(TIDE_CACHE_LINE) struct tide_lock lock;
     struct head *newest;  /* under lock: last in, first out */
     _Atomic size_t bytes; /* under lock; read by any thread */
-    bool is_in_use;       /* under lock: one came or went since the last look for idle ones */
+    uint32_t least;       /* under lock: batches at least here since the last look for idle ones */
 };
 
 static struct depot depots[TIDE_CLASSES]; /* an open lock is all zero */
@@ -61,12 +61,16 @@ bool tide_depot_put(unsigned size_class, struct batch batch)
     tide_lock(&depot->lock);
     head->next = depot->newest;
     depot->newest = head;
-    depot->is_in_use = true;
     tide_count(&depot->bytes, bytes);
     tide_count(&tide_depot_stored[size_class], 1);
     tide_unlock(&depot->lock);
     tide_maintenance_note();
     return true;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
 }
 
 struct block *tide_depot_take_stored(unsigned size_class)
@@ -78,9 +82,9 @@ struct block *tide_depot_take_stored(unsigned size_class)
     head = depot->newest;
     if (head) {
         depot->newest = head->next;
-        depot->is_in_use = true;
         tide_count(&depot->bytes, -head->bytes);
         tide_count(&tide_depot_stored[size_class], -1u);
+        depot->least = least(depot->least, tide_relaxed(&tide_depot_stored[size_class]));
     }
     tide_unlock(&depot->lock);
     return head ? &head->block : NULL;
@@ -99,23 +103,36 @@ static struct block *join(struct head *head)
     return all;
 }
 
+/* Under the lock: takes out all but the newest batches, which are so many. */
+static struct head *cut(unsigned size_class, uint32_t keep)
+{
+    struct depot *depot = &depots[size_class];
+    struct head **link = &depot->newest, *oldest;
+
+    for (uint32_t n = 0; n < keep; n++)
+        link = &(*link)->next;
+    oldest = *link;
+    *link = NULL;
+    for (struct head *head = oldest; head; head = head->next)
+        tide_count(&depot->bytes, -head->bytes);
+    tide_set_relaxed(&tide_depot_stored[size_class], keep);
+    return oldest;
+}
+
 struct block *tide_depot_empty(unsigned size_class, bool is_only_idle)
 {
     struct depot *depot = &depots[size_class];
-    struct head *newest = NULL;
+    uint32_t stored;
+    struct head *out;
 
     if (tide_relaxed(&tide_depot_stored[size_class]) == 0)
         return NULL;
     tide_lock(&depot->lock);
-    if (!is_only_idle || !depot->is_in_use) {
-        newest = depot->newest;
-        depot->newest = NULL;
-        tide_set_relaxed(&depot->bytes, 0);
-        tide_set_relaxed(&tide_depot_stored[size_class], 0);
-    }
-    depot->is_in_use = false;
+    stored = tide_relaxed(&tide_depot_stored[size_class]);
+    out = cut(size_class, is_only_idle ? stored - least(stored, depot->least) : 0);
+    depot->least = tide_relaxed(&tide_depot_stored[size_class]);
     tide_unlock(&depot->lock);
-    return join(newest);
+    return join(out);
 }
 
 void tide_depot_visit(void (*visit)(void *argument, const struct block *block), void *argument)

@@ -51,8 +51,8 @@ static inline struct block *tide_depot_take(unsigned size_class)
     return tide_depot_take_stored(size_class);
 }
 
-/* All of a class, linked, to go home; when is_only_idle, nothing if a batch came
- * or went since the last such call. */
+/* All of a class, linked, to go home; when is_only_idle, only as many batches, the
+ * oldest, as nobody needed since the last such call. */
 struct block *tide_depot_empty(unsigned size_class, bool is_only_idle);
 
 /* Calls visit with every block. */

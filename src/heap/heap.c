@@ -34,7 +34,6 @@ static _Atomic bool is_started;
 static pthread_key_t key; /* its destructor runs when a thread with a heap ends */
 
 static struct heap *_Atomic heaps; /* pushed to by any thread, never taken from */
-static _Atomic unsigned heap_count; /* of them, without the common one */
 
 /* ---- Birth and exit ---------------------------------------------------- */
 
@@ -66,20 +65,6 @@ static void enlist(struct heap *heap)
                                                   memory_order_relaxed));
 }
 
-/* The depot and its batches have a size for every doubling. */
-static void count_heap(void)
-{
-    unsigned count = atomic_fetch_add_explicit(&heap_count, 1, memory_order_relaxed) + 1;
-
-    if (tide_is_power_of_two(count))
-        tide_depot_fit(count);
-}
-
-unsigned tide_heap_count(void)
-{
-    return tide_relaxed(&heap_count);
-}
-
 struct heap *tide_heap_next(struct heap *heap)
 {
     return heap ? heap->next_heap : tide_acquire(&heaps);
@@ -102,7 +87,7 @@ static struct heap *be_born(void)
         tide_lock_reset(&heap->lock, false);
         tide_set_relaxed(&heap->state, HEAP_OWNED);
         enlist(heap);
-        count_heap();
+        tide_heap_count_born();
     }
     heap->tenant.shard = tide_arena_shard_for_cpu(tide_os_cpu_now());
     own = heap;
@@ -207,12 +192,14 @@ void tide_heap_after_fork_in_child(void)
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         if (heap != own && !tide_heap_is_common(heap) && tide_relaxed(&heap->state) == HEAP_OWNED) {
             tide_set_relaxed(&heap->state, HEAP_RETIRED);
+            tide_heap_count_retired();
             tide_lock_reset(&heap->lock, false); /* one that was just born may be locked */
         }
     if (own && own != GONE) {
         own->process = getpid();
         tide_set_relaxed(&own->thread, gettid());
     }
+    tide_maintenance_weigh();
 }
 
 /* ---- Invariants -------------------------------------------------------- */

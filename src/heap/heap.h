@@ -46,9 +46,9 @@ struct heap {
     struct pool *current[TIDE_CLASSES];
     struct pool *used[TIDE_CLASSES];
     uint8_t foreign[TIDE_CLASSES]; /* blocks put in the list that may be of other pools */
-    uint8_t shares[TIDE_CLASSES];  /* batches that came from the common heap */
-    struct batch surplus[TIDE_CLASSES];
-    struct outbox outbox;
+    uint8_t shares[TIDE_CLASSES];  /* batches of small blocks that came from the common heap */
+    struct batch surplus[TIDE_CLASSES]; /* foreign blocks for the next refill, or the depot */
+    struct outbox outbox;          /* those that go home */
     struct tide_tenant tenant;
     struct pool *stock;       /* empty pools of one slot, linked by next */
     uint32_t stock_count;
@@ -77,7 +77,7 @@ void tide_heap_leave(struct heap *heap);
 /* All heaps ever made: NULL gives the first, NULL ends it. */
 struct heap *tide_heap_next(struct heap *heap);
 
-/* How many there are, orphans included and the common one not. */
+/* How many threads have one of their own. */
 unsigned tide_heap_count(void);
 
 /* Whether it is the one that threads share: see common.h. */
@@ -88,6 +88,15 @@ bool tide_heap_is_common(const struct heap *heap);
 /* A block for the class whose list is empty, and a new list.  NULL when there is
  * no memory; errno stays. */
 void *tide_heap_refill(struct heap *heap, unsigned size_class);
+
+/* The surplus of a class, which is empty then. */
+static inline struct block *tide_heap_take_surplus(struct heap *heap, unsigned size_class)
+{
+    struct block *first = heap->surplus[size_class].first;
+
+    heap->surplus[size_class] = (struct batch){ .first = NULL };
+    return first;
+}
 
 /* Collects all pools in the inbox. */
 void tide_heap_drain_inbox(struct heap *heap);
@@ -102,6 +111,10 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 void tide_heap_give_back(struct heap *heap);
 
 /* ---- Orphans (orphans.c) ----------------------------------------------- */
+
+/* A thread has made itself a heap; under all locks, one is retired. */
+void tide_heap_count_born(void);
+void tide_heap_count_retired(void);
 
 /* Makes the heap of the calling thread, which uses it no more, an orphan. */
 void tide_heap_hand_over(struct heap *heap);

@@ -52,7 +52,8 @@ static inline void tide_maintenance_note(void)
         tide_maintenance_wake();
 }
 
-/* One look.  Bytes, and orphans, that wait for the next.  No locks held. */
+/* One look.  What waits for the next: bytes, heaps, classes of the depot.  No
+ * locks held. */
 size_t tide_maintenance_look(void);
 
 /* Held during a look, so that a fork finds everything at rest. */

@@ -20,6 +20,37 @@ static struct tide_lock orphans_lock = TIDE_LOCK_INITIALIZER;
 static struct heap *orphans[2];      /* under orphans_lock: bare ones, whole ones */
 static _Atomic unsigned whole_count; /* written under orphans_lock */
 
+/* ---- How many heaps have a thread -------------------------------------- */
+
+static _Atomic unsigned owned_count; /* written under orphans_lock */
+
+/* The depot and its batches have a size for every doubling. */
+static void set_owned_count(unsigned count)
+{
+    unsigned before = tide_log2(tide_relaxed(&owned_count) | 1), now = tide_log2(count | 1);
+
+    if (now != before || count == 1)
+        tide_depot_fit(1u << now);
+    tide_set_relaxed(&owned_count, count);
+}
+
+void tide_heap_count_born(void)
+{
+    tide_lock(&orphans_lock);
+    set_owned_count(tide_relaxed(&owned_count) + 1);
+    tide_unlock(&orphans_lock);
+}
+
+void tide_heap_count_retired(void)
+{
+    set_owned_count(tide_relaxed(&owned_count) - 1);
+}
+
+unsigned tide_heap_count(void)
+{
+    return tide_relaxed(&owned_count);
+}
+
 struct tide_lock *tide_heap_orphans_lock(void)
 {
     return &orphans_lock;
@@ -115,6 +146,7 @@ static void make_orphan(struct heap *heap, bool is_whole)
         tide_heap_drain_inbox(heap);
     tide_unlock(&heap->lock);
     push_orphan(heap, is_whole);
+    set_owned_count(tide_relaxed(&owned_count) - 1);
     tide_unlock(&orphans_lock);
     tide_maintenance_note();
 }
@@ -143,6 +175,7 @@ static struct heap *adopt_orphan(void)
         tide_set_relaxed(&heap->thread, gettid());
         atomic_store(&heap->state, HEAP_OWNED);
         tide_unlock(&heap->lock);
+        set_owned_count(tide_relaxed(&owned_count) + 1);
     }
     tide_unlock(&orphans_lock);
     return heap;

@@ -76,8 +76,12 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 {
     if (change == POOL_UNCHANGED || heap->current[pool->size_class] == pool)
         return; /* the current pool stays, even empty: malloc comes back to it */
-    if (change == POOL_IS_USABLE) {
+    if (change == POOL_IS_USABLE && pool->freed) {
         link_first(heap, pool);
+        return;
+    }
+    if (change == POOL_IS_USABLE) {
+        link_last(heap, pool);
         return;
     }
     if (tide_relaxed(&pool->state) == POOL_USED)
@@ -115,7 +119,7 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
 
 /* What the list was filled from before is full, or waits behind the pools that
  * have freed blocks for its untouched ones to be needed. */
-static void retire_current(struct heap *heap, unsigned size_class)
+static void set_current_aside(struct heap *heap, unsigned size_class)
 {
     struct pool *pool = heap->current[size_class];
 
@@ -134,17 +138,9 @@ static void use_first(struct heap *heap, unsigned size_class)
 {
     struct pool *pool = heap->used[size_class];
 
-    retire_current(heap, size_class);
+    set_current_aside(heap, size_class);
     unlink_used(heap, pool);
     tide_heap_make_current(heap, size_class, pool);
-}
-
-static struct block *take_surplus(struct heap *heap, unsigned size_class)
-{
-    struct block *first = heap->surplus[size_class].first;
-
-    heap->surplus[size_class] = (struct batch){ .first = NULL };
-    return first;
 }
 
 static struct block *take_freed(struct heap *heap, unsigned size_class)
@@ -196,21 +192,20 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
         tide_maintenance_weigh();
     }
     tide_pool_open(pool, size_class, heap);
-    retire_current(heap, size_class);
+    set_current_aside(heap, size_class);
     tide_heap_make_current(heap, size_class, pool);
     return tide_pool_carve(pool);
 }
 
 void *tide_heap_refill(struct heap *heap, unsigned size_class)
 {
-    struct block *blocks = take_surplus(heap, size_class);
+    struct block *blocks = tide_heap_take_surplus(heap, size_class);
     bool is_own = !blocks;
 
     TIDE_ASSERT(!heap->list[size_class].freed);
-    if (!blocks) {
-        tide_heap_drain_inbox(heap);
+    tide_heap_drain_inbox(heap);
+    if (!blocks)
         blocks = take_freed(heap, size_class);
-    }
     if (!blocks) {
         blocks = take_from_others(heap, size_class);
         is_own = !blocks;

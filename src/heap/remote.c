@@ -27,7 +27,8 @@ static void send_chain(const struct chain *chain)
     if (!tide_pool_return(chain))
         return;
     put_in_inbox(owner, chain->pool);
-    tide_maintenance_note(); /* nobody else may look at what the common heap gets back */
+    if (tide_heap_is_common(owner)) /* nobody else may look for long */
+        tide_maintenance_note();
     /* Sequentially consistent with the inbox: either the ending thread, which
      * sets the state and then looks, sees the pool, or this one sees the state. */
     if (atomic_load(&owner->state) == HEAP_ORPHAN)
@@ -109,14 +110,6 @@ size_t tide_heap_empty_depot(bool is_only_idle)
 
 /* ---- A heap's foreign blocks ------------------------------------------- */
 
-static struct block *take_surplus(struct heap *heap, unsigned size_class)
-{
-    struct block *first = heap->surplus[size_class].first;
-
-    heap->surplus[size_class] = (struct batch){ .first = NULL };
-    return first;
-}
-
 /* Puts the blocks of a class's list that aren't the current pool's in the
  * outbox. */
 static void strip_list(struct heap *heap, unsigned size_class)
@@ -141,7 +134,7 @@ void tide_heap_send_all_foreign(struct heap *heap)
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         if (heap->foreign[c] != 0)
             strip_list(heap, c);
-        put_all_in_outbox(&heap->outbox, take_surplus(heap, c));
+        put_all_in_outbox(&heap->outbox, tide_heap_take_surplus(heap, c));
     }
     send_all(&heap->outbox);
 }
@@ -150,11 +143,11 @@ void tide_heap_send_all_foreign(struct heap *heap)
 static void put_away(struct heap *heap, unsigned size_class)
 {
     if (tide_options.stash == 0)
-        tide_heap_send_home(take_surplus(heap, size_class));
+        tide_heap_send_home(tide_heap_take_surplus(heap, size_class));
     else if (tide_depot_put(size_class, heap->surplus[size_class]))
         heap->surplus[size_class] = (struct batch){ .first = NULL };
     else
-        put_all_in_outbox(&heap->outbox, take_surplus(heap, size_class));
+        put_all_in_outbox(&heap->outbox, tide_heap_take_surplus(heap, size_class));
 }
 
 static void put_small_in_outbox(struct heap *heap, struct pool *pool, struct block *block,

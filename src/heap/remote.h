@@ -29,8 +29,8 @@ void tide_heap_send_all_foreign(struct heap *heap);
 /* Sends blocks home, to whichever pools they are of. */
 void tide_heap_send_home(struct block *blocks);
 
-/* Sends the depot's blocks home, all or those of classes that weren't used since
- * the last such call.  How many other classes have blocks there. */
+/* Sends the depot's blocks home, all or those that nobody needed since the last
+ * such call.  How many classes still have some there. */
 size_t tide_heap_empty_depot(bool is_only_idle);
 
 #endif

@@ -38,7 +38,7 @@ static void *take_block(struct heap *heap, unsigned size_class)
     if (TIDE_UNLIKELY(tide_options.check && block) && tide_arena_mark_live(block))
         tide_base_fatal("the free list of %u-byte blocks holds %p, which is allocated: a freed "
                         "block was written to",
-                        tide_class_bytes[size_class], (void *)block);
+                        tide_pool_of(block)->block_bytes, (void *)block);
     return block;
 }
 
@@ -62,20 +62,34 @@ static void *try_malloc(size_t size, bool *is_zero)
     return block;
 }
 
+/* Whether something came back to the calling thread's own pools. */
+static bool drain_own(void)
+{
+    struct heap *heap = tide_heap_enter();
+    bool is_more = heap && tide_relaxed(&heap->inbox);
+
+    if (heap) {
+        tide_heap_drain_inbox(heap);
+        tide_heap_leave(heap);
+    }
+    return is_more;
+}
+
 /* Before an allocation fails, everything that was kept for later goes; and what
  * maintenance had in its hands is there again. */
 static bool can_reclaim(void)
 {
     struct tide_lock *lock = tide_maintenance_lock();
-    bool is_busy = !tide_lock_try(lock);
+    bool is_busy = !tide_lock_try(lock), is_more;
     size_t returned;
 
     if (is_busy)
         tide_lock(lock);
     tide_heap_give_back_unowned();
+    is_more = drain_own();
     returned = tide_huge_trim(0) + tide_arena_trim(0);
     tide_unlock(lock);
-    return is_busy || returned > 0;
+    return is_busy || is_more || returned > 0;
 }
 
 void *tide_heap_malloc_any(size_t size, bool *is_zero)

@@ -60,6 +60,7 @@ static inline unsigned tide_class_slots(unsigned size_class)
     return tide_class_bytes[size_class] <= TIDE_NARROW_MAX ? 1 : TIDE_WIDE_SLOTS;
 }
 
+/* The next class whose blocks are all aligned so. */
 unsigned tide_class_of_aligned_after(unsigned size_class, size_t alignment);
 
 /* The smallest class whose blocks hold size bytes and, as pools are aligned to

@@ -272,6 +272,23 @@ IN_NEW_THREAD(common, it_gives_back_once_it_is_idle, NULL)
     TIDE_REQUIRE(is_bare(common_heap()) && pools_of_size(LARGE) == 0);
 }
 
+/* Then it has a current pool, though it took none from an arena. */
+IN_NEW_THREAD(common, it_gives_back_again_after_it_used_a_pool_that_stayed, NULL)
+{
+    void *kept, *more;
+
+    make_many_heaps();
+    kept = allocate(SIZE);
+    tide_common_tidy(false);
+    more = allocate(SIZE);
+    TIDE_REQUIRE(tide_pool_of(more) == tide_pool_of(kept) && !common_heap()->tenant.arena);
+    tide_free(kept);
+    tide_free(more);
+    tide_heap_send_all_foreign(own_heap());
+    TIDE_REQUIRE(tide_common_tidy(true) && pools_of_size(SIZE) == 1);
+    TIDE_REQUIRE(!tide_common_tidy(true) && pools_of_size(SIZE) == 0);
+}
+
 /* ---- Threads past their destructors -------------------------------------- */
 
 static void use_common_heap(void *argument)

@@ -192,14 +192,17 @@ IN_NEW_THREAD(depot, emptying_gives_the_blocks_of_all_batches, NULL)
     expect_four(tide_depot_take(size_class), 0);
 }
 
-IN_NEW_THREAD(depot, a_class_that_is_taken_from_is_not_idle, NULL)
+IN_NEW_THREAD(depot, batches_that_nobody_needed_are_idle_the_oldest_first, NULL)
 {
     allocate_blocks(SIZE);
     TIDE_REQUIRE(put_four(0) && put_four(4));
+    TIDE_REQUIRE(!tide_depot_empty(size_class, true) && stored_of(SIZE) == 2);
     expect_four(tide_depot_take(size_class), 4);
-    TIDE_REQUIRE(!tide_depot_empty(size_class, true) && stored_of(SIZE) == 1);
+    TIDE_REQUIRE(put_four(4));
     expect_four(tide_depot_empty(size_class, true), 0);
-    TIDE_REQUIRE(stored_of(SIZE) == 0);
+    TIDE_REQUIRE(stored_of(SIZE) == 1);
+    expect_four(tide_depot_empty(size_class, true), 4);
+    TIDE_REQUIRE(stored_of(SIZE) == 0 && !tide_depot_empty(size_class, true));
 }
 
 IN_NEW_THREAD(depot, all_of_a_class_can_go_whether_it_is_idle_or_not, NULL)
