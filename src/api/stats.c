@@ -5,6 +5,7 @@
 #include "heap/common.h"
 #include "heap/depot.h"
 #include "heap/heap.h"
+#include "heap/maintenance.h"
 #include "os/records.h"
 #include "pool/returned.h"
 
@@ -163,12 +164,15 @@ static void check_pool(const struct pool *pool)
     tide_unlock(lock_of(owner));
 }
 
+/* The maintenance thread rests meanwhile; the caller sees to the others. */
 void tide_api_check(void)
 {
+    tide_lock(tide_maintenance_lock());
     tide_arena_check();
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         check_heap(heap);
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++)
             check_pool((const struct pool *)arena + slot);
+    tide_unlock(tide_maintenance_lock());
 }
