@@ -28,6 +28,7 @@ unit_tests = \
 	test/unit/heap/test_maintenance \
 	test/unit/heap/test_refill \
 	test/unit/heap/test_remote \
+	test/unit/heap/test_remote_home \
 	test/unit/heap/test_slow \
 	test/unit/api/test_aligned \
 	test/unit/api/test_glibc \
@@ -45,7 +46,8 @@ noinst_HEADERS += \
 	test/unit/unit.h \
 	test/unit/arena/arenas.h \
 	test/unit/pool/pools.h \
-	test/unit/heap/heaps.h
+	test/unit/heap/heaps.h \
+	test/unit/heap/remotes.h
 
 if UNIT_TESTS
 check_PROGRAMS += $(unit_tests)

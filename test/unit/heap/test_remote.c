@@ -1,127 +1,12 @@
-/* test_remote.c - heap/remote.h: foreign blocks, where they wait, and how they get
- * home
- *
- * In each scenario one thread owns the pools and this one, which has a heap,
- * frees; so there are two heaps unless it says otherwise.
- */
-#include "heap/remote.h"
-
+/* test_remote.c - heap/remote.h: foreign blocks in malloc's list, the surplus and the
+ * depot; how they go home is in test_remote_home.c */
 #include <sched.h>
 
-#include "heaps.h"
-
-#define SIZE ((size_t)256)
-static const unsigned size_class = SIZE / TIDE_ALIGNMENT;
-
-enum { POOLS = 70, CAPACITY = TIDE_SLOT_BYTES / SIZE }; /* more than are gathered at once */
-
-static void *blocks[POOLS][CAPACITY];
-static struct peer owner;
-static struct heap *owners_heap;
-
-static void make_pools(void *count)
-{
-    owners_heap = own_heap();
-    for (size_t n = 0; n < *(size_t *)count; n++)
-        fill_pool(SIZE, blocks[n]);
-}
-
-/* Lets the owner fill count pools. */
-static struct pool *start(size_t count)
-{
-    peer_start(&owner);
-    peer_do(&owner, make_pools, &count);
-    TIDE_REQUIRE(own_heap() != owners_heap);
-    return tide_pool_of(blocks[0][0]);
-}
-
-/* The blocks of all pools in one row. */
-static void *nth(uint32_t n)
-{
-    return blocks[n / CAPACITY][n % CAPACITY];
-}
-
-static void free_row(uint32_t from, uint32_t to)
-{
-    for (; from < to; from++)
-        tide_free(nth(from));
-}
-
-/* Those given are a list's, newest first. */
-static void expect_row(const struct block *block, uint32_t from, uint32_t to)
-{
-    for (; to > from; block = block->next)
-        TIDE_REQUIRE(block == nth(--to));
-    TIDE_REQUIRE(!block);
-}
-
-static uint32_t returned_in_all(void)
-{
-    uint32_t count = 0;
-
-    for (int n = 0; n < POOLS; n++)
-        count += blocks[n][0] ? tide_pool_returned_count(tide_pool_of(blocks[n][0])) : 0;
-    return count;
-}
-
-static uint32_t foreign(void)
-{
-    return own_heap()->foreign[size_class];
-}
-
-static const struct batch *surplus(void)
-{
-    return &own_heap()->surplus[size_class];
-}
-
-static void *first_of_list(void)
-{
-    return list_of(own_heap(), size_class);
-}
-
-static const struct outbox *outbox(void)
-{
-    return &own_heap()->outbox;
-}
-
-/* Blocks in the outbox; its chains are what they should be. */
-static uint32_t count_outbox(void)
-{
-    uint32_t count = 0;
-    size_t bytes = 0;
-
-    for (const struct chain *chain = outbox()->chains; chain < outbox()->chains + OUTBOX_CHAINS;
-         chain++) {
-        const struct block *last = NULL;
-
-        TIDE_REQUIRE(length_of(chain->first) == chain->count && !chain->pool == !chain->first);
-        for (const struct block *block = chain->first; block; last = block, block = block->next)
-            TIDE_REQUIRE(tide_pool_of(block) == chain->pool);
-        TIDE_REQUIRE(chain->last == last);
-        count += chain->count;
-        bytes += chain->pool ? chain->count * chain->pool->block_bytes : 0;
-    }
-    TIDE_REQUIRE(outbox()->bytes == bytes);
-    return count;
-}
-
-static void drain(void *unused)
-{
-    (void)unused;
-    tide_heap_drain_inbox(owners_heap);
-    tide_heap_check(owners_heap);
-}
-
-#define SCENARIO(name, setting)                                                               \
-    Test(remote, name)                                                                        \
-    {                                                                                         \
-        assert_ended_well(run_program(#name, setting, NULL));                                 \
-    }                                                                                         \
-    PROGRAM(name)
+#include "remotes.h"
 
 /* ---- Malloc's list ------------------------------------------------------- */
 
-SCENARIO(a_foreign_block_is_the_next_that_malloc_gives, NULL)
+SCENARIO(remote, a_foreign_block_is_the_next_that_malloc_gives, NULL)
 {
     struct pool *pool = start(1);
     uint32_t before = allocated_in(pool);
@@ -136,14 +21,14 @@ SCENARIO(a_foreign_block_is_the_next_that_malloc_gives, NULL)
     tide_heap_check(own_heap());
 }
 
-SCENARIO(foreign_blocks_are_counted_by_class, NULL)
+SCENARIO(remote, foreign_blocks_are_counted_by_class, NULL)
 {
     start(1);
     tide_free(blocks[0][0]);
     TIDE_REQUIRE(foreign() == 1 && own_heap()->foreign[size_class + 1] == 0);
 }
 
-SCENARIO(blocks_that_circulate_never_go_home, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, blocks_that_circulate_never_go_home, "TIDEPOOL_STASH=1K")
 {
     start(1);
     for (uint32_t n = 0; n < 100; n++) {
@@ -154,7 +39,7 @@ SCENARIO(blocks_that_circulate_never_go_home, "TIDEPOOL_STASH=1K")
     TIDE_REQUIRE(foreign() <= batch_of(SIZE));
 }
 
-SCENARIO(own_blocks_in_the_list_come_after_foreign_ones, NULL)
+SCENARIO(remote, own_blocks_in_the_list_come_after_foreign_ones, NULL)
 {
     void *own, *next;
 
@@ -174,7 +59,7 @@ SCENARIO(own_blocks_in_the_list_come_after_foreign_ones, NULL)
 
 /* ---- The surplus and the depot ------------------------------------------- */
 
-SCENARIO(more_than_a_batch_waits_as_the_surplus, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, more_than_a_batch_waits_as_the_surplus, "TIDEPOOL_STASH=1K")
 {
     uint32_t batch;
 
@@ -193,7 +78,7 @@ SCENARIO(more_than_a_batch_waits_as_the_surplus, "TIDEPOOL_STASH=1K")
     tide_heap_check(own_heap());
 }
 
-SCENARIO(once_the_surplus_is_taken_the_list_has_room_again, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, once_the_surplus_is_taken_the_list_has_room_again, "TIDEPOOL_STASH=1K")
 {
     uint32_t batch;
 
@@ -207,7 +92,7 @@ SCENARIO(once_the_surplus_is_taken_the_list_has_room_again, "TIDEPOOL_STASH=1K")
     expect_row(first_of_list(), 0, batch - 1);
 }
 
-SCENARIO(a_full_surplus_goes_to_the_depot, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, a_full_surplus_goes_to_the_depot, "TIDEPOOL_STASH=1K")
 {
     uint32_t batch;
 
@@ -240,7 +125,7 @@ static void take_from_the_depot(void *unused)
     tide_heap_check(heap);
 }
 
-SCENARIO(another_threads_malloc_gives_the_depots_blocks, NULL)
+SCENARIO(remote, another_threads_malloc_gives_the_depots_blocks, NULL)
 {
     struct pool *first = start(3);
     uint32_t before = allocated_in(first);
@@ -267,7 +152,7 @@ static void take_back(void *unused)
     tide_heap_check(owners_heap);
 }
 
-SCENARIO(the_owner_itself_can_get_blocks_back_from_the_depot, NULL)
+SCENARIO(remote, the_owner_itself_can_get_blocks_back_from_the_depot, NULL)
 {
     start(3);
     free_row(0, 2 * batch_of(SIZE));
@@ -276,7 +161,7 @@ SCENARIO(the_owner_itself_can_get_blocks_back_from_the_depot, NULL)
         tide_pool_check(tide_pool_of(blocks[n][0]));
 }
 
-SCENARIO(what_the_depot_has_no_room_for_goes_home, "TIDEPOOL_DEPOT=4K")
+SCENARIO(remote, what_the_depot_has_no_room_for_goes_home, "TIDEPOOL_DEPOT=4K")
 {
     uint32_t batch, kept;
 
@@ -297,7 +182,7 @@ SCENARIO(what_the_depot_has_no_room_for_goes_home, "TIDEPOOL_DEPOT=4K")
     tide_heap_check(own_heap());
 }
 
-SCENARIO(the_depots_blocks_can_be_sent_home, NULL)
+SCENARIO(remote, the_depots_blocks_can_be_sent_home, NULL)
 {
     uint32_t batch;
 
@@ -311,7 +196,7 @@ SCENARIO(the_depots_blocks_can_be_sent_home, NULL)
     TIDE_REQUIRE(returned_in_all() == 0);
 }
 
-SCENARIO(the_depots_idle_blocks_can_be_sent_home, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, the_depots_idle_blocks_can_be_sent_home, "TIDEPOOL_STASH=1K")
 {
     uint32_t batch;
 
@@ -322,134 +207,6 @@ SCENARIO(the_depots_idle_blocks_can_be_sent_home, "TIDEPOOL_STASH=1K")
     TIDE_REQUIRE(returned_in_all() == batch && stored_of(SIZE) == 1);
     TIDE_REQUIRE(tide_heap_empty_depot(true) == 1 && returned_in_all() == batch);
     TIDE_REQUIRE(tide_heap_empty_depot(true) == 0 && returned_in_all() == 2 * batch);
-}
-
-/* ---- The outbox ---------------------------------------------------------- */
-
-/* Blocks that share cache lines with the owner's: of as many pools as make two
- * of them meet in an outbox. */
-enum {
-    SMALL = TIDE_CACHE_LINE / 2,
-    SMALL_CLASS = SMALL / TIDE_ALIGNMENT,
-    SMALL_CAPACITY = TIDE_SLOT_BYTES / SMALL,
-    SMALL_POOLS = OUTBOX_CHAINS + 1,
-};
-
-static void *small[SMALL_POOLS][SMALL_CAPACITY];
-
-static void make_small(void *unused)
-{
-    (void)unused;
-    owners_heap = own_heap();
-    for (int n = 0; n < SMALL_POOLS; n++)
-        fill_pool(SMALL, small[n]);
-}
-
-static struct pool *start_small(void)
-{
-    peer_start(&owner);
-    peer_do(&owner, make_small, NULL);
-    TIDE_REQUIRE(own_heap() != owners_heap);
-    return tide_pool_of(small[0][0]);
-}
-
-static uint32_t small_returned(void)
-{
-    uint32_t count = 0;
-
-    for (int n = 0; n < SMALL_POOLS; n++)
-        count += tide_pool_returned_count(tide_pool_of(small[n][0]));
-    return count;
-}
-
-SCENARIO(foreign_blocks_of_part_of_a_cache_line_arent_given_again, NULL)
-{
-    struct pool *pool = start_small();
-
-    tide_free(small[0][0]);
-    tide_free(small[0][1]);
-    TIDE_REQUIRE(count_outbox() == 2 && outbox()->bytes == 2 * SMALL && small_returned() == 0);
-    TIDE_REQUIRE(own_heap()->foreign[SMALL_CLASS] == 0 && !list_of(own_heap(), SMALL_CLASS));
-    TIDE_REQUIRE(!own_heap()->surplus[SMALL_CLASS].first);
-    TIDE_REQUIRE(tide_pool_of(allocate(SMALL)) != pool);
-}
-
-SCENARIO(a_whole_cache_line_is_given_again, NULL)
-{
-    struct pool *pool = start_small();
-
-    tide_free(small[0][0]);
-    TIDE_REQUIRE(allocate(SMALL) != small[0][0] && tide_pool_returned_count(pool) == 0);
-    start(1);
-    tide_free(blocks[0][0]);
-    TIDE_REQUIRE(count_outbox() == 1 && allocate(SIZE) == blocks[0][0]);
-}
-
-SCENARIO(an_outbox_has_a_chain_for_each_of_so_many_pools, NULL)
-{
-    uint32_t conflicts = 0;
-
-    start_small();
-    for (int n = 0; n < SMALL_POOLS; n++) {
-        tide_free(small[n][0]);
-        tide_free(small[n][1]);
-        TIDE_REQUIRE(count_outbox() + small_returned() == (uint32_t)n * 2 + 2);
-    }
-    for (int n = 0; n < SMALL_POOLS; n++) { /* a chain goes home whole */
-        uint32_t returned = tide_pool_returned_count(tide_pool_of(small[n][0]));
-
-        TIDE_REQUIRE(returned == 0 || returned == 2);
-        conflicts += returned == 2;
-    }
-    TIDE_REQUIRE(1 <= conflicts && conflicts < SMALL_POOLS / 2);
-    TIDE_REQUIRE(tide_pool_returned_count(tide_pool_of(small[SMALL_POOLS - 1][0])) == 0);
-}
-
-static void free_nth_small(uint32_t n)
-{
-    tide_free(small[n / SMALL_CAPACITY][n % SMALL_CAPACITY]);
-}
-
-SCENARIO(a_full_outbox_goes_home, NULL)
-{
-    uint32_t most = 16384 / SMALL, n;
-
-    start_small();
-    for (n = 0; n < most; n++)
-        free_nth_small(n);
-    TIDE_REQUIRE(count_outbox() + small_returned() == most);
-    TIDE_REQUIRE(most > SMALL_CAPACITY || small_returned() == 0); /* one pool's */
-    while (outbox()->bytes > 0) {
-        TIDE_REQUIRE(outbox()->bytes <= 16384);
-        free_nth_small(n++);
-    }
-    TIDE_REQUIRE(count_outbox() == 0 && small_returned() == n);
-}
-
-SCENARIO(small_blocks_are_allocated_again_by_their_owner, NULL)
-{
-    struct pool *pool = start_small();
-
-    for (int n = 0; n < SMALL_CAPACITY; n++)
-        tide_free(small[0][n]);
-    tide_heap_send_all_foreign(own_heap());
-    peer_do(&owner, drain, NULL);
-    TIDE_REQUIRE(tide_relaxed(&pool->state) == POOL_EMPTY);
-}
-
-static void free_two_small(void *unused)
-{
-    (void)unused;
-    tide_free(small[0][0]);
-    tide_free(small[1][0]);
-    TIDE_REQUIRE(count_outbox() + small_returned() == 2);
-}
-
-SCENARIO(the_outbox_of_a_thread_that_ends_goes_home, NULL)
-{
-    start_small();
-    run_thread(free_two_small, NULL);
-    TIDE_REQUIRE(small_returned() == 2);
 }
 
 /* ---- Freed twice --------------------------------------------------------- */
@@ -492,133 +249,6 @@ Test(remote, the_last_block_of_an_outbox_chain_is_not_freed_again)
     expect_report(SMALL);
 }
 
-/* ---- At once ------------------------------------------------------------- */
-
-SCENARIO(without_a_stash_each_block_goes_home, "TIDEPOOL_STASH=0")
-{
-    struct pool *pool = start(1);
-
-    for (uint32_t n = 0; n < 3; n++) {
-        tide_free(blocks[0][n]);
-        TIDE_REQUIRE(!first_of_list() && tide_pool_returned_count(pool) == n + 1);
-    }
-    TIDE_REQUIRE(tide_relaxed(&owners_heap->inbox) == pool && !pool->next_inbox);
-}
-
-SCENARIO(without_a_stash_each_small_block_goes_home, "TIDEPOOL_STASH=0")
-{
-    struct pool *pool = start_small();
-
-    for (uint32_t n = 0; n < 3; n++) {
-        tide_free(small[0][n]);
-        TIDE_REQUIRE(count_outbox() == 0 && tide_pool_returned_count(pool) == n + 1);
-    }
-}
-
-SCENARIO(a_thread_without_a_heap_sends_blocks_home, NULL)
-{
-    struct pool *pool = start(1);
-
-    tide_heap_send_block_home(blocks[0][0]);
-    TIDE_REQUIRE(!first_of_list() && tide_pool_returned_count(pool) == 1);
-}
-
-/* ---- Going home ---------------------------------------------------------- */
-
-SCENARIO(all_foreign_blocks_can_be_sent_home_any_time, NULL)
-{
-    uint32_t batch, own;
-    void *mine;
-
-    start(3);
-    batch = batch_of(SIZE);
-    mine = allocate(SIZE);
-    own = length_of(first_of_list());
-    tide_heap_send_all_foreign(own_heap());
-    TIDE_REQUIRE(length_of(first_of_list()) == own && returned_in_all() == 0);
-    free_row(0, 3);
-    tide_free(mine);
-    free_row(3, batch + 5);
-    TIDE_REQUIRE(length_of(first_of_list()) == own + 1 + batch && surplus()->count == 5);
-    tide_heap_send_all_foreign(own_heap());
-    TIDE_REQUIRE(length_of(first_of_list()) == own + 1 && first_of_list() == mine);
-    TIDE_REQUIRE(foreign() == 0 && !surplus()->first && surplus()->count == 0);
-    TIDE_REQUIRE(count_outbox() == 0 && returned_in_all() == batch + 5);
-    tide_heap_check(own_heap());
-    tide_heap_give_back(own_heap());
-    TIDE_REQUIRE(!first_of_list());
-}
-
-/* Sends the first rounds blocks of each pool home, those of all pools mixed. */
-static void send_mixed(uint32_t rounds)
-{
-    struct block *list = NULL;
-
-    for (uint32_t n = 0; n < rounds; n++)
-        for (int at = 0; at < POOLS; at++) {
-            struct block *block = blocks[at][n];
-
-            block->next = list;
-            list = block;
-        }
-    tide_heap_send_home(list);
-}
-
-SCENARIO(blocks_of_many_pools_each_find_theirs, NULL)
-{
-    uint32_t capacity = capacity_of(SIZE), queued = 0;
-
-    start(POOLS);
-    send_mixed(capacity - 1);
-    for (int at = 0; at < POOLS; at++)
-        TIDE_REQUIRE(tide_pool_returned_count(tide_pool_of(blocks[at][0])) == capacity - 1);
-    for (struct pool *pool = tide_relaxed(&owners_heap->inbox); pool; pool = pool->next_inbox)
-        queued++;
-    TIDE_REQUIRE(queued == POOLS);
-    peer_do(&owner, drain, NULL);
-    for (int at = 0; at < POOLS; at++) {
-        struct pool *pool = tide_pool_of(blocks[at][0]);
-
-        TIDE_REQUIRE(allocated_in(pool) == 1 && tide_pool_freed_count(pool) == capacity - 1);
-        tide_pool_check(pool);
-    }
-}
-
-SCENARIO(sending_nothing_home_is_nothing, NULL)
-{
-    start(1);
-    tide_heap_send_home(NULL);
-    TIDE_REQUIRE(!tide_relaxed(&owners_heap->inbox));
-}
-
-SCENARIO(a_pool_is_queued_again_after_it_was_drained, "TIDEPOOL_STASH=0")
-{
-    struct pool *pool = start(2);
-
-    for (uint32_t n = 0; n < capacity_of(SIZE); n++) {
-        tide_free(blocks[0][n]);
-        TIDE_REQUIRE(tide_relaxed(&owners_heap->inbox) == pool);
-        if (n % 3 == 0) {
-            peer_do(&owner, drain, NULL);
-            TIDE_REQUIRE(!tide_relaxed(&owners_heap->inbox));
-        }
-    }
-    peer_do(&owner, drain, NULL);
-    TIDE_REQUIRE(tide_relaxed(&pool->state) == POOL_EMPTY && owners_heap->stock == pool);
-}
-
-SCENARIO(blocks_of_an_orphan_are_collected_by_who_frees_them, "TIDEPOOL_STASH=0")
-{
-    struct pool *pool = start(1);
-
-    peer_end(&owner);
-    tide_free(blocks[0][0]);
-    TIDE_REQUIRE(tide_relaxed(&owners_heap->state) == HEAP_ORPHAN);
-    TIDE_REQUIRE(!tide_relaxed(&owners_heap->inbox));
-    TIDE_REQUIRE(tide_pool_returned_count(pool) == 0 && tide_pool_freed_count(pool) == 1);
-    tide_heap_check(owners_heap);
-}
-
 /* ---- Threads ------------------------------------------------------------ */
 
 enum { MESSAGES = 20000, RING = 512 };
@@ -650,7 +280,7 @@ static void consume(void)
     }
 }
 
-SCENARIO(messages_between_threads_are_reused_and_none_is_lost, NULL)
+SCENARIO(remote, messages_between_threads_are_reused_and_none_is_lost, NULL)
 {
     size_t pools = pools_of_size(SIZE), in_flight;
 
