@@ -124,10 +124,11 @@ TIDE_API const char *tide_version(void);
 
 /* ---- glibc's control and statistics ------------------------------------ */
 
-/* Returns to the OS what the calling thread, threads that have ended, the arenas
- * and the cache of huge blocks hold free, but for about pad bytes of it.  What other threads keep for
- * themselves stays.  1 if any memory was returned, else 0.  glibc's
- * malloc_trim. */
+/* Returns to the OS what is free in the calling thread's pools, those of threads
+ * that have ended and those that threads share, what is on its way between
+ * threads, free slots, empty arenas and cached huge blocks, but for about pad
+ * bytes of it.  What other threads keep for themselves stays.  1 if any memory
+ * was returned, else 0.  glibc's malloc_trim. */
 TIDE_API int tide_malloc_trim(size_t pad);
 
 /* What the program holds.  Fields that have no meaning here are 0:

@@ -47,6 +47,7 @@ static bool is_for_pools(unsigned slots)
     return slots <= TIDE_WIDE_SLOTS;
 }
 
+/* With is_resident, only if it has slots whose pages are resident. */
 static struct pool *take_from_home(struct tide_tenant *tenant, unsigned slots, unsigned alignment,
                                    bool is_resident)
 {

@@ -24,7 +24,8 @@ static _Atomic unsigned whole_count; /* written under orphans_lock */
 
 static _Atomic unsigned owned_count; /* written under orphans_lock */
 
-/* The depot and its batches have a size for every doubling. */
+/* The depot and its batches have a size for every doubling, and the first heap
+ * is one, too. */
 static void set_owned_count(unsigned count)
 {
     unsigned before = tide_log2(tide_relaxed(&owned_count) | 1), now = tide_log2(count | 1);

@@ -16,29 +16,19 @@
 
 /* ---- The used pools: the first's prev is the last ---------------------- */
 
-static void link_first(struct heap *heap, struct pool *pool)
+/* Those with freed blocks come first, as these are taken before untouched ones. */
+static void link_used(struct heap *heap, struct pool *pool)
 {
     struct pool **first = &heap->used[pool->size_class], *next = *first;
 
     pool->prev = next ? next->prev : pool;
-    pool->next = next;
+    pool->next = pool->freed ? next : NULL;
+    if (next && !pool->freed)
+        next->prev->next = pool;
+    else
+        *first = pool;
     if (next)
         next->prev = pool;
-    *first = pool;
-}
-
-static void link_last(struct heap *heap, struct pool *pool)
-{
-    struct pool *first = heap->used[pool->size_class];
-
-    if (!first) {
-        link_first(heap, pool);
-        return;
-    }
-    pool->prev = first->prev;
-    pool->next = NULL;
-    first->prev->next = pool;
-    first->prev = pool;
 }
 
 static void unlink_used(struct heap *heap, struct pool *pool)
@@ -76,12 +66,8 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 {
     if (change == POOL_UNCHANGED || heap->current[pool->size_class] == pool)
         return; /* the current pool stays, even empty: malloc comes back to it */
-    if (change == POOL_IS_USABLE && pool->freed) {
-        link_first(heap, pool);
-        return;
-    }
     if (change == POOL_IS_USABLE) {
-        link_last(heap, pool);
+        link_used(heap, pool);
         return;
     }
     if (tide_relaxed(&pool->state) == POOL_USED)
@@ -129,7 +115,7 @@ static void set_current_aside(struct heap *heap, unsigned size_class)
         tide_pool_check(pool);
     tide_heap_make_current(heap, size_class, NULL);
     if (tide_pool_is_worth_using(pool))
-        link_last(heap, pool);
+        link_used(heap, pool);
     else
         tide_pool_fill(pool);
 }

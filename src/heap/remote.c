@@ -99,12 +99,14 @@ void tide_heap_send_block_home(struct block *block)
 
 size_t tide_heap_empty_depot(bool is_only_idle)
 {
+    struct outbox outbox = { .bytes = 0 };
     size_t left = 0;
 
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        tide_heap_send_home(tide_depot_empty(c, is_only_idle));
+        put_all_in_outbox(&outbox, tide_depot_empty(c, is_only_idle));
         left += tide_relaxed(&tide_depot_stored[c]) != 0;
     }
+    send_all(&outbox);
     return left;
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,20 @@ void fail(const char *format, ...)
     write_line(STDERR_FILENO, format, arguments);
     va_end(arguments);
     _exit(1);
+}
+
+enum { WATCHDOG_SECONDS = 300 };
+
+static void on_alarm(int signal_number)
+{
+    (void)signal_number;
+    fail("process %ld hangs: %d seconds without an end", (long)getpid(), WATCHDOG_SECONDS);
+}
+
+void test_set_watchdog(void)
+{
+    signal(SIGALRM, on_alarm);
+    alarm(WATCHDOG_SECONDS); /* a child doesn't inherit it */
 }
 
 /* ---- The run ------------------------------------------------------------ */

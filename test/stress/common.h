@@ -57,6 +57,10 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
             fail(__VA_ARGS__);                                                                     \
     } while (0)
 
+/* Fails when the process, or a child that calls it itself, takes so long that it
+ * must hang. */
+void test_set_watchdog(void);
+
 /* ---- The run: seed, amount of work ------------------------------------- */
 
 /* Names the test in messages and prints its seed.  Call it first. */

@@ -17,7 +17,7 @@
 
 #include "common.h"
 
-enum { SHARED = 1024, THREADS_MAX = 256, OWN = 64, CHILD_THREADS = 2, WATCHDOG_SECONDS = 300 };
+enum { SHARED = 1024, THREADS_MAX = 256, OWN = 64, CHILD_THREADS = 2 };
 
 static _Atomic(struct parcel *) shared[SHARED];
 static atomic_bool is_over;
@@ -32,18 +32,6 @@ static struct parcel *random_parcel(struct rng *rng)
 {
     uint64_t kind = rng_below(rng, 1000);
     return parcel_new(rng, kind == 0 ? 22 : kind < 20 ? 16 : 10);
-}
-
-static void on_alarm(int signal_number)
-{
-    (void)signal_number;
-    fail("process %ld hangs: %d seconds without an end", (long)getpid(), WATCHDOG_SECONDS);
-}
-
-static void set_watchdog(void)
-{
-    signal(SIGALRM, on_alarm);
-    alarm(WATCHDOG_SECONDS); /* a child doesn't inherit it */
 }
 
 /* ---- Busy threads ---------------------------------------------------------- */
@@ -96,7 +84,7 @@ static void fork_and_wait(uint64_t number, struct parcel *own[OWN], int depth);
 
 static _Noreturn void be_child(uint64_t number, struct parcel *own[OWN], int depth)
 {
-    set_watchdog();
+    test_set_watchdog();
     check_heap();
     free_inherited(own);
     struct rng rng = rng_make(number);
@@ -171,7 +159,7 @@ int main(int argc, char **argv)
     size_t forks = test_argument(argc, argv, 1, test_work(60));
     size_t threads = test_argument(argc, argv, 2, TEST_TSAN ? 4 : 16);
     REQUIRE(threads <= THREADS_MAX, "at most %d threads", THREADS_MAX);
-    set_watchdog();
+    test_set_watchdog();
 
     run(2, threads);
     size_t before = rss_settled();

@@ -27,7 +27,6 @@ enum {
     SIZE_LEAST = 8,  /* bytes */
     SIZE_BITS = 14,  /* log2 of the most */
     ENDS_A_ROUND = 3,
-    WATCHDOG_SECONDS = 300,
 };
 
 struct message {
@@ -45,18 +44,6 @@ static struct worker {
     uint64_t stream;
     size_t swaps;
 } workers[THREADS];
-
-static void on_alarm(int signal_number)
-{
-    (void)signal_number;
-    fail("process %ld hangs: %d seconds without an end", (long)getpid(), WATCHDOG_SECONDS);
-}
-
-static void set_watchdog(void)
-{
-    signal(SIGALRM, on_alarm);
-    alarm(WATCHDOG_SECONDS); /* a child doesn't inherit it */
-}
 
 /* ---- Messages ---------------------------------------------------------------- */
 
@@ -119,7 +106,7 @@ static void start_worker(struct worker *worker, size_t swaps, struct rng *rng)
 static _Noreturn void be_child(uint64_t number)
 {
     struct rng rng = rng_make(number);
-    set_watchdog();
+    test_set_watchdog();
     check_heap();
     for (int i = 0; i < SLOTS; i += 2) {
         read_message(slots[i]);
@@ -173,7 +160,7 @@ int main(int argc, char **argv)
     test_begin("hand_around");
     size_t rounds = test_argument(argc, argv, 1, test_work(80));
     size_t swaps = test_argument(argc, argv, 2, TEST_TSAN ? 2000 : 10000);
-    set_watchdog();
+    test_set_watchdog();
     messages = shadow_map((SLOTS + THREADS) * sizeof(*messages));
     for (int i = 0; i < SLOTS; i++)
         slots[i] = &messages[i];

@@ -22,18 +22,12 @@
 #include "common.h"
 #include "tidepool/malloc.h"
 
-enum { KEYS = 80, EARLY_KEYS = 40, THREADS = 8, ATEXITS = 20, HELD = 16, WATCHDOG_SECONDS = 300 };
+enum { KEYS = 80, EARLY_KEYS = 40, THREADS = 8, ATEXITS = 20, HELD = 16 };
 
 static pthread_key_t keys[KEYS];
 static tss_t c11_key;
 static atomic_size_t destroyed, handled;
 static _Atomic(struct parcel *) shared[16]; /* blocks of other threads, many of them ended */
-
-static void on_alarm(int signal_number)
-{
-    (void)signal_number;
-    fail("process %ld hangs", (long)getpid());
-}
 
 /* Something of each kind: a free, an allocation, another thread's block. */
 static void work(struct rng *rng)
@@ -216,7 +210,7 @@ static void test_fork_handler_that_empties_arenas(void)
     hold_until_fork();
     pid_t child = fork();
     if (child == 0) {
-        alarm(WATCHDOG_SECONDS);
+        test_set_watchdog();
         check_heap();
         if (!TEST_TSAN) { /* which doesn't know how to start a thread in a child */
             thread_start(&thread, run_large, NULL);
@@ -268,7 +262,7 @@ static void test_exit(struct rng *rng)
 {
     pid_t child = fork();
     if (child == 0) {
-        alarm(WATCHDOG_SECONDS);
+        test_set_watchdog();
         register_exits(rng);
         exit(1);
     }
@@ -282,7 +276,7 @@ static void test_exit_of_main_thread(struct rng *rng)
     if (child == 0) {
         static pthread_t self;
         pthread_t other;
-        alarm(WATCHDOG_SECONDS);
+        test_set_watchdog();
         self = pthread_self();
         register_exits(rng);
         run_thread((void *)(uintptr_t)3);
@@ -326,8 +320,7 @@ static void test_vfork(struct rng *rng)
 int main(int argc, char **argv)
 {
     test_begin("late_free");
-    signal(SIGALRM, on_alarm);
-    alarm(WATCHDOG_SECONDS);
+    test_set_watchdog();
     struct rng rng = rng_make(1);
     tide_free(tide_malloc(100));
     for (int i = EARLY_KEYS; i < KEYS; i++)

@@ -22,13 +22,7 @@
 #include "heap/heap.h"
 #include "tidepool/malloc.h"
 
-enum { AT_ONCE = 20, HEAPS_MAX = 3 * AT_ONCE, WATCHDOG_SECONDS = 300 };
-
-static void on_alarm(int signal_number)
-{
-    (void)signal_number;
-    fail("hangs: %d seconds without an end", WATCHDOG_SECONDS);
-}
+enum { AT_ONCE = 20, HEAPS_MAX = 3 * AT_ONCE };
 
 static size_t count_heaps(void)
 {
@@ -208,8 +202,7 @@ int main(int argc, char **argv)
         say("skipped: ThreadSanitizer doesn't know that a thread's end comes before what follows");
         return TEST_SKIPPED;
     }
-    signal(SIGALRM, on_alarm);
-    alarm(WATCHDOG_SECONDS);
+    test_set_watchdog();
     tide_free(tide_malloc(100));
 
     size_t threads = test_argument(argc, argv, 1, test_work(400));
