@@ -37,6 +37,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \
+	src/pool/hollow.c \
+	src/pool/hollow.h \
 	src/pool/pool.c \
 	src/pool/pool.h \
 	src/pool/returned.c \

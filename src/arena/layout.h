@@ -52,7 +52,7 @@ struct free_list {
 /*
  * Invariants, with freed the length of the freed list and returned the count
  * in the returned word:
- *   carved - freed == left + held   blocks allocated or in a heap's list
+ *   carved - freed - hollow == left + held   blocks allocated or in a heap's list
  *   returned <= left + held
  *   held == 0 unless the state is POOL_FULL
  */
@@ -80,7 +80,11 @@ struct pool {
     /* A cache line that other threads write. */
     _Alignas(TIDE_CACHE_LINE) _Atomic uint64_t returned; /* see pool/returned.h */
     struct pool *next_inbox;     /* whoever set the queued bit in returned, then the owner */
-    uint8_t is_zero;             /* under arena->lock: all its bytes were zero when taken */
+    uint64_t hollow_pages;       /* owner: those that are; see pool/hollow.h */
+    _Atomic uint16_t hollow;     /* owner; read by walkers: carved blocks that start in them */
+    uint16_t free_at_look;       /* owner: blocks that were free when such pages were looked for */
+    uint8_t unused_since;        /* owner: the first look since a block was taken; 0: none */
+    uint8_t is_zero;             /* under arena->lock, then the owner: untouched bytes are zero */
     bool is_idle;                /* likewise: free, and so at the last tide_arena_decay already */
 };
 _Static_assert(sizeof(struct pool) == 1 << TIDE_DESCRIPTOR_SHIFT,

@@ -96,8 +96,10 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
     TIDE_ASSERT(!heap->list[size_class].freed);
     if (before)
         tide_pool_route(before, &before->own);
-    if (pool)
+    if (pool) {
         tide_pool_route(pool, &heap->list[size_class]);
+        pool->unused_since = 0;
+    }
     heap->current[size_class] = pool;
 }
 

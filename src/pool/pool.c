@@ -3,6 +3,7 @@
 
 #include "base/fatal.h"
 #include "os/map.h"
+#include "pool/hollow.h"
 
 /* In every slot's descriptor: a free looks at that of the block's slot. */
 static void set_owner(struct pool *pool, struct heap *owner)
@@ -31,6 +32,10 @@ void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
     tide_set_relaxed(&pool->held, 0);
     tide_set_relaxed(&pool->carved, 0);
     tide_set_relaxed(&pool->returned, 0);
+    pool->hollow_pages = 0;
+    tide_set_relaxed(&pool->hollow, 0);
+    pool->free_at_look = 0;
+    pool->unused_since = 0;
     tide_set_relaxed(&pool->state, POOL_USED);
     set_owner(pool, owner);
 }
@@ -49,6 +54,8 @@ struct block *tide_pool_carve(struct pool *pool)
     uint32_t carved = tide_relaxed(&pool->carved), bytes = pool->block_bytes, count;
     char *first = tide_pool_start(pool) + (size_t)carved * bytes, *end, *block;
 
+    if (tide_relaxed(&pool->hollow) > 0)
+        return tide_pool_carve_hollow(pool);
     if (carved == pool->capacity)
         return NULL;
     end = (char *)tide_round_down((uintptr_t)first, tide_os_page_bytes) + tide_os_page_bytes;
@@ -113,4 +120,5 @@ void tide_pool_check(const struct pool *pool)
         TIDE_REQUIRE(freed < pool->capacity);
     }
     TIDE_REQUIRE(freed == tide_pool_freed_count(pool));
+    tide_pool_check_hollow(pool);
 }

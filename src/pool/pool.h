@@ -31,8 +31,8 @@ void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner);
 /* Makes a pool without allocated blocks nobody's; its slots can go back. */
 void tide_pool_close(struct pool *pool);
 
-/* Untouched blocks up to the end of a page, at least one, in a list in order
- * of address; NULL when none is left. */
+/* Blocks of a hollow page, else untouched blocks up to the end of a page, at
+ * least one, in a list in order of address; NULL when none is left. */
 struct block *tide_pool_carve(struct pool *pool);
 
 /* All freed blocks as a list, NULL when there are none. */
@@ -48,8 +48,8 @@ enum pool_change tide_pool_settle(struct pool *pool, uint32_t count);
 /* Blocks that were freed and not taken again; any thread, near. */
 static inline uint32_t tide_pool_freed_count(const struct pool *pool)
 {
-    return (uint32_t)tide_relaxed(&pool->carved) - tide_relaxed(&pool->left) -
-           tide_relaxed(&pool->held);
+    return (uint32_t)tide_relaxed(&pool->carved) - tide_relaxed(&pool->hollow) -
+           tide_relaxed(&pool->left) - tide_relaxed(&pool->held);
 }
 
 /* Blocks that must be free for a full pool to be used again. */
@@ -61,7 +61,7 @@ static inline uint32_t tide_pool_blocks_needed(const struct pool *pool)
 /* Whether enough blocks are free or untouched for the pool to be used. */
 static inline bool tide_pool_is_worth_using(const struct pool *pool)
 {
-    return tide_relaxed(&pool->carved) < pool->capacity ||
+    return tide_relaxed(&pool->carved) < pool->capacity || tide_relaxed(&pool->hollow) > 0 ||
            tide_pool_freed_count(pool) >= tide_pool_blocks_needed(pool);
 }
 

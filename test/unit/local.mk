@@ -15,6 +15,7 @@ unit_tests = \
 	test/unit/arena/test_manager \
 	test/unit/arena/test_shard \
 	test/unit/arena/test_upkeep \
+	test/unit/pool/test_hollow \
 	test/unit/pool/test_pool \
 	test/unit/pool/test_returned \
 	test/unit/pool/test_size_class \
