@@ -27,6 +27,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/records.h \
 	src/os/thread.c \
 	src/os/thread.h \
+	src/os/waiting.c \
+	src/os/waiting.h \
 	src/arena/address_map.c \
 	src/arena/address_map.h \
 	src/arena/arena.c \
@@ -56,6 +58,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/huge.h \
 	src/heap/large.c \
 	src/heap/large.h \
+	src/heap/idle.c \
+	src/heap/idle.h \
 	src/heap/inspect.c \
 	src/heap/inspect.h \
 	src/heap/orphans.c \

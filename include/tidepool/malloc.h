@@ -122,13 +122,26 @@ TIDE_API bool tide_owns(const void *address);
 /* "major.minor.patch", a string that lives as long as the program. */
 TIDE_API const char *tide_version(void);
 
+/* ---- Giving memory back ------------------------------------------------ */
+
+/* Returns to the OS at once everything that can go: what is free in the pools of
+ * the calling thread, of threads that have ended, and of those that sleep in a
+ * system call; what threads share or is on its way between them; free slots,
+ * empty arenas, and cached huge blocks.  What threads keep for themselves that
+ * run at this moment stays; it goes later, if they become idle.  Takes some
+ * 50 us for each thread, and some for each page.  Bytes that were returned, of
+ * which some may not have been resident. */
+TIDE_API size_t tide_purge(void);
+
+/* Tells that the calling thread won't allocate for a while: gives back all that
+ * it keeps, its free pages at once and the rest for others to use.  Bytes of the
+ * pages.  Never needed: a thread that sleeps for TIDEPOOL_DECAY_MS is found. */
+TIDE_API size_t tide_thread_idle(void);
+
 /* ---- glibc's control and statistics ------------------------------------ */
 
-/* Returns to the OS what is free in the calling thread's pools, those of threads
- * that have ended and those that threads share, what is on its way between
- * threads, free slots, empty arenas and cached huge blocks, but for about pad
- * bytes of it.  What other threads keep for themselves stays.  1 if any memory
- * was returned, else 0.  glibc's malloc_trim. */
+/* As tide_purge, but for about pad bytes of free slots and cached huge blocks.  1
+ * if any memory was returned, else 0.  glibc's malloc_trim. */
 TIDE_API int tide_malloc_trim(size_t pad);
 
 /* What the program holds.  Fields that have no meaning here are 0:

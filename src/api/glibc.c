@@ -12,7 +12,9 @@
 #include "base/fatal.h"
 #include "base/options.h"
 #include "heap/heap.h"
+#include "heap/idle.h"
 #include "heap/inspect.h"
+#include "heap/maintenance.h"
 #include "heap/slow.h"
 
 size_t tide_usable_size(const void *block)
@@ -37,29 +39,26 @@ const char *tide_version(void)
     return TIDE_VERSION;
 }
 
-static void give_back_own(void)
-{
-    struct heap *heap = tide_heap_enter();
-
-    if (heap) {
-        tide_heap_give_back(heap);
-        tide_heap_leave(heap);
-    }
-}
-
-/* What this thread has of others' goes home first, and what is in the depot may
- * be this thread's. */
 int tide_malloc_trim(size_t pad)
 {
-    size_t returned, cached;
+    return tide_maintenance_purge(pad) > 0;
+}
 
-    give_back_own();
-    tide_heap_give_back_unowned();
-    give_back_own();
-    returned = tide_huge_trim(pad);
-    cached = tide_huge_totals().cached_bytes;
-    returned += tide_arena_trim(pad > cached ? pad - cached : 0);
-    return returned > 0;
+size_t tide_purge(void)
+{
+    return tide_maintenance_purge(0);
+}
+
+size_t tide_thread_idle(void)
+{
+    struct heap *heap = tide_heap_enter();
+    size_t returned = 0;
+
+    if (heap && !tide_heap_is_common(heap))
+        returned = tide_idle_give_back(heap);
+    if (heap)
+        tide_heap_leave(heap);
+    return returned;
 }
 
 struct tide_mallinfo2 tide_mallinfo2(void)

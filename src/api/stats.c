@@ -138,18 +138,12 @@ const char *tide_stats_lock_name(enum lock_kind kind)
     return names[kind];
 }
 
-/* The common heap and orphans are used by others than their owner, under this. */
-static struct tide_lock *lock_of(struct heap *heap)
-{
-    return tide_heap_is_common(heap) ? tide_common_lock() : &heap->lock;
-}
-
 static void check_heap(struct heap *heap)
 {
-    tide_lock(lock_of(heap));
+    tide_lock(tide_heap_lock_of(heap));
     if (tide_relaxed(&heap->state) != HEAP_RETIRED)
         tide_heap_check(heap);
-    tide_unlock(lock_of(heap));
+    tide_unlock(tide_heap_lock_of(heap));
 }
 
 static void check_pool(const struct pool *pool)
@@ -158,10 +152,10 @@ static void check_pool(const struct pool *pool)
 
     if (!owner)
         return;
-    tide_lock(lock_of(owner));
+    tide_lock(tide_heap_lock_of(owner));
     if (tide_relaxed(&pool->owner) == owner && tide_relaxed(&owner->state) != HEAP_RETIRED)
         tide_pool_check(pool);
-    tide_unlock(lock_of(owner));
+    tide_unlock(tide_heap_lock_of(owner));
 }
 
 /* The maintenance thread rests meanwhile; the caller sees to the others. */

@@ -54,9 +54,10 @@ void tide_arena_leave(struct tide_tenant *tenant);
  * bytes.  Bytes returned. */
 size_t tide_arena_trim(size_t keep);
 
-/* Returns the pages of slots that were free at the last call and stayed so, and
- * empty arenas without pages.  Bytes that a later call may return. */
-size_t tide_arena_decay(void);
+/* Returns the pages of slots that were free at the last time and stayed so, and
+ * empty arenas without pages, for the next so many arenas.  Whether these were
+ * the last.  One thread at a time. */
+bool tide_arena_decay(unsigned arenas);
 
 /* Bytes that tide_arena_trim(0) would return. */
 size_t tide_arena_returnable(void);

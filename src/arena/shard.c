@@ -1,9 +1,8 @@
 /* arena/shard.c - see shard.h */
 #include "arena/shard.h"
 
-#include <time.h>
-
 #include "arena/arena.h"
+#include "os/thread.h"
 
 enum {
     REGRET_MS = 100,  /* an arena made so soon after one was released: it should have been kept */
@@ -87,21 +86,13 @@ static void delist(struct arena *arena)
 
 /* ---- Release ----------------------------------------------------------- */
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 void tide_shard_note_new(struct shard *shard)
 {
     uint64_t now;
 
     if (shard->regrettable == 0)
         return;
-    now = now_ms();
+    now = tide_os_now_ms();
     if (now - shard->released_at < REGRET_MS) {
         shard->regrettable--;
         shard->empty_to_keep++;
@@ -115,7 +106,7 @@ void tide_shard_note_new(struct shard *shard)
 static void note_release(struct shard *shard)
 {
     shard->regrettable++;
-    shard->released_at = now_ms();
+    shard->released_at = tide_os_now_ms();
 }
 
 /* Whether the shard has more empty arenas than it keeps: one, and as many as
@@ -124,7 +115,7 @@ static bool has_surplus(struct shard *shard)
 {
     if (shard->empty_arenas <= 1)
         return false;
-    if (shard->empty_to_keep > 1 && now_ms() - shard->missed_at > FORGET_MS)
+    if (shard->empty_to_keep > 1 && tide_os_now_ms() - shard->missed_at > FORGET_MS)
         shard->empty_to_keep = 1;
     return shard->empty_arenas > shard->empty_to_keep;
 }

@@ -104,14 +104,17 @@ size_t tide_arena_trim(size_t keep)
     return returned;
 }
 
-size_t tide_arena_decay(void)
+bool tide_arena_decay(unsigned arenas)
 {
-    size_t returned = 0;
+    static struct arena *next; /* held */
 
-    release_spares(SPARE_CLEAN);
-    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
-        returned += purge(arena, true);
-    return returned + tide_arena_returnable();
+    if (!next) {
+        release_spares(SPARE_CLEAN);
+        next = tide_arena_next(NULL);
+    }
+    for (; next && arenas > 0; arenas--, next = tide_arena_next(next))
+        purge(next, true);
+    return !next;
 }
 
 size_t tide_arena_returnable(void)

@@ -17,10 +17,12 @@
 #include "heap/common.h"
 #include "heap/heap_fast.h"
 #include "heap/huge.h"
+#include "heap/idle.h"
 #include "heap/maintenance.h"
 #include "os/cpu.h"
 #include "os/map.h"
 #include "os/records.h"
+#include "os/waiting.h"
 
 #define GONE ((struct heap *)1)
 
@@ -45,6 +47,7 @@ static void end_thread(void *heap)
 
     if (heap != own)
         return;
+    tide_idle_forbid(heap);
     own = GONE;
     tide_heap_fast = &none;
     if (TIDE_DEBUG)
@@ -84,15 +87,19 @@ static struct heap *be_born(void)
             return NULL;
         heap->process = getpid();
         tide_set_relaxed(&heap->thread, gettid());
+        heap->owned_at = tide_os_ticks();
         tide_lock_reset(&heap->lock, false);
         tide_set_relaxed(&heap->state, HEAP_OWNED);
         enlist(heap);
         tide_heap_count_born();
     }
     heap->tenant.shard = tide_arena_shard_for_cpu(tide_os_cpu_now());
+    tide_set_relaxed(&heap->inside, 1);
     own = heap;
-    if (!tide_options.check)
+    if (!tide_options.check) {
         tide_heap_fast = heap;
+        tide_set_release(&heap->fast, &tide_heap_fast);
+    }
     pthread_setspecific(key, heap); /* may allocate, from the heap just made; may fail */
     errno = saved_errno;
     return heap;
@@ -100,8 +107,12 @@ static struct heap *be_born(void)
 
 struct heap *tide_heap_enter(void)
 {
-    if (TIDE_LIKELY(own != NULL && own != GONE))
+    if (TIDE_LIKELY(own != NULL && own != GONE)) {
+        tide_heap_begin(own);
+        if (TIDE_UNLIKELY(tide_relaxed(&own->is_lent)))
+            tide_idle_wait(own);
         return own;
+    }
     return own == GONE ? tide_common_enter() : be_born();
 }
 
@@ -109,6 +120,13 @@ void tide_heap_leave(struct heap *heap)
 {
     if (TIDE_UNLIKELY(tide_heap_is_common(heap)))
         tide_common_leave();
+    else
+        tide_heap_end(heap);
+}
+
+struct tide_lock *tide_heap_lock_of(struct heap *heap)
+{
+    return tide_heap_is_common(heap) ? tide_common_lock() : &heap->lock;
 }
 
 struct tide_lock *tide_heap_start_lock(void)
@@ -198,7 +216,9 @@ void tide_heap_after_fork_in_child(void)
     if (own && own != GONE) {
         own->process = getpid();
         tide_set_relaxed(&own->thread, gettid());
+        own->owned_at = tide_os_ticks();
     }
+    tide_os_forget_barrier();
     tide_maintenance_weigh();
 }
 

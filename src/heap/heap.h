@@ -1,9 +1,10 @@
 /* heap/heap.h - one thread's usedpools
  *
  * A heap is changed only by its owner: the thread it belongs to; a thread that
- * visits it as an orphan, under the heap's lock; or, for the common heap that
- * threads share, whoever holds its lock.  Others reach it in one way: they put
- * pools with returned blocks in its inbox.
+ * visits it as an orphan, or stands in for an owner that sleeps (idle.h), under
+ * the heap's lock; or, for the common heap that threads share, whoever holds its
+ * lock.  Others reach it in one way: they put pools with returned blocks in its
+ * inbox.
  *
  * For each class there is the list malloc takes from; the current pool, which
  * that list was last filled from, whose blocks go back there when freed; and
@@ -58,6 +59,17 @@ struct heap {
     _Atomic uint32_t state;   /* enum heap_state; written by the owner under lock, read by any */
     _Atomic pid_t thread;     /* the owner's; written under lock or before the heap is listed */
     pid_t process;            /* likewise */
+    uint64_t owned_at;        /* likewise: in ticks (os/waiting.h) */
+
+    /* Standing in for the owner: see idle.c. */
+    struct heap **_Atomic fast; /* where the owner finds its heap; set and cleared by it */
+    _Atomic uint8_t inside;   /* owner: calls under way that may wait with the heap in use */
+    _Atomic bool is_lent;     /* under lock: someone stands in */
+    _Atomic uint32_t moves;   /* owner: pools that came, went or changed their state */
+    uint32_t moves_seen;      /* under the maintenance lock: at the last look */
+    uint32_t moves_rested;    /* likewise: when it gave back all that could go */
+    uint8_t refusals;         /* likewise: vain tries to stand in since it last moved */
+    struct pool *cursor;      /* owner: the next used pool to be looked at */
 
     /* A cache line that other threads write: pools with returned blocks. */
     _Alignas(TIDE_CACHE_LINE) struct pool *_Atomic inbox;
@@ -74,6 +86,20 @@ _Static_assert(sizeof(struct free_list) == 2 * sizeof(struct block *),
 struct heap *tide_heap_enter(void);
 void tide_heap_leave(struct heap *heap);
 
+/* Around what the owner does with its heap, if it may wait in it for a lock or
+ * for memory; so that nobody stands in for it then. */
+static inline void tide_heap_begin(struct heap *heap)
+{
+    tide_count(&heap->inside, 1);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void tide_heap_end(struct heap *heap)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    tide_count(&heap->inside, -1);
+}
+
 /* All heaps ever made: NULL gives the first, NULL ends it. */
 struct heap *tide_heap_next(struct heap *heap);
 
@@ -82,6 +108,9 @@ unsigned tide_heap_count(void);
 
 /* Whether it is the one that threads share: see common.h. */
 bool tide_heap_is_common(const struct heap *heap);
+
+/* The lock under which a heap is used by others than its owner. */
+struct tide_lock *tide_heap_lock_of(struct heap *heap);
 
 /* ---- Pools of a heap: its owner only ----------------------------------- */
 
@@ -106,6 +135,9 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
 
 /* Moves a pool to where its change of state puts it. */
 void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change change);
+
+/* Moves a used pool to where it belongs now: those with freed blocks come first. */
+void tide_heap_relink(struct heap *heap, struct pool *pool);
 
 /* Gives back every list, current pool and stocked pool that can go. */
 void tide_heap_give_back(struct heap *heap);

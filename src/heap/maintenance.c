@@ -2,6 +2,7 @@
 #include "heap/maintenance.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "base/options.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
+#include "heap/idle.h"
 #include "os/thread.h"
 
 _Atomic bool tide_maintenance_is_settled;
@@ -18,16 +20,72 @@ _Atomic uint32_t tide_maintenance_bell;
 
 static struct tide_lock look_lock = TIDE_LOCK_INITIALIZER;
 
+/* Two looks in the time that free memory waits. */
+static uint64_t pause_ms(void)
+{
+    return tide_options.decay_ms < 2 ? 1 : (uint64_t)tide_options.decay_ms / 2;
+}
+
+/* ---- Looking: under look_lock ------------------------------------------ */
+
+enum {
+    MOST_IDLE = 128,   /* threads that are stood in for at a look, as they are idle */
+    MOST_BUSY = 8,     /* and such as are in use */
+    INLINE_IDLE = 2,   /* the same for a part of a look */
+    INLINE_ARENAS = 8, /* and arenas in it */
+};
+
 size_t tide_maintenance_look(void)
 {
-    size_t waiting;
+    size_t left;
 
     tide_lock(&look_lock);
-    waiting = tide_heap_decay_unowned();
-    waiting += tide_huge_decay();
-    waiting += tide_arena_decay();
+    left = tide_heap_decay_unowned();
+    left += tide_idle_look(MOST_IDLE, MOST_BUSY);
+    left += tide_huge_decay();
+    while (!tide_arena_decay(UINT_MAX))
+        ;
+    left += tide_arena_returnable();
     tide_unlock(&look_lock);
-    return waiting;
+    return left;
+}
+
+/* A part of a look.  Whether it was the last. */
+static bool look_on(void)
+{
+    static enum { UNOWNED, IDLE, HUGE, ARENAS } part;
+
+    switch (part) {
+    case UNOWNED:
+        tide_heap_decay_unowned();
+        break;
+    case IDLE:
+        tide_idle_look(INLINE_IDLE, INLINE_IDLE);
+        break;
+    case HUGE:
+        tide_huge_decay();
+        break;
+    case ARENAS:
+        if (!tide_arena_decay(INLINE_ARENAS))
+            return false;
+        part = UNOWNED;
+        return true;
+    }
+    part++;
+    return false;
+}
+
+/* Without a thread of its own: now and then, by one that allocates. */
+static void look_inline(void)
+{
+    static uint64_t next; /* under look_lock: ms */
+    uint64_t now = tide_os_now_ms();
+
+    if (!tide_lock_try(&look_lock))
+        return;
+    if (now >= next && look_on())
+        next = now + pause_ms();
+    tide_unlock(&look_lock);
 }
 
 struct tide_lock *tide_maintenance_lock(void)
@@ -53,12 +111,10 @@ static void sleep_until_woken(void)
 
 static void *maintain(void *unused)
 {
-    uint64_t pause = tide_options.decay_ms < 2 ? 1 : (uint64_t)tide_options.decay_ms / 2;
-
     while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_END) {
         if (tide_maintenance_look() == 0)
             sleep_until_woken();
-        tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, pause);
+        tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, pause_ms());
     }
     return unused;
 }
@@ -89,13 +145,43 @@ void tide_maintenance_start(void)
     if (tide_lock_is_forking() || !is_at_home())
         return;
     tide_set_relaxed(&tide_maintenance_is_due, false);
-    if (atomic_exchange(&tide_maintenance_is_settled, true) || !tide_options.maintenance ||
-        tide_options.decay_ms < 0)
-        return;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    start();
-    pthread_setcancelstate(cancel_state, NULL);
+    if (!tide_options.maintenance && tide_options.decay_ms >= 0) {
+        look_inline();
+    } else if (!atomic_exchange(&tide_maintenance_is_settled, true) && tide_options.decay_ms >= 0) {
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+        start();
+        pthread_setcancelstate(cancel_state, NULL);
+    }
     errno = saved_errno;
+}
+
+static size_t give_back_own(void)
+{
+    struct heap *heap = tide_heap_enter();
+    size_t returned = 0;
+
+    if (heap) {
+        returned = tide_idle_give_back(heap);
+        tide_heap_leave(heap);
+    }
+    return returned;
+}
+
+/* What this thread has of others' goes home first, and what is in the depot may
+ * be this thread's. */
+size_t tide_maintenance_purge(size_t keep)
+{
+    size_t returned, cached;
+
+    tide_lock(&look_lock);
+    returned = give_back_own();
+    tide_heap_give_back_unowned();
+    returned += tide_idle_give_back_all() + give_back_own();
+    cached = tide_huge_totals().cached_bytes;
+    returned += tide_huge_trim(keep);
+    returned += tide_arena_trim(keep > cached ? keep - cached : 0);
+    tide_unlock(&look_lock);
+    return returned;
 }
 
 void tide_maintenance_wake(void)

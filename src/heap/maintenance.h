@@ -3,7 +3,9 @@
  * Started once the program has some megabytes, by a malloc on its slow path;
  * gone in the child of a fork until that needs it, too.  It looks twice in
  * TIDEPOOL_DECAY_MS: what was free at the last look and still is goes.  When
- * nothing is left to go it sleeps until something is freed.
+ * nothing is left to go it sleeps until something is freed.  Without it
+ * (TIDEPOOL_MAINTENANCE=off) a malloc on its slow path does a part of a look now
+ * and then.
  */
 #ifndef TIDE_HEAP_MAINTENANCE_H
 #define TIDE_HEAP_MAINTENANCE_H
@@ -55,6 +57,10 @@ static inline void tide_maintenance_note(void)
 /* One look.  What waits for the next: bytes, heaps, classes of the depot.  No
  * locks held. */
 size_t tide_maintenance_look(void);
+
+/* Returns to the OS at once what no thread has allocated, but for about keep bytes
+ * and what threads hold that are running just then.  Bytes that were returned. */
+size_t tide_maintenance_purge(size_t keep);
 
 /* Held during a look, so that a fork finds everything at rest. */
 struct tide_lock *tide_maintenance_lock(void);

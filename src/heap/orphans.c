@@ -11,6 +11,7 @@
 #include "heap/heap.h"
 #include "heap/maintenance.h"
 #include "heap/remote.h"
+#include "os/waiting.h"
 
 /* So many orphans keep their lists and pools for the threads to come; those of
  * more give theirs back. */
@@ -174,6 +175,7 @@ static struct heap *adopt_orphan(void)
         tide_lock(&heap->lock);
         heap->process = getpid();
         tide_set_relaxed(&heap->thread, gettid());
+        heap->owned_at = tide_os_ticks();
         atomic_store(&heap->state, HEAP_OWNED);
         tide_unlock(&heap->lock);
         set_owned_count(tide_relaxed(&owned_count) + 1);
@@ -193,8 +195,11 @@ static bool claim_lost(struct heap *heap)
         return false;
     is_lost = tide_relaxed(&heap->state) == HEAP_OWNED && heap->process == process &&
               tgkill(process, tide_relaxed(&heap->thread), 0) != 0 && errno == ESRCH;
-    if (is_lost)
+    if (is_lost) {
         tide_set_relaxed(&heap->thread, gettid());
+        heap->owned_at = tide_os_ticks();
+        tide_set_relaxed(&heap->fast, NULL); /* its place is gone with the thread */
+    }
     tide_unlock(&heap->lock);
     return is_lost;
 }
@@ -244,6 +249,7 @@ static void strip(struct heap *heap)
 {
     tide_lock(&heap->lock);
     tide_heap_give_back(heap);
+    tide_count(&heap->moves, 1);
     tide_unlock(&heap->lock);
     push_orphan(heap, false);
 }

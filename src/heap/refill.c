@@ -35,6 +35,8 @@ static void unlink_used(struct heap *heap, struct pool *pool)
 {
     struct pool **first = &heap->used[pool->size_class];
 
+    if (heap->cursor == pool)
+        heap->cursor = pool->next;
     if (*first == pool)
         *first = pool->next;
     else
@@ -66,6 +68,7 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 {
     if (change == POOL_UNCHANGED || heap->current[pool->size_class] == pool)
         return; /* the current pool stays, even empty: malloc comes back to it */
+    tide_count(&heap->moves, 1);
     if (change == POOL_IS_USABLE) {
         link_used(heap, pool);
         return;
@@ -73,6 +76,12 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
     if (tide_relaxed(&pool->state) == POOL_USED)
         unlink_used(heap, pool);
     drop_pool(heap, pool);
+}
+
+void tide_heap_relink(struct heap *heap, struct pool *pool)
+{
+    unlink_used(heap, pool);
+    link_used(heap, pool);
 }
 
 void tide_heap_drain_inbox(struct heap *heap)
@@ -191,6 +200,7 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class)
     bool is_own = !blocks;
 
     TIDE_ASSERT(!heap->list[size_class].freed);
+    tide_count(&heap->moves, 1);
     tide_heap_drain_inbox(heap);
     if (!blocks)
         blocks = take_freed(heap, size_class);

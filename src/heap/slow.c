@@ -80,16 +80,11 @@ static bool drain_own(void)
 static bool can_reclaim(void)
 {
     struct tide_lock *lock = tide_maintenance_lock();
-    bool is_busy = !tide_lock_try(lock), is_more;
-    size_t returned;
+    bool is_free = tide_lock_try(lock), is_more = drain_own();
 
-    if (is_busy)
-        tide_lock(lock);
-    tide_heap_give_back_unowned();
-    is_more = drain_own();
-    returned = tide_huge_trim(0) + tide_arena_trim(0);
-    tide_unlock(lock);
-    return is_busy || is_more || returned > 0;
+    if (is_free)
+        tide_unlock(lock);
+    return tide_maintenance_purge(0) > 0 || is_more || !is_free;
 }
 
 void *tide_heap_malloc_any(size_t size, bool *is_zero)
@@ -120,7 +115,12 @@ static inline void *take_quickly(unsigned size_class)
         heap->list[size_class].freed = block->next;
         return block;
     }
-    return tide_relaxed(&heap->state) == HEAP_OWNED ? tide_heap_refill(heap, size_class) : NULL;
+    if (tide_relaxed(&heap->state) != HEAP_OWNED)
+        return NULL;
+    tide_heap_begin(heap);
+    block = tide_heap_refill(heap, size_class);
+    tide_heap_end(heap);
+    return block;
 }
 
 void *tide_heap_malloc_slow(size_t size)
@@ -225,9 +225,14 @@ void tide_heap_free_checked(void *address, const char *call)
 void tide_heap_free_last(struct block *block)
 {
     struct pool *pool = tide_pool_of(block);
+    struct heap *heap = tide_relaxed(&pool->owner);
 
-    if (pool->frees_to == &pool->own)
-        tide_heap_place(tide_relaxed(&pool->owner), pool, tide_pool_settle(pool, 0));
+    if (pool->frees_to != &pool->own)
+        return;
+    tide_heap_begin(heap);
+    tide_heap_place(heap, pool, tide_pool_settle(pool, 0));
+    tide_heap_end(heap);
+    tide_maintenance_note();
 }
 
 /* The pool that address is a block of, if it is another heap's; else NULL. */
@@ -249,10 +254,13 @@ void tide_heap_free_slow(void *address, const char *call)
     struct pool *pool =
         tide_relaxed(&heap->state) == HEAP_OWNED ? find_foreign(heap, address) : NULL;
 
-    if (TIDE_LIKELY(pool != NULL))
+    if (TIDE_LIKELY(pool != NULL)) {
+        tide_heap_begin(heap);
         tide_heap_free_remote(heap, pool, address, call);
-    else if (address)
+        tide_heap_end(heap);
+    } else if (address) {
         tide_heap_free_checked(address, call);
+    }
 }
 
 size_t tide_heap_good_size(size_t size)

@@ -55,6 +55,14 @@ bool tide_os_start_thread(void *(*run)(void *), const char *name)
     return is_started;
 }
 
+uint64_t tide_os_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 void tide_os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t milliseconds)
 {
     struct timespec time = {

@@ -12,6 +12,9 @@
  * signals.  May call malloc.  False when there can't be one more thread. */
 bool tide_os_start_thread(void *(*run)(void *), const char *name);
 
+/* A clock that goes on steadily, of a few milliseconds' precision. */
+uint64_t tide_os_now_ms(void);
+
 #define TIDE_OS_FOREVER UINT64_MAX
 
 /* Sleeps while *word is value, until woken or for so long; may return early. */

@@ -94,12 +94,12 @@ static uint64_t free_pages(const struct pool *pool)
 
 /* ---- Giving them back -------------------------------------------------- */
 
-/* Those of the pages that hold, or held, a block. */
-static uint64_t carved_pages(const struct pool *pool, uint64_t pages)
+/* The pages before a distance from the pool's start, up to which it is carved. */
+static uint64_t pages_before(size_t distance)
 {
-    size_t end = (size_t)tide_relaxed(&pool->carved) * pool->block_bytes;
+    unsigned count = (unsigned)(distance / tide_os_page_bytes);
 
-    return pages & tide_bit_run(0, (unsigned)((end + tide_os_page_bytes - 1) / tide_os_page_bytes));
+    return count == 0 ? 0 : tide_bit_run(0, count);
 }
 
 /* Takes the freed blocks that start in the pages out of the list. */
@@ -135,7 +135,8 @@ static void purge_pages(const struct pool *pool, uint64_t pages)
 
 size_t tide_pool_hollow(struct pool *pool)
 {
-    uint64_t before = pool->hollow_pages, pages, carved;
+    size_t end = (size_t)tide_relaxed(&pool->carved) * pool->block_bytes;
+    uint64_t before = pool->hollow_pages, pages, whole;
     uint16_t free = (uint16_t)(tide_pool_freed_count(pool) + tide_relaxed(&pool->hollow));
 
     TIDE_ASSERT(tide_relaxed(&pool->state) == POOL_USED);
@@ -143,12 +144,18 @@ size_t tide_pool_hollow(struct pool *pool)
         return 0;
     pool->free_at_look = free;
     pages = free_pages(pool);
-    carved = carved_pages(pool, pages);
-    unlink_blocks(pool, carved);
-    purge_pages(pool, pool->is_zero ? carved : pages);
-    pool->hollow_pages |= carved;
+    if (pool->is_zero) /* the others were never in use */
+        pages &= pages_before(tide_round_up(end, tide_os_page_bytes));
+    /* The page in which the next untouched block starts holds no more than the end
+     * of one before. */
+    whole = pages & pages_before(tide_relaxed(&pool->carved) == pool->capacity
+                                     ? tide_round_up(end, tide_os_page_bytes)
+                                     : end);
+    unlink_blocks(pool, whole);
+    purge_pages(pool, pages);
+    pool->hollow_pages |= whole;
     pool->is_zero = true;
-    return tide_bit_count(carved & ~before) * tide_os_page_bytes;
+    return tide_bit_count(whole & ~before) * tide_os_page_bytes;
 }
 
 /* ---- Using them again -------------------------------------------------- */

@@ -148,6 +148,40 @@ Test(hollow, nothing_goes_from_a_pool_with_a_used_block_on_each_page)
     drop_pool(pool);
 }
 
+/* Carved up to a page of its middle, half free, then carved on. */
+Test(hollow, a_pool_is_carved_on_behind_hollow_pages)
+{
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        struct pool *pool = open_pool(c);
+        uint32_t carved = 0;
+
+        for (uint32_t n = 0; n < pool->capacity; n++)
+            is_free[n] = true;
+        while (carved < pool->capacity / 2)
+            for (struct block *b = tide_pool_carve(pool); b; b = b->next)
+                blocks[carved++] = b;
+        for (uint32_t n = 0; n < carved; n++) {
+            is_free[n] = false;
+            fill(blocks[n], pool->block_bytes, n);
+        }
+        for (uint32_t n = 1; n < carved; n++)
+            free_one(pool, n);
+        tide_pool_hollow(pool);
+        tide_pool_check(pool);
+        for (uint32_t n = carved; n < pool->capacity; n++) {
+            blocks[n] = (struct block *)((char *)blocks[0] + (size_t)n * pool->block_bytes);
+            is_free[n] = true;
+        }
+        take_all(pool);
+        for (uint32_t n = 1; n < pool->capacity; n++)
+            free_one(pool, n);
+        tide_pool_hollow(pool);
+        check_pages(pool);
+        take_all(pool);
+        drop_pool(pool);
+    }
+}
+
 Test(hollow, blocks_freed_later_go_at_the_next_look)
 {
     struct pool *pool = full_pool(tide_class_of(1024));
