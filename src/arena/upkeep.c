@@ -108,12 +108,12 @@ bool tide_arena_decay(unsigned arenas)
 {
     static struct arena *next; /* held */
 
-    if (!next) {
-        release_spares(SPARE_CLEAN);
+    if (!next)
         next = tide_arena_next(NULL);
-    }
     for (; next && arenas > 0; arenas--, next = tide_arena_next(next))
         purge(next, true);
+    if (!next)
+        release_spares(SPARE_CLEAN);
     return !next;
 }
 

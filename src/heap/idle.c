@@ -68,8 +68,11 @@ static bool borrow(struct heap *heap)
 {
     pid_t thread = tide_relaxed(&heap->thread);
 
-    if (TIDE_THREAD_SANITIZER || !tide_acquire(&heap->fast) || heap->process != getpid() ||
-        thread == gettid() || !has_its_thread(heap))
+    if (!tide_acquire(&heap->fast) || heap->process != getpid() || !has_its_thread(heap))
+        return false;
+    if (thread == gettid())
+        return tide_relaxed(&heap->inside) == 0;
+    if (TIDE_THREAD_SANITIZER)
         return false;
     lend(heap, true);
     if (tide_os_barrier() && tide_os_is_waiting(thread) && tide_relaxed(&heap->inside) == 0) {

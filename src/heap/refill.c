@@ -186,7 +186,6 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
         errno = saved_errno;
         if (!pool)
             return NULL;
-        tide_maintenance_weigh();
     }
     tide_pool_open(pool, size_class, heap);
     set_current_aside(heap, size_class);
@@ -212,6 +211,7 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class)
         blocks = take_untouched(heap, size_class);
     if (!blocks)
         blocks = take_new(heap, size_class);
+    tide_maintenance_weigh();
     heap->foreign[size_class] = !is_own;
     if (blocks)
         heap->list[size_class].freed = blocks->next;
