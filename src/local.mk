@@ -19,10 +19,16 @@ libtidepool_core_la_SOURCES = \
 	src/base/options.c \
 	src/base/options.h \
 	src/base/options_table.h \
+	src/os/cgroup.c \
+	src/os/cgroup.h \
 	src/os/cpu.c \
 	src/os/cpu.h \
+	src/os/kernel.c \
+	src/os/kernel.h \
 	src/os/map.c \
 	src/os/map.h \
+	src/os/pressure.c \
+	src/os/pressure.h \
 	src/os/records.c \
 	src/os/records.h \
 	src/os/thread.c \

@@ -6,7 +6,10 @@ unit_tests = \
 	test/unit/base/test_fatal \
 	test/unit/base/test_lock \
 	test/unit/base/test_options \
+	test/unit/os/test_cgroup \
 	test/unit/os/test_cpu \
+	test/unit/os/test_kernel \
+	test/unit/os/test_pressure \
 	test/unit/os/test_thread \
 	test/unit/os/test_map \
 	test/unit/os/test_records \
@@ -44,6 +47,7 @@ endif
 
 noinst_HEADERS += \
 	test/unit/unit.h \
+	test/unit/os/trees.h \
 	test/unit/arena/arenas.h \
 	test/unit/pool/pools.h \
 	test/unit/heap/heaps.h \
