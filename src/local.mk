@@ -25,12 +25,16 @@ libtidepool_core_la_SOURCES = \
 	src/os/cpu.h \
 	src/os/kernel.c \
 	src/os/kernel.h \
+	src/os/limits.c \
+	src/os/limits.h \
 	src/os/map.c \
 	src/os/map.h \
 	src/os/pressure.c \
 	src/os/pressure.h \
 	src/os/records.c \
 	src/os/records.h \
+	src/os/shortage.c \
+	src/os/shortage.h \
 	src/os/thread.c \
 	src/os/thread.h \
 	src/arena/address_map.c \
@@ -63,6 +67,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/inspect.c \
 	src/heap/inspect.h \
 	src/heap/orphans.c \
+	src/heap/reclaim.c \
+	src/heap/reclaim.h \
 	src/heap/refill.c \
 	src/heap/remote.c \
 	src/heap/remote.h \

@@ -13,6 +13,7 @@
 #include "base/options.h"
 #include "heap/heap.h"
 #include "heap/inspect.h"
+#include "heap/reclaim.h"
 #include "heap/slow.h"
 
 size_t tide_usable_size(const void *block)
@@ -30,6 +31,11 @@ bool tide_owns(const void *address)
     enum tide_memory memory = tide_memory_at(address);
 
     return memory == TIDE_ARENA || (memory != TIDE_FOREIGN && tide_huge_owns(address));
+}
+
+tide_pressure_handler *tide_on_pressure(tide_pressure_handler *handler, void *argument)
+{
+    return tide_reclaim_set_handler(handler, argument);
 }
 
 const char *tide_version(void)

@@ -74,6 +74,11 @@ _Static_assert(sizeof(struct free_list) == 2 * sizeof(struct block *),
 struct heap *tide_heap_enter(void);
 void tide_heap_leave(struct heap *heap);
 
+/* Whether the calling thread may do more than was asked of it.  Not so in the
+ * child of a vfork, which lives in its parent's memory, nor in a thread that is
+ * past its destructors. */
+bool tide_heap_is_at_home(void);
+
 /* All heaps ever made: NULL gives the first, NULL ends it. */
 struct heap *tide_heap_next(struct heap *heap);
 

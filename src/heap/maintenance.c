@@ -3,13 +3,14 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <unistd.h>
 
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
+#include "heap/reclaim.h"
+#include "os/pressure.h"
 #include "os/thread.h"
 
 _Atomic bool tide_maintenance_is_settled;
@@ -28,6 +29,15 @@ size_t tide_maintenance_look(void)
     waiting += tide_arena_decay();
     tide_unlock(&look_lock);
     return waiting;
+}
+
+/* With memory short: nothing waits for a next look. */
+static size_t purge(void)
+{
+    tide_lock(&look_lock);
+    tide_reclaim_unowned();
+    tide_unlock(&look_lock);
+    return 0;
 }
 
 struct tide_lock *tide_maintenance_lock(void)
@@ -51,28 +61,54 @@ static void sleep_until_woken(void)
     change_bell(TIDE_BELL_ASLEEP, TIDE_BELL_AWAKE);
 }
 
+/* ---- Pressure ---------------------------------------------------------- */
+
+enum {
+    SHORT_MS = 50,   /* between looks while memory is short */
+    WATCH_MS = 1000, /* the longest that nobody sees that it is */
+};
+
+static struct tide_cgroup group; /* the thread only */
+static bool has_group;           /* likewise */
+
+/* Whether the thread is to watch pressure; not if it looks as often anyway. */
+static bool begin_watch(uint64_t pause)
+{
+    if (!tide_options.pressure || pause <= SHORT_MS || !tide_os_leave_files())
+        return false;
+    has_group = tide_os_cgroup_find(&group, "memory");
+    return true;
+}
+
+/* Waits until the next look is due.  Whether that is because memory is short. */
+static bool rest_and_watch(uint64_t pause, bool was_short)
+{
+    uint64_t step = was_short ? SHORT_MS : WATCH_MS;
+
+    do {
+        step = step < pause ? step : pause;
+        tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, step);
+        if (tide_os_pressure_is_high(has_group ? &group : NULL))
+            return true;
+        pause -= step;
+    } while (pause > 0 && atomic_load(&tide_maintenance_bell) == TIDE_BELL_AWAKE);
+    return false;
+}
+
 static void *maintain(void *unused)
 {
     uint64_t pause = tide_options.decay_ms < 2 ? 1 : (uint64_t)tide_options.decay_ms / 2;
+    bool is_watching = begin_watch(pause), is_short = false;
 
     while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_END) {
-        if (tide_maintenance_look() == 0)
+        if ((is_short ? purge() : tide_maintenance_look()) == 0)
             sleep_until_woken();
-        tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, pause);
+        if (is_watching)
+            is_short = rest_and_watch(pause, is_short);
+        else
+            tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, pause);
     }
     return unused;
-}
-
-/* Not so in the child of a vfork, which lives in its parent's memory, nor in a
- * thread that is past its destructors. */
-static bool is_at_home(void)
-{
-    struct heap *heap = tide_heap_enter();
-    bool is_so = heap && heap->process == getpid();
-
-    if (heap)
-        tide_heap_leave(heap);
-    return is_so;
 }
 
 static void start(void)
@@ -86,7 +122,7 @@ void tide_maintenance_start(void)
 {
     int saved_errno = errno, cancel_state;
 
-    if (tide_lock_is_forking() || !is_at_home())
+    if (tide_lock_is_forking() || !tide_heap_is_at_home())
         return;
     tide_set_relaxed(&tide_maintenance_is_due, false);
     if (atomic_exchange(&tide_maintenance_is_settled, true) || !tide_options.maintenance ||

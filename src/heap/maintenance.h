@@ -4,6 +4,10 @@
  * gone in the child of a fork until that needs it, too.  It looks twice in
  * TIDEPOOL_DECAY_MS: what was free at the last look and still is goes.  When
  * nothing is left to go it sleeps until something is freed.
+ *
+ * While memory is short (os/pressure.h: the control group is nearly full, or
+ * tasks wait for memory), which it asks once a second or at each look, whichever
+ * is sooner, nothing waits: all that is free goes at once, again and again.
  */
 #ifndef TIDE_HEAP_MAINTENANCE_H
 #define TIDE_HEAP_MAINTENANCE_H

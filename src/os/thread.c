@@ -2,6 +2,7 @@
 #include "os/thread.h"
 
 #include <limits.h>
+#include <linux/close_range.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -10,6 +11,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/atomic.h"
 
 #define SMALL_STACK ((size_t)256 << 10)
 #define LARGE_STACK ((size_t)8 << 20)
@@ -53,6 +56,13 @@ bool tide_os_start_thread(void *(*run)(void *), const char *name)
                  create(LARGE_STACK, PTHREAD_INHERIT_SCHED);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return is_started;
+}
+
+/* A sanitizer must be able to report what it finds in that thread. */
+bool tide_os_leave_files(void)
+{
+    return TIDE_THREAD_SANITIZER ||
+           syscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0;
 }
 
 void tide_os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t milliseconds)
