@@ -9,7 +9,9 @@ unit_tests = \
 	test/unit/os/test_cgroup \
 	test/unit/os/test_cpu \
 	test/unit/os/test_kernel \
+	test/unit/os/test_limits \
 	test/unit/os/test_pressure \
+	test/unit/os/test_shortage \
 	test/unit/os/test_thread \
 	test/unit/os/test_map \
 	test/unit/os/test_records \
@@ -29,6 +31,7 @@ unit_tests = \
 	test/unit/heap/test_inspect \
 	test/unit/heap/test_large \
 	test/unit/heap/test_maintenance \
+	test/unit/heap/test_reclaim \
 	test/unit/heap/test_refill \
 	test/unit/heap/test_remote \
 	test/unit/heap/test_remote_home \
