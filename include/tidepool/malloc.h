@@ -130,7 +130,8 @@ typedef void tide_pressure_handler(size_t bytes_in_use, size_t limit, void *argu
 
 /* Has handler called (NULL: nothing) with argument whenever what is mapped
  * crosses TIDEPOOL_LIMIT_SOFT, once tidepool has returned to the OS what it kept
- * for later; and again only after it fell a sixteenth below that limit.  The call
+ * for later; and again only after it fell a sixteenth below that limit.  (What
+ * the handler frees is returned after it, as far as arenas become empty.)  The call
  * comes from inside a malloc or realloc, by the thread that called this: the
  * handler may allocate and free, must return, and must not wait for a lock that
  * a thread may hold while it allocates.  It isn't called while it is running,

@@ -200,7 +200,7 @@ void tide_options_warn_late(char *const *environment)
 
 void tide_options_print(void)
 {
-    tide_base_print("tidepool " TIDE_VERSION " settings\n%-24s %-10s %-10s %-16s %s\n", "variable",
+    tide_base_print("tidepool " TIDE_VERSION " settings\n%-24s %-10s %-10s %-21s %s\n", "variable",
                     "value", "default", "accepted", "meaning");
     for (const struct row *row = rows; row < rows + ROWS; row++) {
         char name[32], value[32], standard[32], range[80];

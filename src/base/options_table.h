@@ -16,7 +16,7 @@
         "check every pointer that is handed back (slower)")                                  \
     ROW(arena_lock, CHOICE, 0, 0, 1, "arena|global",                                         \
         "a lock for each arena, or one lock for all")                                        \
-    ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: one for each usable CPU")         \
+    ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: as many as usable CPUs")         \
     ROW(pool_stock, COUNT, 4, 0, 1024, "", "empty pools that a thread keeps")                \
     ROW(decay_ms, COUNT, 1000, -1, 86400000, "",                                             \
         "milliseconds that free memory waits to be used again; -1: for good")                \

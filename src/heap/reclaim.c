@@ -82,15 +82,22 @@ static void tell_program(void)
         chosen(tide_os_limits_mapped(), tide_os_limits_soft(), argument);
 }
 
+static void give_back(void)
+{
+    tide_lock(tide_maintenance_lock());
+    tide_reclaim_unowned();
+    tide_unlock(tide_maintenance_lock());
+}
+
+/* What the program gave up goes, too, or its next crossing would be none. */
 static void relieve(void)
 {
     int cancel_state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    tide_lock(tide_maintenance_lock());
-    tide_reclaim_unowned();
-    tide_unlock(tide_maintenance_lock());
+    give_back();
     tell_program();
+    give_back();
     pthread_setcancelstate(cancel_state, NULL);
 }
 
