@@ -19,12 +19,22 @@ libtidepool_core_la_SOURCES = \
 	src/base/options.c \
 	src/base/options.h \
 	src/base/options_table.h \
+	src/os/cgroup.c \
+	src/os/cgroup.h \
 	src/os/cpu.c \
 	src/os/cpu.h \
+	src/os/kernel.c \
+	src/os/kernel.h \
+	src/os/limits.c \
+	src/os/limits.h \
 	src/os/map.c \
 	src/os/map.h \
+	src/os/pressure.c \
+	src/os/pressure.h \
 	src/os/records.c \
 	src/os/records.h \
+	src/os/shortage.c \
+	src/os/shortage.h \
 	src/os/thread.c \
 	src/os/thread.h \
 	src/os/waiting.c \
@@ -63,6 +73,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/inspect.c \
 	src/heap/inspect.h \
 	src/heap/orphans.c \
+	src/heap/reclaim.c \
+	src/heap/reclaim.h \
 	src/heap/refill.c \
 	src/heap/remote.c \
 	src/heap/remote.h \

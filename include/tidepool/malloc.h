@@ -138,6 +138,23 @@ TIDE_API size_t tide_purge(void);
  * pages.  Never needed: a thread that sleeps for TIDEPOOL_DECAY_MS is found. */
 TIDE_API size_t tide_thread_idle(void);
 
+/* ---- Limits ------------------------------------------------------------- */
+
+/* What a program does when memory is short: gives up caches, say.  bytes_in_use
+ * is what tidepool has mapped, limit is TIDEPOOL_LIMIT_SOFT in bytes. */
+typedef void tide_pressure_handler(size_t bytes_in_use, size_t limit, void *argument);
+
+/* Has handler called (NULL: nothing) with argument whenever what is mapped
+ * crosses TIDEPOOL_LIMIT_SOFT, once tidepool has returned to the OS what it kept
+ * for later; and again only after it fell a sixteenth below that limit.  (What
+ * the handler frees is returned after it, as far as arenas become empty.)  The call
+ * comes from inside a malloc or realloc, by the thread that called this: the
+ * handler may allocate and free, must return, and must not wait for a lock that
+ * a thread may hold while it allocates.  It isn't called while it is running,
+ * nor in the child of a vfork.  A call that has begun in another thread may go on
+ * after the handler was replaced.  Returns the handler before, NULL at first. */
+TIDE_API tide_pressure_handler *tide_on_pressure(tide_pressure_handler *handler, void *argument);
+
 /* ---- glibc's control and statistics ------------------------------------ */
 
 /* As tide_purge, but for about pad bytes of free slots and cached huge blocks.  1

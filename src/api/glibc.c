@@ -15,6 +15,7 @@
 #include "heap/idle.h"
 #include "heap/inspect.h"
 #include "heap/maintenance.h"
+#include "heap/reclaim.h"
 #include "heap/slow.h"
 
 size_t tide_usable_size(const void *block)
@@ -32,6 +33,11 @@ bool tide_owns(const void *address)
     enum tide_memory memory = tide_memory_at(address);
 
     return memory == TIDE_ARENA || (memory != TIDE_FOREIGN && tide_huge_owns(address));
+}
+
+tide_pressure_handler *tide_on_pressure(tide_pressure_handler *handler, void *argument)
+{
+    return tide_reclaim_set_handler(handler, argument);
 }
 
 const char *tide_version(void)

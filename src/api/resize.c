@@ -15,7 +15,20 @@
 #include "heap/huge.h"
 #include "heap/inspect.h"
 #include "heap/large.h"
+#include "heap/reclaim.h"
 #include "heap/slow.h"
+
+/* Where there is no memory, what was kept for later goes before the block is
+ * copied, which would take more. */
+static void *resize_huge(void *block, size_t size)
+{
+    void *resized = tide_huge_resize(block, size);
+
+    if (!resized && errno == ENOMEM && tide_reclaim())
+        resized = tide_huge_resize(block, size);
+    tide_reclaim_check();
+    return resized;
+}
 
 /* The same kind of memory is right for the new size: what it was, or NULL. */
 static void *resize_in_kind(void *block, const struct found *found, size_t size)
@@ -29,7 +42,7 @@ static void *resize_in_kind(void *block, const struct found *found, size_t size)
                    ? block
                    : NULL;
     default:
-        return size > TIDE_RUN_MAX ? tide_huge_resize(block, size) : NULL;
+        return size > TIDE_RUN_MAX ? resize_huge(block, size) : NULL;
     }
 }
 

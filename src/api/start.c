@@ -14,6 +14,7 @@
 #include "heap/heap.h"
 #include "heap/huge.h"
 #include "heap/maintenance.h"
+#include "heap/reclaim.h"
 #include "os/map.h"
 #include "os/records.h"
 
@@ -30,6 +31,7 @@ static struct tide_lock *(*const inner[])(void) = {
     tide_address_map_lock,
     tide_os_records_lock,
     tide_os_kept_lock,
+    tide_reclaim_handler_lock,
 };
 
 enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inner };

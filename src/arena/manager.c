@@ -11,6 +11,8 @@ enum { MOST_TRIES = 4 }; /* arenas of each bucket that are looked into before a 
 
 static struct tide_lock global_lock = TIDE_LOCK_RECURSIVE_INITIALIZER;
 
+static _Atomic unsigned homes = 1; /* shards that heaps belong to */
+
 void tide_arena_start(unsigned shards, bool is_lock_global)
 {
     tide_shard_global_lock = is_lock_global ? &global_lock : NULL;
@@ -20,11 +22,18 @@ void tide_arena_start(unsigned shards, bool is_lock_global)
         tide_shards[n].lock = is_lock_global ? &global_lock : &tide_shards[n].own_lock;
         tide_shards[n].empty_to_keep = 1;
     }
+    tide_set_relaxed(&homes, tide_shard_count);
+}
+
+void tide_arena_limit_homes(unsigned most)
+{
+    if (most > 0 && most < tide_relaxed(&homes))
+        tide_set_relaxed(&homes, most);
 }
 
 unsigned tide_arena_shard_for_cpu(unsigned cpu)
 {
-    return cpu % tide_shard_count;
+    return cpu % tide_relaxed(&homes);
 }
 
 struct tide_lock *tide_arena_global_lock(void)

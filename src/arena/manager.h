@@ -34,6 +34,10 @@ struct tide_arena_totals {
  * the manager are one. */
 void tide_arena_start(unsigned shards, bool is_lock_global);
 
+/* Heaps that are born from now on belong to the first so many shards only: no
+ * more threads than that run at a time. */
+void tide_arena_limit_homes(unsigned most);
+
 /* The shard that a heap born on this CPU belongs to. */
 unsigned tide_arena_shard_for_cpu(unsigned cpu);
 

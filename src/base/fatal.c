@@ -2,6 +2,7 @@
 #include "base/fatal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,19 +35,29 @@ static void append(struct line *line, const char *format, ...)
     va_end(arguments);
 }
 
+/* A thread may have no files: then stderr is found as the process's. */
+static int open_stderr(void)
+{
+    return open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+}
+
 /* What stderr doesn't take is lost: there is nobody to tell. */
 static void put(const struct line *line)
 {
-    int saved_errno = errno;
+    int saved_errno = errno, file = STDERR_FILENO;
     size_t done = 0;
 
     while (done < line->length) {
-        ssize_t wrote = write(STDERR_FILENO, line->text + done, line->length - done);
+        ssize_t wrote = write(file, line->text + done, line->length - done);
 
-        if (wrote < 0 && errno != EINTR)
+        if (wrote < 0 && errno == EBADF && file == STDERR_FILENO)
+            file = open_stderr();
+        else if (wrote < 0 && errno != EINTR)
             break;
         done += wrote > 0 ? (size_t)wrote : 0;
     }
+    if (file != STDERR_FILENO && file >= 0)
+        close(file);
     errno = saved_errno;
 }
 

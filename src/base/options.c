@@ -12,7 +12,7 @@
 
 #define PREFIX "TIDEPOOL_"
 
-enum kind { CHOICE, COUNT, BYTES };
+enum kind { CHOICE, COUNT, BYTES, SHARE };
 
 struct row {
     const char *name;
@@ -62,6 +62,17 @@ static bool parse_choice(const struct row *row, const char *text, int64_t *value
     return false;
 }
 
+/* Of "NN%"; kept as -NN. */
+static bool parse_percentage(const char *text, int64_t *value)
+{
+    int64_t number = 0;
+
+    for (; *text >= '0' && *text <= '9' && number <= 100; text++)
+        number = 10 * number + *text - '0';
+    *value = -number;
+    return strcmp(text, "%") == 0 && number >= 1 && number <= 100;
+}
+
 /* 0 for no suffix, -1 for a wrong one. */
 static int suffix_shift(const char *text)
 {
@@ -87,11 +98,18 @@ static bool parse_number(const struct row *row, const char *text, int64_t *value
         if (__builtin_mul_overflow(number, 10, &number) ||
             __builtin_add_overflow(number, *text - '0', &number))
             return false;
-    shift = row->kind == BYTES ? suffix_shift(text) : *text == '\0' ? 0 : -1;
+    shift = row->kind != COUNT ? suffix_shift(text) : *text == '\0' ? 0 : -1;
     if (shift < 0 || __builtin_mul_overflow(number, INT64_C(1) << shift, &number))
         return false;
     *value = is_negative ? -number : number;
     return *value >= row->least && *value <= row->most;
+}
+
+static bool parse(const struct row *row, const char *text, int64_t *value)
+{
+    return row->kind == CHOICE ? parse_choice(row, text, value)
+                               : (row->kind == SHARE && parse_percentage(text, value)) ||
+                                     parse_number(row, text, value);
 }
 
 /* Values as a user would type them. */
@@ -107,7 +125,11 @@ static void show(const struct row *row, int64_t value, char *out, size_t room)
         snprintf(out, room, "%.*s", (int)length, choice);
         return;
     }
-    while (row->kind == BYTES && value != 0 && value % 1024 == 0 && letter < 4) {
+    if (row->kind == SHARE && value < 0) {
+        snprintf(out, room, "%lld%%", (long long)-value);
+        return;
+    }
+    while (row->kind != COUNT && value != 0 && value % 1024 == 0 && letter < 4) {
         value /= 1024;
         letter++;
     }
@@ -124,7 +146,7 @@ static void accepted(const struct row *row, char *out, size_t room)
     }
     show(row, row->least, least, sizeof least);
     show(row, row->most, most, sizeof most);
-    snprintf(out, room, "%s to %s", least, most);
+    snprintf(out, room, "%s to %s%s", least, most, row->kind == SHARE ? ", 1% to 100%" : "");
 }
 
 static void take(const char *name, size_t name_length, const char *text)
@@ -135,8 +157,7 @@ static void take(const char *name, size_t name_length, const char *text)
 
         if (strlen(row->name) != name_length || strncasecmp(row->name, name, name_length) != 0)
             continue;
-        if (row->kind == CHOICE ? parse_choice(row, text, &value)
-                                : parse_number(row, text, &value)) {
+        if (parse(row, text, &value)) {
             *row->value = value;
             return;
         }
@@ -179,7 +200,7 @@ void tide_options_warn_late(char *const *environment)
 
 void tide_options_print(void)
 {
-    tide_base_print("tidepool " TIDE_VERSION " settings\n%-24s %-10s %-10s %-16s %s\n", "variable",
+    tide_base_print("tidepool " TIDE_VERSION " settings\n%-24s %-10s %-10s %-21s %s\n", "variable",
                     "value", "default", "accepted", "meaning");
     for (const struct row *row = rows; row < rows + ROWS; row++) {
         char name[32], value[32], standard[32], range[80];
@@ -190,6 +211,6 @@ void tide_options_print(void)
         show(row, *row->value, value, sizeof value);
         show(row, row->standard, standard, sizeof standard);
         accepted(row, range, sizeof range);
-        tide_base_print("%-24s %-10s %-10s %-16s %s\n", name, value, standard, range, row->help);
+        tide_base_print("%-24s %-10s %-10s %-21s %s\n", name, value, standard, range, row->help);
     }
 }

@@ -2,8 +2,9 @@
  *
  * ROW(field, kind, default, least, most, choices, help): the variable
  * TIDEPOOL_FIELD sets the field.  Kinds: CHOICE (an index into choices),
- * COUNT (a whole number), BYTES (a number with an optional K, M, G or T).
- * The parser, the range check and the printed table come from these rows.
+ * COUNT (a whole number), BYTES (a number with an optional K, M, G or T),
+ * SHARE (that, or NN%, which is kept as -NN).  The parser, the range check and
+ * the printed table come from these rows.
  */
 #ifndef TIDE_BASE_OPTIONS_TABLE_H
 #define TIDE_BASE_OPTIONS_TABLE_H
@@ -15,12 +16,18 @@
         "check every pointer that is handed back (slower)")                                  \
     ROW(arena_lock, CHOICE, 0, 0, 1, "arena|global",                                         \
         "a lock for each arena, or one lock for all")                                        \
-    ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: one for each usable CPU")         \
+    ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: as many as usable CPUs")         \
     ROW(pool_stock, COUNT, 4, 0, 1024, "", "empty pools that a thread keeps")                \
     ROW(decay_ms, COUNT, 1000, -1, 86400000, "",                                             \
         "milliseconds that free memory waits to be used again; -1: for good")                \
     ROW(maintenance, CHOICE, 1, 0, 1, "off|on",                                              \
         "a thread that gives memory back when it has waited")                                \
+    ROW(pressure, CHOICE, 1, 0, 1, "off|on",                                                 \
+        "that thread lets nothing wait while memory is short")                               \
+    ROW(limit_soft, SHARE, 0, 0, INT64_C(1) << 50, "",                                       \
+        "bytes mapped above which free memory goes at once; 0: none")                        \
+    ROW(limit_hard, SHARE, 0, 0, INT64_C(1) << 50, "",                                       \
+        "bytes that are never exceeded; 0: no limit")                                        \
     ROW(stash, BYTES, 4096, 0, 1 << 20, "",                                                  \
         "bytes of a batch of freed foreign blocks; a thread keeps up to two of each class")    \
     ROW(depot, BYTES, 8192, 0, 1 << 30, "",                                                  \

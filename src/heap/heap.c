@@ -19,7 +19,10 @@
 #include "heap/huge.h"
 #include "heap/idle.h"
 #include "heap/maintenance.h"
+#include "heap/reclaim.h"
+#include "os/cgroup.h"
 #include "os/cpu.h"
+#include "os/limits.h"
 #include "os/map.h"
 #include "os/records.h"
 #include "os/waiting.h"
@@ -73,6 +76,20 @@ struct heap *tide_heap_next(struct heap *heap)
     return heap ? heap->next_heap : tide_acquire(&heaps);
 }
 
+/* A program with a second thread has shards for the CPUs it may use at a time;
+ * one with a single thread doesn't read files for that. */
+static void fit_shards(void)
+{
+    static _Atomic bool is_done;
+    struct tide_cgroup group;
+    unsigned cpus;
+
+    if (tide_options.shards || tide_heap_count() < 2 || atomic_exchange(&is_done, true))
+        return;
+    if (tide_os_cgroup_find(&group, "cpu") && tide_os_cgroup_cpus(&group, &cpus))
+        tide_arena_limit_homes(cpus);
+}
+
 static struct heap *be_born(void)
 {
     int saved_errno = errno;
@@ -93,6 +110,7 @@ static struct heap *be_born(void)
         enlist(heap);
         tide_heap_count_born();
     }
+    fit_shards();
     heap->tenant.shard = tide_arena_shard_for_cpu(tide_os_cpu_now());
     tide_set_relaxed(&heap->inside, 1);
     own = heap;
@@ -129,6 +147,16 @@ struct tide_lock *tide_heap_lock_of(struct heap *heap)
     return tide_heap_is_common(heap) ? tide_common_lock() : &heap->lock;
 }
 
+bool tide_heap_is_at_home(void)
+{
+    struct heap *heap = tide_heap_enter();
+    bool is_so = heap && heap->process == getpid();
+
+    if (heap)
+        tide_heap_leave(heap);
+    return is_so;
+}
+
 struct tide_lock *tide_heap_start_lock(void)
 {
     return &start_lock;
@@ -151,6 +179,8 @@ static bool start_layers(char *const *environment)
     shards = tide_options.shards ? (unsigned)tide_options.shards : tide_os_cpu_count();
     tide_arena_start(shards, tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL);
     tide_huge_start();
+    if (tide_options.limit_soft || tide_options.limit_hard)
+        tide_os_limits_start(tide_options.limit_soft, tide_options.limit_hard);
     if (pthread_key_create(&key, end_thread) != 0)
         tide_base_fatal("the program has used up all pthread keys, and one is needed to see "
                         "threads end");
@@ -207,6 +237,7 @@ void tide_heap_after_fork_in_child(void)
     struct heap *heap;
 
     tide_maintenance_after_fork_in_child();
+    tide_reclaim_after_fork_in_child();
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         if (heap != own && !tide_heap_is_common(heap) && tide_relaxed(&heap->state) == HEAP_OWNED) {
             tide_set_relaxed(&heap->state, HEAP_RETIRED);

@@ -100,6 +100,11 @@ static inline void tide_heap_end(struct heap *heap)
     tide_count(&heap->inside, -1);
 }
 
+/* Whether the calling thread may do more than was asked of it.  Not so in the
+ * child of a vfork, which lives in its parent's memory, nor in a thread that is
+ * past its destructors. */
+bool tide_heap_is_at_home(void);
+
 /* All heaps ever made: NULL gives the first, NULL ends it. */
 struct heap *tide_heap_next(struct heap *heap);
 

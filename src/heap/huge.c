@@ -254,8 +254,10 @@ static struct huge *move(struct huge *huge, size_t bytes)
     struct huge *moved;
     char *start;
 
-    if (((uintptr_t)huge->start & (TIDE_ARENA_BYTES - 1)) != 0)
+    if (((uintptr_t)huge->start & (TIDE_ARENA_BYTES - 1)) != 0) {
+        errno = EINVAL; /* not for want of memory */
         return NULL;
+    }
     leave(huge);
     start = tide_os_move(huge->start, huge->bytes, bytes, TIDE_ARENA_BYTES);
     if (!start) {

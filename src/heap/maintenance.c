@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <unistd.h>
 
 #include "base/fatal.h"
 #include "base/lock.h"
@@ -12,6 +11,7 @@
 #include "heap/heap.h"
 #include "heap/huge.h"
 #include "heap/idle.h"
+#include "os/pressure.h"
 #include "os/thread.h"
 
 _Atomic bool tide_maintenance_is_settled;
@@ -109,26 +109,56 @@ static void sleep_until_woken(void)
     change_bell(TIDE_BELL_ASLEEP, TIDE_BELL_AWAKE);
 }
 
-static void *maintain(void *unused)
+/* ---- Pressure ---------------------------------------------------------- */
+
+enum {
+    SHORT_MS = 50,   /* between looks while memory is short */
+    WATCH_MS = 1000, /* the longest that nobody sees that it is */
+};
+
+static struct tide_cgroup group; /* the thread only */
+static bool has_group;           /* likewise */
+
+/* Whether the thread is to watch pressure; not if it looks as often anyway. */
+static bool begin_watch(uint64_t pause)
 {
-    while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_END) {
-        if (tide_maintenance_look() == 0)
-            sleep_until_woken();
-        tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, pause_ms());
-    }
-    return unused;
+    if (!tide_options.pressure || pause <= SHORT_MS || !tide_os_leave_files())
+        return false;
+    has_group = tide_os_cgroup_find(&group, "memory");
+    return true;
 }
 
-/* Not so in the child of a vfork, which lives in its parent's memory, nor in a
- * thread that is past its destructors. */
-static bool is_at_home(void)
+/* Waits until the next look is due.  Whether that is because memory is short. */
+static bool rest_and_watch(uint64_t pause, bool was_short)
 {
-    struct heap *heap = tide_heap_enter();
-    bool is_so = heap && heap->process == getpid();
+    uint64_t step = was_short ? SHORT_MS : WATCH_MS;
 
-    if (heap)
-        tide_heap_leave(heap);
-    return is_so;
+    do {
+        step = step < pause ? step : pause;
+        tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, step);
+        if (tide_os_pressure_is_high(has_group ? &group : NULL))
+            return true;
+        pause -= step;
+    } while (pause > 0 && atomic_load(&tide_maintenance_bell) == TIDE_BELL_AWAKE);
+    return false;
+}
+
+static void *maintain(void *unused)
+{
+    uint64_t pause = pause_ms();
+    bool is_watching = begin_watch(pause), is_short = false;
+
+    while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_END) {
+        if (is_short) /* nothing waits for a next look */
+            tide_maintenance_purge(0);
+        if (is_short || tide_maintenance_look() == 0)
+            sleep_until_woken();
+        if (is_watching)
+            is_short = rest_and_watch(pause, is_short);
+        else
+            tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, pause);
+    }
+    return unused;
 }
 
 static void start(void)
@@ -142,7 +172,7 @@ void tide_maintenance_start(void)
 {
     int saved_errno = errno, cancel_state;
 
-    if (tide_lock_is_forking() || !is_at_home())
+    if (tide_lock_is_forking() || !tide_heap_is_at_home())
         return;
     tide_set_relaxed(&tide_maintenance_is_due, false);
     if (!tide_options.maintenance && tide_options.decay_ms >= 0) {

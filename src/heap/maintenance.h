@@ -6,6 +6,10 @@
  * nothing is left to go it sleeps until something is freed.  Without it
  * (TIDEPOOL_MAINTENANCE=off) a malloc on its slow path does a part of a look now
  * and then.
+ *
+ * While memory is short (os/pressure.h: the control group is nearly full, or
+ * tasks wait for memory), which it asks once a second or at each look, whichever
+ * is sooner, nothing waits: all that is free goes at once, again and again.
  */
 #ifndef TIDE_HEAP_MAINTENANCE_H
 #define TIDE_HEAP_MAINTENANCE_H

@@ -11,8 +11,10 @@
 #include "heap/inspect.h"
 #include "heap/large.h"
 #include "heap/maintenance.h"
+#include "heap/reclaim.h"
 #include "heap/remote.h"
 #include "os/map.h"
+#include "os/shortage.h"
 
 static void *out_of_memory(void)
 {
@@ -62,29 +64,18 @@ static void *try_malloc(size_t size, bool *is_zero)
     return block;
 }
 
-/* Whether something came back to the calling thread's own pools. */
-static bool drain_own(void)
+/* Everything that could be done was. */
+static void *fail(size_t size)
 {
-    struct heap *heap = tide_heap_enter();
-    bool is_more = heap && tide_relaxed(&heap->inbox);
-
-    if (heap) {
-        tide_heap_drain_inbox(heap);
-        tide_heap_leave(heap);
-    }
-    return is_more;
+    tide_os_shortage_tell(size);
+    return out_of_memory();
 }
 
-/* Before an allocation fails, everything that was kept for later goes; and what
- * maintenance had in its hands is there again. */
-static bool can_reclaim(void)
+/* By then no lock is held and no heap in use. */
+static inline void see_to_upkeep(void)
 {
-    struct tide_lock *lock = tide_maintenance_lock();
-    bool is_free = tide_lock_try(lock), is_more = drain_own();
-
-    if (is_free)
-        tide_unlock(lock);
-    return tide_maintenance_purge(0) > 0 || is_more || !is_free;
+    tide_maintenance_check();
+    tide_reclaim_check();
 }
 
 void *tide_heap_malloc_any(size_t size, bool *is_zero)
@@ -96,12 +87,12 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
     if (size > PTRDIFF_MAX)
         return out_of_memory();
     block = try_malloc(size, is_zero);
-    if (TIDE_UNLIKELY(!block) && can_reclaim()) {
+    if (TIDE_UNLIKELY(!block) && tide_reclaim()) {
         block = try_malloc(size, is_zero);
         errno = saved_errno;
     }
-    tide_maintenance_check();
-    return block ? block : out_of_memory();
+    see_to_upkeep();
+    return block ? block : fail(size);
 }
 
 /* A block from this thread's own lists, the shortest way; NULL when there is no
@@ -130,7 +121,7 @@ void *tide_heap_malloc_slow(size_t size)
 
     if (TIDE_UNLIKELY(!block))
         return tide_heap_malloc_any(size, &is_zero);
-    tide_maintenance_check();
+    see_to_upkeep();
     return block;
 }
 
@@ -159,12 +150,12 @@ static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_cla
     if (size > PTRDIFF_MAX)
         return out_of_memory();
     block = try_malloc_aligned(size, alignment, size_class);
-    if (TIDE_UNLIKELY(!block) && can_reclaim()) {
+    if (TIDE_UNLIKELY(!block) && tide_reclaim()) {
         block = try_malloc_aligned(size, alignment, size_class);
         errno = saved_errno;
     }
-    tide_maintenance_check();
-    return block ? block : out_of_memory();
+    see_to_upkeep();
+    return block ? block : fail(size > alignment ? size : alignment);
 }
 
 void *tide_heap_malloc_aligned(size_t size, size_t alignment)
@@ -174,7 +165,7 @@ void *tide_heap_malloc_aligned(size_t size, size_t alignment)
 
     if (TIDE_UNLIKELY(!block))
         return malloc_aligned_any(size, alignment, size_class);
-    tide_maintenance_check();
+    see_to_upkeep();
     return block;
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/bits.h"
 #include "base/lock.h"
+#include "os/limits.h"
 
 struct kept {
     struct kept *next;
@@ -91,6 +92,18 @@ static void keep(void *start, size_t bytes)
     tide_unlock(&kept_lock);
 }
 
+static void unmap(void *start, size_t bytes)
+{
+    uintptr_t address = (uintptr_t)start;
+    int saved_errno = errno;
+
+    if (munmap(start, bytes) != 0)
+        keep(start, bytes);
+    else /* the hint moves up again, or freed address space would never be used */
+        atomic_compare_exchange_strong(&lowest, &address, (uintptr_t)start + bytes);
+    errno = saved_errno;
+}
+
 /* The middle of a mapping larger by the alignment. */
 static void *map_trimmed(size_t bytes, size_t alignment)
 {
@@ -101,13 +114,14 @@ static void *map_trimmed(size_t bytes, size_t alignment)
         return NULL;
     before = -(uintptr_t)start & (alignment - 1);
     if (before != 0)
-        tide_os_unmap(start, before);
+        unmap(start, before);
     if (room - before != bytes)
-        tide_os_unmap(start + before + bytes, room - before - bytes);
+        unmap(start + before + bytes, room - before - bytes);
     return start + before;
 }
 
-void *tide_os_map(size_t bytes, size_t alignment)
+/* As tide_os_map, but not counted. */
+static void *map(size_t bytes, size_t alignment)
 {
     uintptr_t hint = tide_relaxed(&lowest);
     char *start;
@@ -119,13 +133,27 @@ void *tide_os_map(size_t bytes, size_t alignment)
     hint = hint > bytes ? tide_round_down(hint - bytes, alignment) : 0;
     start = map_at(hint, bytes, PROT_READ | PROT_WRITE);
     if (start && ((uintptr_t)start & (alignment - 1)) != 0) {
-        tide_os_unmap(start, bytes);
+        unmap(start, bytes);
         start = map_trimmed(bytes, alignment);
     }
     if (start)
         tide_set_relaxed(&lowest, (uintptr_t)start);
     else
         errno = ENOMEM;
+    return start;
+}
+
+void *tide_os_map(size_t bytes, size_t alignment)
+{
+    void *start;
+
+    if (!tide_os_limits_take(bytes))
+        return NULL;
+    start = map(bytes, alignment);
+    if (start)
+        tide_os_limits_note_mapped();
+    else
+        tide_os_limits_put(bytes);
     return start;
 }
 
@@ -141,14 +169,8 @@ bool tide_os_make_writable(void *start, size_t bytes)
 
 void tide_os_unmap(void *start, size_t bytes)
 {
-    uintptr_t address = (uintptr_t)start;
-    int saved_errno = errno;
-
-    if (munmap(start, bytes) != 0)
-        keep(start, bytes);
-    else /* the hint moves up again, or freed address space would never be used */
-        atomic_compare_exchange_strong(&lowest, &address, (uintptr_t)start + bytes);
-    errno = saved_errno;
+    unmap(start, bytes);
+    tide_os_limits_put(bytes);
 }
 
 void tide_os_purge(void *start, size_t bytes)
@@ -161,24 +183,56 @@ void tide_os_purge(void *start, size_t bytes)
     errno = saved_errno;
 }
 
-bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes)
+/* Before a mapping changes its length, and when it has or could not. */
+static bool take_growth(size_t old_bytes, size_t new_bytes)
 {
-    if (new_bytes > old_bytes && is_failing())
-        return false;
-    return mremap(start, old_bytes, new_bytes, 0) != MAP_FAILED;
+    return new_bytes <= old_bytes || tide_os_limits_take(new_bytes - old_bytes);
 }
 
-void *tide_os_move(void *start, size_t old_bytes, size_t new_bytes, size_t alignment)
+static void settle_growth(size_t old_bytes, size_t new_bytes, bool is_resized)
 {
-    void *target = tide_os_map(new_bytes, alignment);
+    if (is_resized && new_bytes < old_bytes)
+        tide_os_limits_put(old_bytes - new_bytes);
+    else if (is_resized)
+        tide_os_limits_note_mapped();
+    else if (new_bytes > old_bytes)
+        tide_os_limits_put(new_bytes - old_bytes);
+}
+
+bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes)
+{
+    bool is_resized;
+
+    if ((new_bytes > old_bytes && is_failing()) || !take_growth(old_bytes, new_bytes))
+        return false;
+    is_resized = mremap(start, old_bytes, new_bytes, 0) != MAP_FAILED;
+    settle_growth(old_bytes, new_bytes, is_resized);
+    return is_resized;
+}
+
+/* The range it moves to replaces the old one, so only the growth is counted. */
+static void *move(void *start, size_t old_bytes, size_t new_bytes, size_t alignment)
+{
+    void *target = map(new_bytes, alignment);
 
     if (!target)
         return NULL;
     if (mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
-        tide_os_unmap(target, new_bytes);
+        unmap(target, new_bytes);
         return NULL;
     }
     return target;
+}
+
+void *tide_os_move(void *start, size_t old_bytes, size_t new_bytes, size_t alignment)
+{
+    void *moved;
+
+    if (!take_growth(old_bytes, new_bytes))
+        return NULL;
+    moved = move(start, old_bytes, new_bytes, alignment);
+    settle_growth(old_bytes, new_bytes, moved != NULL);
+    return moved;
 }
 
 struct tide_lock *tide_os_kept_lock(void)

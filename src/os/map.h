@@ -2,7 +2,8 @@
  *
  * Everything here may be called by any thread at any time and takes no lock
  * that is ever held while calling up.  Lengths are whole pages.  A failure is
- * NULL or false with errno from the kernel, and nothing is changed by it.
+ * NULL or false with errno from the kernel, and nothing is changed by it.  What
+ * is mapped to be written counts for the limits: see limits.h.
  */
 #ifndef TIDE_OS_MAP_H
 #define TIDE_OS_MAP_H

@@ -2,6 +2,7 @@
 #include "os/thread.h"
 
 #include <limits.h>
+#include <linux/close_range.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -10,6 +11,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/atomic.h"
 
 #define SMALL_STACK ((size_t)256 << 10)
 #define LARGE_STACK ((size_t)8 << 20)
@@ -61,6 +64,13 @@ uint64_t tide_os_now_ms(void)
 
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* A sanitizer must be able to report what it finds in that thread. */
+bool tide_os_leave_files(void)
+{
+    return TIDE_THREAD_SANITIZER ||
+           syscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0;
 }
 
 void tide_os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t milliseconds)

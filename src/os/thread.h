@@ -15,6 +15,11 @@ bool tide_os_start_thread(void *(*run)(void *), const char *name);
 /* A clock that goes on steadily, of a few milliseconds' precision. */
 uint64_t tide_os_now_ms(void);
 
+/* Gives the calling thread file descriptors of its own, none of them open: what
+ * it opens never takes a number from the program, and it keeps none of the
+ * program's files open.  False before Linux 5.9. */
+bool tide_os_leave_files(void);
+
 #define TIDE_OS_FOREVER UINT64_MAX
 
 /* Sleeps while *word is value, until woken or for so long; may return early. */

@@ -15,6 +15,7 @@ PRELOAD_TESTS = \
 	test/preload/forks.sh \
 	test/preload/fork_mutex.sh \
 	test/preload/late_frees.sh \
+	test/preload/limits.sh \
 	test/preload/new_fails.sh \
 	test/preload/plugin.sh \
 	test/preload/compile.sh \
@@ -36,6 +37,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/fork_mutex_library.c \
 	test/preload/forks.c \
 	test/preload/late_frees.cc \
+	test/preload/limits.c \
 	test/preload/linked_program.c \
 	test/preload/memcached_client.py \
 	test/preload/new_fails.cc \

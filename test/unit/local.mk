@@ -6,7 +6,12 @@ unit_tests = \
 	test/unit/base/test_fatal \
 	test/unit/base/test_lock \
 	test/unit/base/test_options \
+	test/unit/os/test_cgroup \
 	test/unit/os/test_cpu \
+	test/unit/os/test_kernel \
+	test/unit/os/test_limits \
+	test/unit/os/test_pressure \
+	test/unit/os/test_shortage \
 	test/unit/os/test_thread \
 	test/unit/os/test_map \
 	test/unit/os/test_records \
@@ -27,6 +32,7 @@ unit_tests = \
 	test/unit/heap/test_inspect \
 	test/unit/heap/test_large \
 	test/unit/heap/test_maintenance \
+	test/unit/heap/test_reclaim \
 	test/unit/heap/test_refill \
 	test/unit/heap/test_remote \
 	test/unit/heap/test_remote_home \
@@ -45,6 +51,7 @@ endif
 
 noinst_HEADERS += \
 	test/unit/unit.h \
+	test/unit/os/trees.h \
 	test/unit/arena/arenas.h \
 	test/unit/pool/pools.h \
 	test/unit/heap/heaps.h \

@@ -330,6 +330,23 @@ Test(manager, arenas_belong_to_shards_and_lend_each_other)
     assert_ended_well(run_program("three_shards", "TIDEPOOL_SHARDS=3", NULL));
 }
 
+PROGRAM(homes)
+{
+    tide_arena_limit_homes(0);
+    for (unsigned cpu = 0; cpu < 100; cpu++)
+        TIDE_REQUIRE(tide_arena_shard_for_cpu(cpu) == cpu % 8);
+    tide_arena_limit_homes(100);
+    TIDE_REQUIRE(tide_arena_shard_for_cpu(7) == 7);
+    tide_arena_limit_homes(3);
+    for (unsigned cpu = 0; cpu < 100; cpu++)
+        TIDE_REQUIRE(tide_arena_shard_for_cpu(cpu) == cpu % 3);
+}
+
+Test(manager, heaps_belong_to_no_more_shards_than_they_are_limited_to)
+{
+    assert_ended_well(run_program("homes", "TIDEPOOL_SHARDS=8", NULL));
+}
+
 PROGRAM(shard_for_each_cpu)
 {
     unsigned cpus = tide_os_cpu_count();

@@ -8,7 +8,7 @@
 
 #include "../unit.h"
 
-enum kind { CHOICE, COUNT, BYTES };
+enum kind { CHOICE, COUNT, BYTES, SHARE };
 
 static const struct row {
     const char *field;
@@ -190,6 +190,8 @@ Test(options, numbers_are_accepted_just_in_their_range)
         check_range(row);
     FOR_ROWS_OF(BYTES, row)
         check_range(row);
+    FOR_ROWS_OF(SHARE, row)
+        check_range(row);
 }
 
 static void check_not_numbers(const struct row *row)
@@ -225,6 +227,8 @@ Test(options, what_is_no_number_is_refused)
         check_not_numbers(row);
     FOR_ROWS_OF(BYTES, row)
         check_not_numbers(row);
+    FOR_ROWS_OF(SHARE, row)
+        check_not_numbers(row);
 }
 
 Test(options, counts_have_no_suffix)
@@ -258,6 +262,26 @@ Test(options, a_product_that_overflows_is_refused)
         assert_refused(row, "9223372036854775807T");
         assert_refused(row, "16777216T"); /* 2^64: zero, if it wrapped */
     }
+}
+
+Test(options, a_share_may_be_a_percentage)
+{
+    static const char *const bad[] = { "0%", "101%", "%",    "-5%",  "5%%", "5 %",
+                                       "5K%", "5%K", "1.5%", "999999999999999999999%" };
+
+    FOR_ROWS_OF(SHARE, row) {
+        assert_accepted(row, "1%", -1);
+        assert_accepted(row, "80%", -80);
+        assert_accepted(row, "100%", -100);
+        assert_accepted(row, "2G", INT64_C(2) << 30);
+        for (size_t n = 0; n < sizeof bad / sizeof *bad; n++)
+            assert_refused(row, bad[n]);
+    }
+    FOR_ROWS_OF(BYTES, row)
+        assert_refused(row, "5%");
+    FOR_ROWS_OF(COUNT, row)
+        assert_refused(row, "5%");
+    cr_assert(row_of_kind(SHARE, 0));
 }
 
 static void check_choice(const struct row *row, int64_t value, const char *choice, int length)
@@ -328,6 +352,8 @@ Test(options, a_bad_value_is_named_with_what_is_accepted_and_kept)
     cr_assert(strstr(warning, "default arena is kept"), "%s", warning);
     read_setting("TIDEPOOL_HUGE_CACHE=2T");
     cr_assert(strstr(warning, "0 to 1T; the default 64M is kept"), "%s", warning);
+    read_setting("TIDEPOOL_LIMIT_HARD=200%");
+    cr_assert(strstr(warning, "0 to 1024T, 1% to 100%; the default 0 is kept"), "%s", warning);
 }
 
 Test(options, a_variable_without_a_value_is_no_setting)

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 
+#include "../os/trees.h"
 #include "heaps.h"
+#include "os/cpu.h"
 #include "os/map.h"
 #include "os/records.h"
 
@@ -42,6 +44,43 @@ Test(heap, a_thread_has_one_heap_of_its_own)
     cr_assert(is_listed(mine) && is_listed(first) && is_listed(second));
     peer_end(&one);
     peer_end(&other);
+}
+
+#define CPU_MAX "/sys/fs/cgroup/service/worker/cpu.max"
+
+/* Of one CPU's shard, once a second thread has a heap. */
+PROGRAM(shards_by_quota)
+{
+    struct heap *heap;
+
+    begin_v2();
+    own_heap();
+    write_file(CPU_MAX, "70000 100000\n");
+    TIDE_REQUIRE(tide_arena_shard_for_cpu(1) == 1 % tide_os_cpu_count());
+    run_thread(get_heap, &heap);
+    TIDE_REQUIRE(heap->tenant.shard == 0);
+    for (unsigned cpu = 0; cpu < 64; cpu++)
+        TIDE_REQUIRE(tide_arena_shard_for_cpu(cpu) == 0);
+    end_tree();
+}
+
+PROGRAM(shards_by_setting)
+{
+    struct heap *heap;
+
+    begin_v2();
+    own_heap();
+    write_file(CPU_MAX, "70000 100000\n");
+    run_thread(get_heap, &heap);
+    for (unsigned cpu = 0; cpu < 64; cpu++)
+        TIDE_REQUIRE(tide_arena_shard_for_cpu(cpu) == cpu % 4);
+    end_tree();
+}
+
+Test(heap, shards_follow_the_cpu_quota_unless_they_are_set)
+{
+    assert_ended_well(run_program("shards_by_quota", NULL, NULL));
+    assert_ended_well(run_program("shards_by_setting", "TIDEPOOL_SHARDS=4", NULL));
 }
 
 /* Counted are those that have a thread; the more, the smaller are batches. */

@@ -9,6 +9,7 @@
 #include <dirent.h>
 
 #include "heap/remote.h"
+#include "../os/trees.h"
 #include "heaps.h"
 
 enum { BLOCKS = 256, LARGE = TIDE_RUN_MAX / 2 };
@@ -298,4 +299,80 @@ SCENARIO(it_goes_on_beside_threads_that_allocate, "TIDEPOOL_DECAY_MS=0", NULL)
     free_all(blocks, BLOCKS);
     wait_until_gone();
     tide_api_check();
+}
+
+/* ---- Pressure ----------------------------------------------------------- */
+
+/* By its clock nothing would go before the alarm ends the program. */
+#define NEVER "TIDEPOOL_DECAY_MS=86400000"
+#define WORKER "/sys/fs/cgroup/service/worker/"
+
+/* The thread is asleep for a day, and files change under it. */
+SCENARIO(all_goes_when_the_control_group_is_nearly_full, NEVER, NULL)
+{
+    char *huge;
+
+    begin_v2();
+    write_file(WORKER "memory.max", "100000\n");
+    take_all();
+    huge = allocate((size_t)20 << 20);
+    wait_for_thread();
+    run_thread(allocate_and_end, NULL);
+    free_all(blocks, BLOCKS);
+    tide_free(huge);
+    TIDE_REQUIRE(tide_arena_returnable() > 0 && pools_of_size(RARE) > 0);
+    write_file(WORKER "memory.current", "95000\n");
+    wait_until_gone();
+    while (pools_of_size(RARE) > 0)
+        usleep(1000);
+    take_all(); /* and again, while it lasts */
+    free_all(blocks, BLOCKS);
+    wait_until_gone();
+    end_tree();
+    tide_api_check();
+}
+
+SCENARIO(all_goes_when_tasks_wait_for_memory, NEVER, NULL)
+{
+    begin_tree();
+    take_all();
+    wait_for_thread();
+    free_all(blocks, BLOCKS);
+    TIDE_REQUIRE(tide_arena_returnable() > 0);
+    write_file("/proc/pressure/memory", "some avg10=7.30 avg60=0.00 avg300=0.00 total=1\n");
+    wait_until_gone();
+    end_tree();
+}
+
+/* The thread is there for its clock, and takes no number from the program. */
+SCENARIO(watching_takes_no_file_from_the_program, NEVER, NULL)
+{
+    begin_v2();
+    write_file(WORKER "memory.max", "100000\n");
+    write_file(WORKER "memory.current", "95000\n");
+    take_all();
+    wait_for_thread();
+    free_all(blocks, BLOCKS);
+    for (int n = 0; n < 20000; n++) {
+        int file = dup(2), again;
+
+        TIDE_REQUIRE(file >= 0 && close(file) == 0);
+        again = dup(2);
+        TIDE_REQUIRE(again == file && close(again) == 0);
+    }
+    wait_until_gone();
+    end_tree();
+}
+
+SCENARIO(it_can_be_told_not_to_watch, NEVER, "TIDEPOOL_PRESSURE=off")
+{
+    begin_v2();
+    write_file(WORKER "memory.max", "100000\n");
+    write_file(WORKER "memory.current", "95000\n");
+    take_all();
+    wait_for_thread();
+    free_all(blocks, BLOCKS);
+    usleep(1300000); /* longer than it would watch for */
+    TIDE_REQUIRE(tide_arena_returnable() > 0);
+    end_tree();
 }

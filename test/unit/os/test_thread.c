@@ -1,6 +1,7 @@
 /* test_thread.c - os/thread.h */
 #include "os/thread.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
@@ -35,6 +36,43 @@ Test(thread, it_has_its_name_and_takes_no_signals)
     pthread_sigmask(SIG_SETMASK, NULL, &after);
     for (int number = 1; number < 32; number++)
         cr_assert_eq(sigismember(&before, number), sigismember(&after, number));
+}
+
+static bool has_left;
+static int opened = -1; /* the first number that is free to the thread */
+
+static void *leave_files(void *unused)
+{
+    has_left = tide_os_leave_files();
+    opened = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(opened);
+    tide_base_warn("from a thread without files");
+    sem_post(&done);
+    return unused;
+}
+
+static void run_leave_files(void)
+{
+    sem_init(&done, 0, 0);
+    TIDE_REQUIRE(tide_os_start_thread(leave_files, "leaves"));
+    sem_wait(&done);
+}
+
+/* The pipe's reader sees its end, though the thread lives. */
+Test(thread, it_can_leave_the_programs_files)
+{
+    char text[TEXT_BYTES], byte;
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    capture(run_leave_files, text);
+    if (!has_left)
+        cr_skip("this kernel is older than 5.9");
+    cr_assert_str_eq(text, "tidepool: from a thread without files\n");
+    cr_assert_eq(opened, 0);
+    cr_assert_eq(fcntl(ends[0], F_GETFD), 0, "the program's are open");
+    close(ends[1]);
+    cr_assert_eq(read(ends[0], &byte, 1), 0);
 }
 
 static void *wait_for_word(void *unused)

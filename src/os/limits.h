@@ -1,0 +1,45 @@
+/* os/limits.h - how much memory the allocator may map
+ *
+ * Counted is what is mapped for blocks and records: arenas whole, huge mappings
+ * with those that are cached, whether their pages are resident or not.  That is
+ * exact, costs nothing but where address space is obtained or given back
+ * (os/map.c), and is never less than what is resident.  The count is never
+ * above the hard limit, with however many threads.
+ */
+#ifndef TIDE_OS_LIMITS_H
+#define TIDE_OS_LIMITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bits.h"
+
+#define TIDE_NO_LIMIT SIZE_MAX
+
+/* The soft limit was crossed upwards, and nobody has cleared this; once for a
+ * crossing: a next one is after a sixteenth less than the limit was mapped. */
+extern TIDE_HIDDEN _Atomic bool tide_os_limits_are_crossed;
+
+/* Takes the two from the settings: bytes, or (below 0) a percentage of the
+ * control group's limit, or without one of the machine's memory.  One that makes
+ * no sense is named in a warning. */
+void tide_os_limits_start(int64_t soft, int64_t hard);
+
+void tide_os_limits_set(size_t soft, size_t hard);
+size_t tide_os_limits_soft(void);
+size_t tide_os_limits_hard(void);
+
+/* Bytes mapped now. */
+size_t tide_os_limits_mapped(void);
+
+/* Before bytes are mapped.  False and ENOMEM beyond the hard limit. */
+bool tide_os_limits_take(size_t bytes);
+
+/* What was taken is mapped now. */
+void tide_os_limits_note_mapped(void);
+
+/* Bytes are mapped no more, or could not be. */
+void tide_os_limits_put(size_t bytes);
+
+#endif

@@ -1,0 +1,241 @@
+/* test_limits.c - os/limits.h: what counts, what is refused, when a crossing is
+ * told, and what the settings mean */
+#include "os/limits.h"
+
+#include "base/atomic.h"
+#include "os/map.h"
+#include "trees.h"
+
+#define MIB ((size_t)1 << 20)
+#define WORKER "/sys/fs/cgroup/service/worker/"
+
+/* Room for so many bytes more than are mapped already. */
+static void leave_room(size_t soft, size_t hard)
+{
+    size_t mapped = tide_os_limits_mapped();
+
+    tide_os_limits_set(mapped + soft, mapped + hard);
+}
+
+static bool is_told(void) /* a crossing, which is cleared */
+{
+    bool was = tide_relaxed(&tide_os_limits_are_crossed);
+
+    tide_set_relaxed(&tide_os_limits_are_crossed, false);
+    return was;
+}
+
+/* ---- Counting ----------------------------------------------------------- */
+
+Test(limits, what_is_mapped_counts)
+{
+    size_t before = tide_os_limits_mapped(), page = tide_os_page_bytes;
+    char *start = tide_os_map(3 * MIB, TIDE_ARENA_BYTES);
+
+    cr_assert_eq(tide_os_limits_mapped(), before + 3 * MIB);
+    cr_assert(tide_os_resize(start, 3 * MIB, MIB));
+    cr_assert_eq(tide_os_limits_mapped(), before + MIB);
+    cr_assert(tide_os_resize(start, MIB, 2 * MIB));
+    cr_assert_eq(tide_os_limits_mapped(), before + 2 * MIB);
+    start = tide_os_move(start, 2 * MIB, 5 * MIB, TIDE_ARENA_BYTES);
+    cr_assert_eq(tide_os_limits_mapped(), before + 5 * MIB);
+    tide_os_purge(start, 5 * MIB);
+    cr_assert_eq(tide_os_limits_mapped(), before + 5 * MIB, "purged is mapped");
+    tide_os_unmap(start, page);
+    tide_os_unmap(start + page, 5 * MIB - page);
+    cr_assert_eq(tide_os_limits_mapped(), before);
+}
+
+Test(limits, what_fails_does_not_count)
+{
+    size_t before = tide_os_limits_mapped();
+    char *start = tide_os_map(MIB, TIDE_ARENA_BYTES);
+
+    tide_os_fail_map_every(1);
+    cr_assert_null(tide_os_map(MIB, TIDE_ARENA_BYTES));
+    cr_assert_not(tide_os_resize(start, MIB, 2 * MIB));
+    cr_assert_null(tide_os_move(start, MIB, 2 * MIB, TIDE_ARENA_BYTES));
+    tide_os_fail_map_every(0);
+    cr_assert_null(tide_os_map((size_t)1 << 62, TIDE_ARENA_BYTES));
+    cr_assert_null(tide_os_map(~(tide_os_page_bytes - 1), TIDE_ARENA_BYTES));
+    cr_assert_eq(tide_os_limits_mapped(), before + MIB);
+    tide_os_unmap(start, MIB);
+    cr_assert_eq(tide_os_limits_mapped(), before);
+}
+
+/* ---- The hard limit ----------------------------------------------------- */
+
+Test(limits, nothing_goes_beyond_the_hard_limit)
+{
+    char *start;
+
+    leave_room(100 * MIB, 3 * MIB);
+    start = tide_os_map(2 * MIB, tide_os_page_bytes);
+    cr_assert(start);
+    errno = 0;
+    cr_assert_null(tide_os_map(2 * MIB, tide_os_page_bytes));
+    cr_assert_eq(errno, ENOMEM);
+    cr_assert_null(tide_os_move(start, 2 * MIB, 4 * MIB, tide_os_page_bytes));
+    errno = 0;
+    cr_assert_not(tide_os_resize(start, 2 * MIB, 4 * MIB));
+    cr_assert_eq(errno, ENOMEM);
+    start = tide_os_move(start, 2 * MIB, 3 * MIB, tide_os_page_bytes);
+    cr_assert(start, "only the growth counts");
+    cr_assert_null(tide_os_map(tide_os_page_bytes, tide_os_page_bytes));
+    tide_os_unmap(start, 3 * MIB);
+    start = tide_os_map(3 * MIB, tide_os_page_bytes);
+    cr_assert(start, "what went can be had again");
+    tide_os_unmap(start, 3 * MIB);
+    tide_os_limits_set(TIDE_NO_LIMIT, TIDE_NO_LIMIT);
+}
+
+static void take_bytes(void *granted)
+{
+    for (int n = 0; n < 20000; n++)
+        if (tide_os_limits_take(1))
+            ++*(size_t *)granted;
+}
+
+Test(limits, threads_together_get_just_what_the_limit_leaves)
+{
+    enum { PEERS = 4, ROOM = 50000 };
+    static struct peer peers[PEERS];
+    size_t granted[PEERS] = { 0 }, sum = 0;
+
+    for (int n = 0; n < PEERS; n++)
+        peer_start(&peers[n]);
+    leave_room(TIDE_NO_LIMIT / 2, ROOM);
+    for (int n = 0; n < PEERS; n++)
+        peer_ask(&peers[n], take_bytes, &granted[n]);
+    for (int n = 0; n < PEERS; n++) {
+        peer_wait(&peers[n]);
+        sum += granted[n];
+    }
+    cr_assert_eq(sum, ROOM);
+    cr_assert_eq(tide_os_limits_mapped(), tide_os_limits_hard());
+    tide_os_limits_put(sum);
+    tide_os_limits_set(TIDE_NO_LIMIT, TIDE_NO_LIMIT);
+    for (int n = 0; n < PEERS; n++)
+        peer_end(&peers[n]);
+}
+
+/* ---- The soft limit ----------------------------------------------------- */
+
+Test(limits, a_crossing_is_told_once_and_again_after_a_sixteenth_less)
+{
+    size_t soft;
+    char *first, *second;
+
+    leave_room(16 * MIB, 100 * MIB);
+    soft = tide_os_limits_soft();
+    first = tide_os_map(15 * MIB, tide_os_page_bytes);
+    cr_assert_not(is_told());
+    second = tide_os_map(2 * MIB, tide_os_page_bytes);
+    cr_assert(is_told());
+    tide_os_unmap(second, 2 * MIB);
+    second = tide_os_map(2 * MIB, tide_os_page_bytes);
+    cr_assert_not(is_told(), "it fell too little");
+    tide_os_unmap(first, 15 * MIB);
+    cr_assert_leq(tide_os_limits_mapped(), soft - soft / 16);
+    first = tide_os_map(15 * MIB, tide_os_page_bytes);
+    cr_assert(is_told());
+    tide_os_unmap(first, 15 * MIB);
+    tide_os_unmap(second, 2 * MIB);
+}
+
+Test(limits, growing_in_place_crosses_too)
+{
+    char *start;
+
+    leave_room(4 * MIB, 100 * MIB);
+    start = tide_os_map(8 * MIB, tide_os_page_bytes);
+    cr_assert(is_told() && tide_os_resize(start, 8 * MIB, MIB) && !is_told());
+    cr_assert(tide_os_resize(start, MIB, 7 * MIB) && is_told());
+    tide_os_unmap(start, 7 * MIB);
+}
+
+Test(limits, what_could_not_be_mapped_crosses_nothing)
+{
+    leave_room(MIB, TIDE_NO_LIMIT / 4);
+    cr_assert_null(tide_os_map((size_t)1 << 60, tide_os_page_bytes));
+    cr_assert_not(is_told());
+}
+
+/* ---- Settings ----------------------------------------------------------- */
+
+static int64_t soft_setting, hard_setting;
+static size_t soft, hard;
+static char text[TEXT_BYTES];
+
+static void start(void)
+{
+    tide_os_limits_start(soft_setting, hard_setting);
+    soft = tide_os_limits_soft();
+    hard = tide_os_limits_hard();
+    tide_os_limits_set(TIDE_NO_LIMIT, TIDE_NO_LIMIT);
+}
+
+/* The warning is in text. */
+static void start_with(int64_t soft_value, int64_t hard_value)
+{
+    soft_setting = soft_value;
+    hard_setting = hard_value;
+    capture(start, text);
+}
+
+#define IN_V2(name) Test(limits, name, .init = begin_v2, .fini = end_tree)
+
+IN_V2(zero_is_no_limit)
+{
+    start_with(0, 0);
+    cr_assert(soft == TIDE_NO_LIMIT && hard == TIDE_NO_LIMIT);
+    cr_assert_str_empty(text);
+}
+
+IN_V2(bytes_are_bytes)
+{
+    start_with(100 << 20, 200 << 20);
+    cr_assert(soft == 100 << 20 && hard == 200 << 20);
+    cr_assert_str_empty(text);
+}
+
+IN_V2(a_percentage_is_of_the_control_groups_limit)
+{
+    write_file(WORKER "memory.max", "1000000000\n");
+    write_file("/proc/meminfo", "MemTotal: 8000000 kB\n");
+    start_with(-50, -80);
+    cr_assert(soft == 500000000 && hard == 800000000, "%zu %zu", soft, hard);
+    cr_assert_str_empty(text);
+}
+
+IN_V2(without_a_control_groups_limit_it_is_of_the_machines_memory)
+{
+    write_file("/proc/meminfo", "MemTotal: 8000000 kB\n");
+    start_with(0, -100);
+    cr_assert(soft == TIDE_NO_LIMIT && hard == (size_t)8000000 * 1024 / 100 * 100);
+}
+
+IN_V2(a_percentage_of_something_unknown_is_ignored)
+{
+    start_with(0, -80);
+    cr_assert_eq(hard, TIDE_NO_LIMIT);
+    cr_assert(strstr(text, "TIDEPOOL_LIMIT_HARD=80% is ignored"), "%s", text);
+}
+
+IN_V2(too_little_to_live_on_is_ignored)
+{
+    start_with(1, 2 * TIDE_ARENA_BYTES - 1);
+    cr_assert(soft == TIDE_NO_LIMIT && hard == TIDE_NO_LIMIT);
+    cr_assert(strstr(text, "TIDEPOOL_LIMIT_SOFT is ignored: 1 bytes"), "%s", text);
+    cr_assert(strstr(text, "TIDEPOOL_LIMIT_HARD is ignored"), "%s", text);
+    start_with(0, 2 * TIDE_ARENA_BYTES);
+    cr_assert_eq(hard, 2 * TIDE_ARENA_BYTES);
+    cr_assert_str_empty(text);
+}
+
+IN_V2(a_soft_limit_that_is_not_below_the_hard_one_is_ignored)
+{
+    start_with(100 << 20, 100 << 20);
+    cr_assert(soft == TIDE_NO_LIMIT && hard == 100 << 20);
+    cr_assert(strstr(text, "TIDEPOOL_LIMIT_SOFT (104857600 bytes) is ignored"), "%s", text);
+}
