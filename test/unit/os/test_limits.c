@@ -123,23 +123,24 @@ Test(limits, threads_together_get_just_what_the_limit_leaves)
 
 Test(limits, a_crossing_is_told_once_and_again_after_a_sixteenth_less)
 {
+    const size_t most = 31 * MIB / 2;
     size_t soft;
     char *first, *second;
 
     leave_room(16 * MIB, 100 * MIB);
     soft = tide_os_limits_soft();
-    first = tide_os_map(15 * MIB, tide_os_page_bytes);
+    first = tide_os_map(most, tide_os_page_bytes);
     cr_assert_not(is_told());
     second = tide_os_map(2 * MIB, tide_os_page_bytes);
     cr_assert(is_told());
     tide_os_unmap(second, 2 * MIB);
     second = tide_os_map(2 * MIB, tide_os_page_bytes);
     cr_assert_not(is_told(), "it fell too little");
-    tide_os_unmap(first, 15 * MIB);
+    tide_os_unmap(first, most);
     cr_assert_leq(tide_os_limits_mapped(), soft - soft / 16);
-    first = tide_os_map(15 * MIB, tide_os_page_bytes);
+    first = tide_os_map(most, tide_os_page_bytes);
     cr_assert(is_told());
-    tide_os_unmap(first, 15 * MIB);
+    tide_os_unmap(first, most);
     tide_os_unmap(second, 2 * MIB);
 }
 

@@ -7,6 +7,7 @@
 #include "trees.h"
 
 #define MIB ((size_t)1 << 20)
+#define MORE ((size_t)1 << 46) /* bytes, than a process has, also with a sanitizer */
 
 /* Nothing is short. */
 static void write_plenty(void)
@@ -77,8 +78,8 @@ CAUSE(address_space, 1, "RLIMIT_AS, is reached")
     char text[100];
 
     write_plenty();
-    set_limit(RLIMIT_AS, (rlim_t)64 << 30);
-    snprintf(text, sizeof text, "%zu 1 1 1 0 1 0\n", ((size_t)64 << 30) / tide_os_page_bytes);
+    set_limit(RLIMIT_AS, MORE);
+    snprintf(text, sizeof text, "%zu 1 1 1 0 1 0\n", MORE / tide_os_page_bytes);
     write_file("/proc/self/statm", text);
     tell(100);
     end_tree();
@@ -89,8 +90,8 @@ CAUSE(data, 1, "RLIMIT_DATA, is reached")
     char text[100];
 
     write_plenty();
-    set_limit(RLIMIT_DATA, (rlim_t)64 << 30);
-    snprintf(text, sizeof text, "9 1 1 1 0 %zu 0\n", ((size_t)64 << 30) / tide_os_page_bytes);
+    set_limit(RLIMIT_DATA, MORE);
+    snprintf(text, sizeof text, "9 1 1 1 0 %zu 0\n", MORE / tide_os_page_bytes);
     write_file("/proc/self/statm", text);
     tell(100);
     end_tree();
@@ -137,7 +138,7 @@ CAUSE(no_cause_that_can_be_seen, 1, "the kernel refuses it, and no limit that ca
 CAUSE(files_that_are_absent_say_nothing, 1, "the kernel refuses it")
 {
     begin_tree();
-    set_limit(RLIMIT_AS, (rlim_t)64 << 30);
+    set_limit(RLIMIT_AS, MORE);
     tell(MIB);
     end_tree();
 }
