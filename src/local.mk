@@ -7,6 +7,7 @@ tideinclude_HEADERS = \
 # ---- All objects, for libtidepool and for the tests -------------------------
 
 noinst_LTLIBRARIES += libtidepool-core.la
+libtidepool_core_la_CPPFLAGS = $(AM_CPPFLAGS) -DTIDE_PLUGIN_DIR='"$(pkglibdir)"'
 libtidepool_core_la_CFLAGS = $(AM_CFLAGS) $(TIDE_LIB_CFLAGS)
 libtidepool_core_la_SOURCES = \
 	src/base/atomic.h \
@@ -21,12 +22,15 @@ libtidepool_core_la_SOURCES = \
 	src/base/options_table.h \
 	src/os/cpu.c \
 	src/os/cpu.h \
+	src/os/hwloc_plugin.h \
 	src/os/map.c \
 	src/os/map.h \
 	src/os/records.c \
 	src/os/records.h \
 	src/os/thread.c \
 	src/os/thread.h \
+	src/os/topology.c \
+	src/os/topology.h \
 	src/arena/address_map.c \
 	src/arena/address_map.h \
 	src/arena/arena.c \
@@ -34,6 +38,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/layout.h \
 	src/arena/manager.c \
 	src/arena/manager.h \
+	src/arena/nodes.c \
+	src/arena/nodes.h \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \
@@ -56,6 +62,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/large.h \
 	src/heap/inspect.c \
 	src/heap/inspect.h \
+	src/heap/nodes.c \
+	src/heap/nodes.h \
 	src/heap/orphans.c \
 	src/heap/refill.c \
 	src/heap/remote.c \
@@ -91,5 +99,15 @@ libtidepool_la_LDFLAGS = $(TIDE_LDFLAGS) $(TIDE_LIB_LDFLAGS) \
 	-Wl,--version-script=$(srcdir)/tidepool.map \
 	-Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst
 EXTRA_libtidepool_la_DEPENDENCIES = tidepool.map
+
+# ---- libtidepool-hwloc.so, opened on machines with several memory nodes ------
+
+if HWLOC
+pkglib_LTLIBRARIES += libtidepool-hwloc.la
+endif
+libtidepool_hwloc_la_SOURCES = src/os/hwloc_plugin.c src/os/hwloc_plugin.h
+libtidepool_hwloc_la_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) -fvisibility=hidden
+libtidepool_hwloc_la_LIBADD = $(HWLOC_LIBS)
+libtidepool_hwloc_la_LDFLAGS = $(TIDE_LDFLAGS) $(TIDE_LIB_LDFLAGS) -module -avoid-version -shared
 
 EXTRA_DIST += src/README.md

@@ -14,6 +14,7 @@
 #include "heap/heap.h"
 #include "heap/huge.h"
 #include "heap/maintenance.h"
+#include "heap/nodes.h"
 #include "os/map.h"
 #include "os/records.h"
 
@@ -36,6 +37,7 @@ enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inne
 
 static void before_fork(void)
 {
+    tide_nodes_wait();
     for (int n = 0; n < OUTER; n++)
         tide_lock(outer[n]());
     tide_heap_lock_all();

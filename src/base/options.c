@@ -12,7 +12,9 @@
 
 #define PREFIX "TIDEPOOL_"
 
-enum kind { CHOICE, COUNT, BYTES };
+enum kind { CHOICE, COUNT, BYTES, TEXT };
+
+enum { TEXT_BYTES = 512 }; /* for all settings of that kind */
 
 struct row {
     const char *name;
@@ -62,6 +64,21 @@ static bool parse_choice(const struct row *row, const char *text, int64_t *value
     return false;
 }
 
+/* Kept: many programs overwrite their environment to show what they do. */
+static bool parse_text(const struct row *row, const char *text, int64_t *value)
+{
+    static char kept[TEXT_BYTES];
+    static size_t used;
+    size_t length = strlen(text);
+
+    if ((int64_t)length < row->least || (int64_t)length > row->most ||
+        length >= sizeof kept - used)
+        return false;
+    *value = (int64_t)(intptr_t)memcpy(kept + used, text, length + 1);
+    used += length + 1;
+    return true;
+}
+
 /* 0 for no suffix, -1 for a wrong one. */
 static int suffix_shift(const char *text)
 {
@@ -94,6 +111,18 @@ static bool parse_number(const struct row *row, const char *text, int64_t *value
     return *value >= row->least && *value <= row->most;
 }
 
+static bool parse(const struct row *row, const char *text, int64_t *value)
+{
+    switch (row->kind) {
+    case CHOICE:
+        return parse_choice(row, text, value);
+    case TEXT:
+        return parse_text(row, text, value);
+    default:
+        return parse_number(row, text, value);
+    }
+}
+
 /* Values as a user would type them. */
 static void show(const struct row *row, int64_t value, char *out, size_t room)
 {
@@ -105,6 +134,10 @@ static void show(const struct row *row, int64_t value, char *out, size_t room)
         const char *choice = nth_choice(row->choices, value, &length);
 
         snprintf(out, room, "%.*s", (int)length, choice);
+        return;
+    }
+    if (row->kind == TEXT) {
+        snprintf(out, room, "%s", value ? tide_options_text(value) : "-");
         return;
     }
     while (row->kind == BYTES && value != 0 && value % 1024 == 0 && letter < 4) {
@@ -122,6 +155,10 @@ static void accepted(const struct row *row, char *out, size_t room)
         snprintf(out, room, "%s", row->choices);
         return;
     }
+    if (row->kind == TEXT) {
+        snprintf(out, room, "%lld to %lld bytes", (long long)row->least, (long long)row->most);
+        return;
+    }
     show(row, row->least, least, sizeof least);
     show(row, row->most, most, sizeof most);
     snprintf(out, room, "%s to %s", least, most);
@@ -135,8 +172,7 @@ static void take(const char *name, size_t name_length, const char *text)
 
         if (strlen(row->name) != name_length || strncasecmp(row->name, name, name_length) != 0)
             continue;
-        if (row->kind == CHOICE ? parse_choice(row, text, &value)
-                                : parse_number(row, text, &value)) {
+        if (parse(row, text, &value)) {
             *row->value = value;
             return;
         }
@@ -182,7 +218,7 @@ void tide_options_print(void)
     tide_base_print("tidepool " TIDE_VERSION " settings\n%-24s %-10s %-10s %-16s %s\n", "variable",
                     "value", "default", "accepted", "meaning");
     for (const struct row *row = rows; row < rows + ROWS; row++) {
-        char name[32], value[32], standard[32], range[80];
+        char name[32], value[TEXT_BYTES], standard[32], range[80];
 
         snprintf(name, sizeof name, PREFIX "%s", row->name);
         for (char *letter = name; *letter; letter++)

@@ -63,9 +63,7 @@ static void *maintain(void *unused)
     return unused;
 }
 
-/* Not so in the child of a vfork, which lives in its parent's memory, nor in a
- * thread that is past its destructors. */
-static bool is_at_home(void)
+bool tide_maintenance_is_at_home(void)
 {
     struct heap *heap = tide_heap_enter();
     bool is_so = heap && heap->process == getpid();
@@ -77,7 +75,9 @@ static bool is_at_home(void)
 
 static void start(void)
 {
-    if (!tide_os_start_thread(maintain, "tidepool"))
+    static const struct tide_os_job job = { maintain, "tidepool", (size_t)256 << 10 };
+
+    if (!tide_os_start_thread(&job))
         tide_base_warn("no thread can be started to give idle memory back, so it stays until "
                        "malloc_trim; TIDEPOOL_MAINTENANCE=off says that this is meant");
 }
@@ -86,7 +86,7 @@ void tide_maintenance_start(void)
 {
     int saved_errno = errno, cancel_state;
 
-    if (tide_lock_is_forking() || !is_at_home())
+    if (tide_lock_is_forking() || !tide_maintenance_is_at_home())
         return;
     tide_set_relaxed(&tide_maintenance_is_due, false);
     if (atomic_exchange(&tide_maintenance_is_settled, true) || !tide_options.maintenance ||

@@ -16,6 +16,7 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "heap/huge.h"
+#include "heap/nodes.h"
 
 #define TIDE_MAINTAINED_BYTES ((size_t)16 << 20) /* from as many on */
 
@@ -24,6 +25,10 @@ enum tide_maintenance_bell { TIDE_BELL_AWAKE, TIDE_BELL_ASLEEP, TIDE_BELL_END };
 extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_settled; /* started, or never to be */
 extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_due;     /* to be started, unless settled */
 extern TIDE_HIDDEN _Atomic uint32_t tide_maintenance_bell;
+
+/* Whether the caller may start a thread.  Not the child of a vfork, which lives
+ * in its parent's memory, nor a thread that is past its destructors. */
+bool tide_maintenance_is_at_home(void);
 
 void tide_maintenance_start(void);
 void tide_maintenance_wake(void);
@@ -35,6 +40,7 @@ static inline void tide_maintenance_weigh(void)
         tide_arena_count() * TIDE_ARENA_BYTES + tide_relaxed(&tide_huge_mapped) >=
             TIDE_MAINTAINED_BYTES)
         tide_set_relaxed(&tide_maintenance_is_due, true);
+    tide_nodes_weigh(tide_relaxed(&tide_huge_mapped));
 }
 
 /* By a thread that holds no lock and uses no heap: it may call malloc.  Keeps
@@ -43,6 +49,7 @@ static inline void tide_maintenance_check(void)
 {
     if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_is_due)))
         tide_maintenance_start();
+    tide_nodes_check();
 }
 
 /* Something was freed that can go when it is idle.  Any locks may be held. */
