@@ -54,6 +54,9 @@ void tide_arena_use_nodes(unsigned nodes, unsigned first_cpu);
 /* Binds what other arenas there are; no locks held. */
 void tide_arena_bind_all(void);
 
+/* The memory node that the tenant takes from. */
+unsigned tide_arena_home_node(const struct tide_tenant *tenant);
+
 /* The memory node that an arena's shard is on; 0 with one node. */
 unsigned tide_arena_node(const struct arena *arena);
 

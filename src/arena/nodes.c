@@ -48,6 +48,11 @@ unsigned tide_arena_node(const struct arena *arena)
     return tide_nodes_of_shard(arena->shard);
 }
 
+unsigned tide_arena_home_node(const struct tide_tenant *tenant)
+{
+    return tide_nodes_of_shard(tenant->shard);
+}
+
 /* ---- Tenants ----------------------------------------------------------- */
 
 void tide_arena_settle(struct tide_tenant *tenant, unsigned cpu)

@@ -10,6 +10,8 @@
 
 __attribute__((visibility("default"))) tide_hwloc_read_function tide_hwloc_read;
 
+/* All types of objects stay: a node whose parent was filtered out would seem to
+ * be near all CPUs. */
 static int load(hwloc_topology_t topology)
 {
     static const char *const unneeded[] = { "x86", "pci", "opencl", "cuda", "nvml", "rsmi",
@@ -18,7 +20,6 @@ static int load(hwloc_topology_t topology)
     for (size_t n = 0; n < sizeof unneeded / sizeof *unneeded; n++)
         hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST,
                                       unneeded[n]); /* fails for one that there isn't */
-    hwloc_topology_set_all_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_NONE);
     return hwloc_topology_load(topology);
 }
 
