@@ -7,6 +7,7 @@ tideinclude_HEADERS = \
 # ---- All objects, for libtidepool and for the tests -------------------------
 
 noinst_LTLIBRARIES += libtidepool-core.la
+libtidepool_core_la_CPPFLAGS = $(AM_CPPFLAGS) -DTIDE_PLUGIN_DIR='"$(pkglibdir)"'
 libtidepool_core_la_CFLAGS = $(AM_CFLAGS) $(TIDE_LIB_CFLAGS)
 libtidepool_core_la_SOURCES = \
 	src/base/atomic.h \
@@ -27,6 +28,7 @@ libtidepool_core_la_SOURCES = \
 	src/os/kernel.h \
 	src/os/limits.c \
 	src/os/limits.h \
+	src/os/hwloc_plugin.h \
 	src/os/map.c \
 	src/os/map.h \
 	src/os/pressure.c \
@@ -39,6 +41,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/thread.h \
 	src/os/waiting.c \
 	src/os/waiting.h \
+	src/os/topology.c \
+	src/os/topology.h \
 	src/arena/address_map.c \
 	src/arena/address_map.h \
 	src/arena/arena.c \
@@ -46,6 +50,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/layout.h \
 	src/arena/manager.c \
 	src/arena/manager.h \
+	src/arena/nodes.c \
+	src/arena/nodes.h \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \
@@ -72,6 +78,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/idle.h \
 	src/heap/inspect.c \
 	src/heap/inspect.h \
+	src/heap/nodes.c \
+	src/heap/nodes.h \
 	src/heap/orphans.c \
 	src/heap/reclaim.c \
 	src/heap/reclaim.h \
@@ -109,5 +117,15 @@ libtidepool_la_LDFLAGS = $(TIDE_LDFLAGS) $(TIDE_LIB_LDFLAGS) \
 	-Wl,--version-script=$(srcdir)/tidepool.map \
 	-Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst
 EXTRA_libtidepool_la_DEPENDENCIES = tidepool.map
+
+# ---- libtidepool-hwloc.so, opened on machines with several memory nodes ------
+
+if HWLOC
+pkglib_LTLIBRARIES += libtidepool-hwloc.la
+endif
+libtidepool_hwloc_la_SOURCES = src/os/hwloc_plugin.c src/os/hwloc_plugin.h
+libtidepool_hwloc_la_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) -fvisibility=hidden
+libtidepool_hwloc_la_LIBADD = $(HWLOC_LIBS)
+libtidepool_hwloc_la_LDFLAGS = $(TIDE_LDFLAGS) $(TIDE_LIB_LDFLAGS) -module -avoid-version -shared
 
 EXTRA_DIST += src/README.md

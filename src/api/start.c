@@ -15,6 +15,7 @@
 #include "heap/huge.h"
 #include "heap/maintenance.h"
 #include "heap/reclaim.h"
+#include "heap/nodes.h"
 #include "os/map.h"
 #include "os/records.h"
 
@@ -38,6 +39,7 @@ enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inne
 
 static void before_fork(void)
 {
+    tide_nodes_wait();
     for (int n = 0; n < OUTER; n++)
         tide_lock(outer[n]());
     tide_heap_lock_all();

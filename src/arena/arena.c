@@ -2,6 +2,7 @@
 #include "arena/arena.h"
 
 #include "arena/address_map.h"
+#include "arena/nodes.h"
 #include "base/fatal.h"
 #include "os/map.h"
 
@@ -11,6 +12,7 @@ struct arena *tide_arena_create(unsigned shard)
 
     if (!arena)
         return NULL;
+    tide_os_bind(arena, TIDE_ARENA_BYTES, tide_nodes_of_shard(shard));
     tide_lock_reset(&arena->lock, false);
     arena->shard = (uint16_t)shard;
     tide_set_relaxed(&arena->free, TIDE_ALL_FREE);

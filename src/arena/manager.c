@@ -5,35 +5,24 @@
 #include <errno.h>
 
 #include "arena/arena.h"
+#include "arena/nodes.h"
 #include "arena/shard.h"
 
 enum { MOST_TRIES = 4 }; /* arenas of each bucket that are looked into before a new one is made */
 
 static struct tide_lock global_lock = TIDE_LOCK_RECURSIVE_INITIALIZER;
 
-static _Atomic unsigned homes = 1; /* shards that heaps belong to */
-
 void tide_arena_start(unsigned shards, bool is_lock_global)
 {
     tide_shard_global_lock = is_lock_global ? &global_lock : NULL;
-    tide_shard_count = shards < 1 ? 1 : shards > MOST_SHARDS ? MOST_SHARDS : shards;
-    for (unsigned n = 0; n < tide_shard_count; n++) {
-        tide_lock_reset(&tide_shards[n].own_lock, false);
-        tide_shards[n].lock = is_lock_global ? &global_lock : &tide_shards[n].own_lock;
-        tide_shards[n].empty_to_keep = 1;
-    }
-    tide_set_relaxed(&homes, tide_shard_count);
+    tide_shard_start(0, shards < 1 ? 1 : shards > MOST_SHARDS ? MOST_SHARDS : shards);
+    tide_set_relaxed(&tide_shard_homes, tide_shard_count);
 }
 
 void tide_arena_limit_homes(unsigned most)
 {
-    if (most > 0 && most < tide_relaxed(&homes))
-        tide_set_relaxed(&homes, most);
-}
-
-unsigned tide_arena_shard_for_cpu(unsigned cpu)
-{
-    return cpu % tide_relaxed(&homes);
+    if (most > 0 && most < tide_relaxed(&tide_shard_homes))
+        tide_set_relaxed(&tide_shard_homes, most);
 }
 
 struct tide_lock *tide_arena_global_lock(void)
@@ -156,22 +145,26 @@ static struct pool *take_from_new(struct tide_tenant *tenant, unsigned slots, un
     return run;
 }
 
+/* Of other nodes only as a last resort. */
 static struct pool *take_from_all(struct tide_tenant *tenant, unsigned slots, unsigned alignment,
                                   enum effort effort)
 {
+    unsigned group = tide_nodes_group(), count = effort == ALL ? tide_shard_count : group;
     struct pool *run = NULL;
 
-    for (unsigned n = 0; n < tide_shard_count && !run; n++)
-        run = take_from_shard(&tide_shards[(tenant->shard + n) % tide_shard_count], slots,
+    for (unsigned n = 0; n < count && !run; n++)
+        run = take_from_shard(&tide_shards[tide_nodes_nth_shard(tenant->shard, n, group)], slots,
                               alignment, effort);
     return run;
 }
 
 struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
 {
-    struct pool *run = take_from_home(tenant, slots, alignment, true);
+    struct pool *run;
     int saved_errno = errno;
 
+    tide_nodes_follow(tenant);
+    run = take_from_home(tenant, slots, alignment, true);
     if (run)
         return run;
     run = take_from_shard(&tide_shards[tenant->shard], slots, alignment, RESIDENT);

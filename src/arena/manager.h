@@ -11,6 +11,10 @@
  * An arena goes back when it is empty, has no tenants, and its shard has enough
  * other empty ones: one, and as many as it lately released too soon; or when
  * its pages have gone because nobody needed them (tide_arena_decay).
+ *
+ * With several memory nodes each has shards of its own (nodes.h), whose arenas
+ * are bound to it.  A heap takes what it needs from those of the node that its
+ * thread runs on, and from another's only when there is no memory left.
  */
 #ifndef TIDE_ARENA_MANAGER_H
 #define TIDE_ARENA_MANAGER_H
@@ -24,6 +28,7 @@
 struct tide_tenant {
     struct arena *arena; /* the one it holds on to, or NULL */
     unsigned shard;
+    unsigned takes;      /* runs taken, with several memory nodes */
 };
 
 struct tide_arena_totals {
@@ -34,12 +39,30 @@ struct tide_arena_totals {
  * the manager are one. */
 void tide_arena_start(unsigned shards, bool is_lock_global);
 
-/* Heaps that are born from now on belong to the first so many shards only: no
- * more threads than that run at a time. */
+/* Heaps that are born from now on belong to the first so many shards only (of each
+ * node, its part of them): no more threads than that run at a time. */
 void tide_arena_limit_homes(unsigned most);
 
-/* The shard that a heap born on this CPU belongs to. */
+/* The shard that a heap born on this CPU belongs to, on the CPU's node. */
 unsigned tide_arena_shard_for_cpu(unsigned cpu);
+
+/* The tenant's thread runs on that CPU: it gets the shard, and lets go of an
+ * arena on another node. */
+void tide_arena_settle(struct tide_tenant *tenant, unsigned cpu);
+
+/* From now on so many memory nodes, that of os/topology.h, have shards of their
+ * own.  What is in the shard for first_cpu by now counts as that CPU's node's.
+ * Once, under the start lock. */
+void tide_arena_use_nodes(unsigned nodes, unsigned first_cpu);
+
+/* Binds what other arenas there are; no locks held. */
+void tide_arena_bind_all(void);
+
+/* The memory node that the tenant takes from. */
+unsigned tide_arena_home_node(const struct tide_tenant *tenant);
+
+/* The memory node that an arena's shard is on; 0 with one node. */
+unsigned tide_arena_node(const struct arena *arena);
 
 /* A run of slots whose first is a multiple of alignment (in slots, a power of
  * two).  NULL when no arena has one and none can be made (errno is ENOMEM). */

@@ -9,10 +9,20 @@ enum {
     FORGET_MS = 1000, /* after so long without that, one is enough again */
 };
 
-struct shard tide_shards[MOST_SHARDS];
-unsigned tide_shard_count = 1;
+struct shard tide_shards[MOST_SHARDS + MOST_NODES];
+_Atomic unsigned tide_shard_count = 1, tide_shard_homes = 1;
 struct tide_lock *tide_shard_global_lock;
 _Atomic size_t tide_shard_created, tide_shard_released;
+
+void tide_shard_start(unsigned from, unsigned count)
+{
+    for (struct shard *shard = tide_shards + from; shard < tide_shards + count; shard++) {
+        tide_lock_reset(&shard->own_lock, false);
+        shard->lock = tide_shard_global_lock ? tide_shard_global_lock : &shard->own_lock;
+        shard->empty_to_keep = 1;
+    }
+    tide_shard_count = count;
+}
 
 /* ---- Buckets: all under the shard's lock ------------------------------- */
 

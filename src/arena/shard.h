@@ -22,7 +22,8 @@ enum {
     SLOTS_PER_BUCKET = 4,
     BUCKET_EMPTY = TIDE_SLOTS / SLOTS_PER_BUCKET + 1,
     BUCKETS,
-    MOST_SHARDS = 64,
+    MOST_SHARDS = 64, /* at the start */
+    MOST_NODES = 64,  /* which may each need one more */
 };
 
 struct shard {
@@ -38,9 +39,11 @@ struct shard {
     uint64_t missed_at;             /* under lock: ms, when one was missed */
 };
 
-/* Constant after the start, but for what is in the shards. */
-extern struct shard tide_shards[MOST_SHARDS];
-extern unsigned tide_shard_count;
+/* Constant after the start, but for what is in the shards; and shards are added
+ * once the machine's memory nodes are known. */
+extern struct shard tide_shards[MOST_SHARDS + MOST_NODES];
+extern _Atomic unsigned tide_shard_count;
+extern _Atomic unsigned tide_shard_homes; /* shards that heaps belong to, in all */
 extern struct tide_lock *tide_shard_global_lock; /* for all shards and arenas; NULL: their own */
 
 /* Arenas ever made, and those that went back to the OS. */
@@ -61,6 +64,10 @@ static inline unsigned tide_shard_bucket_for(unsigned free_slots)
 {
     return (free_slots + SLOTS_PER_BUCKET - 1) / SLOTS_PER_BUCKET;
 }
+
+/* Starts the shards from one number up to another, which is their count then.
+ * At the start, or under the start lock. */
+void tide_shard_start(unsigned from, unsigned count);
 
 /* The bucket that an arena belongs in. */
 unsigned tide_shard_bucket_of(const struct arena *arena);

@@ -12,7 +12,9 @@
 
 #define PREFIX "TIDEPOOL_"
 
-enum kind { CHOICE, COUNT, BYTES, SHARE };
+enum kind { CHOICE, COUNT, BYTES, SHARE, TEXT };
+
+enum { TEXT_BYTES = 512 }; /* for all settings of that kind */
 
 struct row {
     const char *name;
@@ -73,6 +75,21 @@ static bool parse_percentage(const char *text, int64_t *value)
     return strcmp(text, "%") == 0 && number >= 1 && number <= 100;
 }
 
+/* Kept: many programs overwrite their environment to show what they do. */
+static bool parse_text(const struct row *row, const char *text, int64_t *value)
+{
+    static char kept[TEXT_BYTES];
+    static size_t used;
+    size_t length = strlen(text);
+
+    if ((int64_t)length < row->least || (int64_t)length > row->most ||
+        length >= sizeof kept - used)
+        return false;
+    *value = (int64_t)(intptr_t)memcpy(kept + used, text, length + 1);
+    used += length + 1;
+    return true;
+}
+
 /* 0 for no suffix, -1 for a wrong one. */
 static int suffix_shift(const char *text)
 {
@@ -107,9 +124,16 @@ static bool parse_number(const struct row *row, const char *text, int64_t *value
 
 static bool parse(const struct row *row, const char *text, int64_t *value)
 {
-    return row->kind == CHOICE ? parse_choice(row, text, value)
-                               : (row->kind == SHARE && parse_percentage(text, value)) ||
-                                     parse_number(row, text, value);
+    switch (row->kind) {
+    case CHOICE:
+        return parse_choice(row, text, value);
+    case TEXT:
+        return parse_text(row, text, value);
+    case SHARE:
+        return parse_percentage(text, value) || parse_number(row, text, value);
+    default:
+        return parse_number(row, text, value);
+    }
 }
 
 /* Values as a user would type them. */
@@ -123,6 +147,10 @@ static void show(const struct row *row, int64_t value, char *out, size_t room)
         const char *choice = nth_choice(row->choices, value, &length);
 
         snprintf(out, room, "%.*s", (int)length, choice);
+        return;
+    }
+    if (row->kind == TEXT) {
+        snprintf(out, room, "%s", value ? tide_options_text(value) : "-");
         return;
     }
     if (row->kind == SHARE && value < 0) {
@@ -142,6 +170,10 @@ static void accepted(const struct row *row, char *out, size_t room)
 
     if (row->kind == CHOICE) {
         snprintf(out, room, "%s", row->choices);
+        return;
+    }
+    if (row->kind == TEXT) {
+        snprintf(out, room, "%lld to %lld bytes", (long long)row->least, (long long)row->most);
         return;
     }
     show(row, row->least, least, sizeof least);
@@ -203,7 +235,7 @@ void tide_options_print(void)
     tide_base_print("tidepool " TIDE_VERSION " settings\n%-24s %-10s %-10s %-21s %s\n", "variable",
                     "value", "default", "accepted", "meaning");
     for (const struct row *row = rows; row < rows + ROWS; row++) {
-        char name[32], value[32], standard[32], range[80];
+        char name[32], value[TEXT_BYTES], standard[32], range[80];
 
         snprintf(name, sizeof name, PREFIX "%s", row->name);
         for (char *letter = name; *letter; letter++)

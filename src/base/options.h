@@ -18,8 +18,15 @@ struct tide_options {
 };
 
 enum { TIDE_ARENA_LOCK_ARENA, TIDE_ARENA_LOCK_GLOBAL };
+enum { TIDE_NUMA_AUTO, TIDE_NUMA_OFF, TIDE_NUMA_BIND, TIDE_NUMA_INTERLEAVE };
 
 extern TIDE_HIDDEN struct tide_options tide_options;
+
+/* The text that a setting of this kind stands for; NULL: not set. */
+static inline const char *tide_options_text(int64_t value)
+{
+    return (const char *)(intptr_t)value;
+}
 
 /* Takes every TIDEPOOL_ variable of environment (as environ; NULL is none)
  * into tide_options.  A bad or unknown one is named in a warning and changes

@@ -3,8 +3,9 @@
  * ROW(field, kind, default, least, most, choices, help): the variable
  * TIDEPOOL_FIELD sets the field.  Kinds: CHOICE (an index into choices),
  * COUNT (a whole number), BYTES (a number with an optional K, M, G or T),
- * SHARE (that, or NN%, which is kept as -NN).  The parser, the range check and
- * the printed table come from these rows.
+ * SHARE (that, or NN%, which is kept as -NN), TEXT (tide_options_text gives it;
+ * least and most are its length).  The parser, the range check and the printed
+ * table come from these rows.
  */
 #ifndef TIDE_BASE_OPTIONS_TABLE_H
 #define TIDE_BASE_OPTIONS_TABLE_H
@@ -16,7 +17,10 @@
         "check every pointer that is handed back (slower)")                                  \
     ROW(arena_lock, CHOICE, 0, 0, 1, "arena|global",                                         \
         "a lock for each arena, or one lock for all")                                        \
-    ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: as many as usable CPUs")         \
+    ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: as many as usable CPUs")          \
+    ROW(numa, CHOICE, 0, 0, 3, "auto|off|bind|interleave",                                   \
+        "memory of the thread's own node: preferred, ignored, strict; or spread over all")   \
+    ROW(plugin_dir, TEXT, 0, 1, 400, "", "the folder of libtidepool-hwloc.so; -: as installed") \
     ROW(pool_stock, COUNT, 4, 0, 1024, "", "empty pools that a thread keeps")                \
     ROW(decay_ms, COUNT, 1000, -1, 86400000, "",                                             \
         "milliseconds that free memory waits to be used again; -1: for good")                \

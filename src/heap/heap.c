@@ -21,6 +21,7 @@
 #include "heap/maintenance.h"
 #include "heap/reclaim.h"
 #include "os/cgroup.h"
+#include "heap/nodes.h"
 #include "os/cpu.h"
 #include "os/limits.h"
 #include "os/map.h"
@@ -94,6 +95,7 @@ static struct heap *be_born(void)
 {
     int saved_errno = errno;
     struct heap *heap;
+    unsigned cpu;
 
     if (!tide_acquire(&is_started) && !tide_heap_start(environ))
         return NULL;
@@ -111,7 +113,9 @@ static struct heap *be_born(void)
         tide_heap_count_born();
     }
     fit_shards();
-    heap->tenant.shard = tide_arena_shard_for_cpu(tide_os_cpu_now());
+    cpu = tide_os_cpu_now();
+    tide_arena_settle(&heap->tenant, cpu);
+    tide_nodes_note_heap(cpu);
     tide_set_relaxed(&heap->inside, 1);
     own = heap;
     if (!tide_options.check) {
@@ -174,6 +178,7 @@ static bool start_layers(char *const *environment)
                         "bytes, and this system's have %zu: configure --with-geometry=server",
                         TIDE_SLOT_BYTES, tide_os_page_bytes);
     tide_options_read(environment);
+    tide_nodes_start(environment);
     if (!tide_address_map_start())
         return false;
     shards = tide_options.shards ? (unsigned)tide_options.shards : tide_os_cpu_count();
@@ -238,6 +243,7 @@ void tide_heap_after_fork_in_child(void)
 
     tide_maintenance_after_fork_in_child();
     tide_reclaim_after_fork_in_child();
+    tide_nodes_after_fork_in_child();
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         if (heap != own && !tide_heap_is_common(heap) && tide_relaxed(&heap->state) == HEAP_OWNED) {
             tide_set_relaxed(&heap->state, HEAP_RETIRED);

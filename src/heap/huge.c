@@ -14,6 +14,7 @@
 #include "base/options.h"
 #include "heap/maintenance.h"
 #include "os/map.h"
+#include "os/topology.h"
 
 enum { MOST_CACHED = 64 }; /* bounds the search for one that fits */
 
@@ -90,15 +91,20 @@ static void unlink_cached(struct huge *huge)
     totals.cached_bytes -= huge->bytes;
 }
 
-/* The smallest cached mapping of at least bytes; else the largest, which may be
- * worth growing. */
-static struct huge *find_cached(size_t bytes)
+static bool fits_better(const struct huge *huge, const struct huge *best, size_t bytes)
 {
-    struct huge *best = newest;
+    return best->bytes < bytes ? huge->bytes > best->bytes
+                               : huge->bytes >= bytes && huge->bytes < best->bytes;
+}
+
+/* The node's smallest cached mapping of at least bytes; else its largest, which
+ * may be worth growing. */
+static struct huge *find_cached(size_t bytes, unsigned node)
+{
+    struct huge *best = NULL;
 
     for (struct huge *huge = newest; huge; huge = huge->next)
-        if (best->bytes < bytes ? huge->bytes > best->bytes
-                                : huge->bytes >= bytes && huge->bytes < best->bytes)
+        if (huge->node == node && (!best || fits_better(huge, best, bytes)))
             best = huge;
     return best;
 }
@@ -119,12 +125,12 @@ static bool suits(const struct huge *huge, size_t bytes)
 
 /* Out of the cache: one that serves a request of bytes, as it is or once it has
  * grown; NULL when there is none. */
-static struct huge *take_cached(size_t bytes)
+static struct huge *take_cached(size_t bytes, unsigned node)
 {
     struct huge *huge;
 
     tide_lock(lock);
-    huge = find_cached(bytes);
+    huge = find_cached(bytes, node);
     if (huge && !suits(huge, bytes))
         huge = NULL;
     if (huge)
@@ -186,7 +192,7 @@ static void unmap(struct huge *huge)
 }
 
 /* lead is the distance from the mapping's aligned start to the block. */
-static struct huge *map(size_t bytes, size_t lead, size_t alignment)
+static struct huge *map(size_t bytes, size_t lead, size_t alignment, unsigned node)
 {
     size_t page = tide_os_page_bytes;
     bool is_aligned = lead >= TIDE_ARENA_BYTES;
@@ -201,7 +207,9 @@ static struct huge *map(size_t bytes, size_t lead, size_t alignment)
         bytes -= lead - page;
         lead = page;
     }
+    tide_os_bind(start, bytes, node);
     huge = (struct huge *)start;
+    huge->node = (unsigned short)node;
     huge->start = start;
     huge->bytes = bytes;
     huge->block = start + lead;
@@ -274,9 +282,9 @@ static struct huge *move(struct huge *huge, size_t bytes)
 }
 
 /* A cached mapping that has bytes now; NULL when there is none. */
-static struct huge *reuse(size_t bytes)
+static struct huge *reuse(size_t bytes, unsigned node)
 {
-    struct huge *huge = take_cached(bytes), *grown = huge;
+    struct huge *huge = take_cached(bytes, node), *grown = huge;
     int saved_errno = errno;
 
     if (huge && huge->bytes < bytes && !resize_in_place(huge, bytes)) {
@@ -294,6 +302,7 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
 {
     size_t page = tide_os_page_bytes;
     size_t lead = alignment > page ? alignment : page, bytes;
+    unsigned node = tide_os_node_now();
     struct huge *huge;
 
     if (size > PTRDIFF_MAX - 2 * page || lead > PTRDIFF_MAX - 2 * page - size) {
@@ -301,11 +310,11 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
         return NULL;
     }
     bytes = lead + tide_round_up(size ? size : 1, page);
-    huge = lead == page ? reuse(bytes) : NULL;
+    huge = lead == page ? reuse(bytes, node) : NULL;
     if (is_zero)
         *is_zero = !huge;
     if (!huge)
-        huge = map(bytes, lead, alignment);
+        huge = map(bytes, lead, alignment, node);
     if (!huge)
         return NULL;
     tide_lock(lock);

@@ -27,6 +27,7 @@ struct huge {
     size_t bytes;            /* of the mapping; the block's owner */
     char *block;             /* constant while it is mapped */
     bool is_idle;            /* under the huge lock: cached at the last tide_huge_decay already */
+    unsigned short node;     /* constant: the memory node that it was made for */
     bool is_cached;          /* under the huge lock, read by any thread with the block */
     size_t slack;            /* under the huge lock: bytes more than were asked for */
     struct huge *next, *prev; /* under the huge lock: all blocks, or the cache */

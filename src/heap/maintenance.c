@@ -163,7 +163,9 @@ static void *maintain(void *unused)
 
 static void start(void)
 {
-    if (!tide_os_start_thread(maintain, "tidepool"))
+    static const struct tide_os_job job = { maintain, "tidepool", (size_t)256 << 10 };
+
+    if (!tide_os_start_thread(&job))
         tide_base_warn("no thread can be started to give idle memory back, so it stays until "
                        "malloc_trim; TIDEPOOL_MAINTENANCE=off says that this is meant");
 }

@@ -22,6 +22,7 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "heap/huge.h"
+#include "heap/nodes.h"
 
 #define TIDE_MAINTAINED_BYTES ((size_t)16 << 20) /* from as many on */
 
@@ -41,6 +42,7 @@ static inline void tide_maintenance_weigh(void)
         tide_arena_count() * TIDE_ARENA_BYTES + tide_relaxed(&tide_huge_mapped) >=
             TIDE_MAINTAINED_BYTES)
         tide_set_relaxed(&tide_maintenance_is_due, true);
+    tide_nodes_weigh(tide_relaxed(&tide_huge_mapped));
 }
 
 /* By a thread that holds no lock and uses no heap: it may call malloc.  Keeps
@@ -49,6 +51,7 @@ static inline void tide_maintenance_check(void)
 {
     if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_is_due)))
         tide_maintenance_start();
+    tide_nodes_check();
 }
 
 /* Something was freed that can go when it is idle.  Any locks may be held. */

@@ -12,6 +12,7 @@
 #include "heap/maintenance.h"
 #include "heap/remote.h"
 #include "os/waiting.h"
+#include "os/topology.h"
 
 /* So many orphans keep their lists and pools for the threads to come; those of
  * more give theirs back. */
@@ -68,15 +69,27 @@ static void push_orphan(struct heap *heap, bool is_whole)
     tide_count(&whole_count, is_whole);
 }
 
-static struct heap *pop_orphan(void)
+static struct heap *pop_whole(struct heap **link)
 {
-    bool is_whole = orphans[true] != NULL;
-    struct heap *heap = orphans[is_whole];
+    struct heap *heap = *link;
 
-    if (heap) {
-        orphans[is_whole] = heap->next_orphan;
-        tide_count(&whole_count, -(unsigned)is_whole);
-    }
+    *link = heap->next_orphan;
+    tide_count(&whole_count, -1u);
+    return heap;
+}
+
+/* A whole one has memory of its memory node, so it is for that node's threads. */
+static struct heap *pop_orphan(unsigned node)
+{
+    struct heap **link = &orphans[true], *heap;
+
+    while (*link && tide_arena_home_node(&(*link)->tenant) != node)
+        link = &(*link)->next_orphan;
+    if (*link)
+        return pop_whole(link);
+    heap = orphans[false];
+    if (heap)
+        orphans[false] = heap->next_orphan;
     return heap;
 }
 
@@ -167,10 +180,11 @@ void tide_heap_hand_over(struct heap *heap)
 
 static struct heap *adopt_orphan(void)
 {
+    unsigned node = tide_os_node_now();
     struct heap *heap;
 
     tide_lock(&orphans_lock);
-    heap = pop_orphan();
+    heap = pop_orphan(node);
     if (heap) {
         tide_lock(&heap->lock);
         heap->process = getpid();
@@ -260,7 +274,7 @@ void tide_heap_give_back_unowned(void)
     tide_common_tidy(false);
     tide_lock(&orphans_lock);
     while (orphans[true])
-        strip(pop_orphan());
+        strip(pop_whole(&orphans[true]));
     tide_unlock(&orphans_lock);
 }
 
@@ -272,9 +286,7 @@ size_t tide_heap_decay_unowned(void)
     tide_lock(&orphans_lock);
     while ((heap = *link)) {
         if (heap->is_idle) {
-            *link = heap->next_orphan;
-            tide_count(&whole_count, -1u);
-            strip(heap);
+            strip(pop_whole(link));
         } else {
             heap->is_idle = true;
             link = &heap->next_orphan;

@@ -14,19 +14,17 @@
 
 #include "base/atomic.h"
 
-#define SMALL_STACK ((size_t)256 << 10)
 #define LARGE_STACK ((size_t)8 << 20)
 
-static const char *_Atomic thread_name;
-static void *(*_Atomic thread_run)(void *);
-
-static void *run_named(void *unused)
+static void *run_named(void *argument)
 {
-    prctl(PR_SET_NAME, thread_name);
-    return thread_run(unused);
+    const struct tide_os_job *job = argument;
+
+    prctl(PR_SET_NAME, job->name);
+    return job->run(NULL);
 }
 
-static bool create(size_t stack_bytes, int scheduling)
+static bool create(const struct tide_os_job *job, size_t stack_bytes, int scheduling)
 {
     pthread_attr_t attributes;
     pthread_t thread;
@@ -36,24 +34,22 @@ static bool create(size_t stack_bytes, int scheduling)
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, stack_bytes);
     pthread_attr_setinheritsched(&attributes, scheduling);
-    error = pthread_create(&thread, &attributes, run_named, NULL);
+    error = pthread_create(&thread, &attributes, run_named, (void *)job);
     pthread_attr_destroy(&attributes);
     return error == 0;
 }
 
 /* The second try is for programs whose thread-local storage needs a larger
  * stack, or which may not ask for a way of scheduling. */
-bool tide_os_start_thread(void *(*run)(void *), const char *name)
+bool tide_os_start_thread(const struct tide_os_job *job)
 {
     sigset_t all, before;
     bool is_started;
 
-    thread_run = run;
-    thread_name = name;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    is_started = create(SMALL_STACK, PTHREAD_EXPLICIT_SCHED) ||
-                 create(LARGE_STACK, PTHREAD_INHERIT_SCHED);
+    is_started = create(job, job->stack_bytes, PTHREAD_EXPLICIT_SCHED) ||
+                 create(job, LARGE_STACK, PTHREAD_INHERIT_SCHED);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return is_started;
 }

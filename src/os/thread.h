@@ -6,11 +6,18 @@
 #define TIDE_OS_THREAD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* Starts a detached thread of that name (15 bytes at most) that takes no
- * signals.  May call malloc.  False when there can't be one more thread. */
-bool tide_os_start_thread(void *(*run)(void *), const char *name);
+struct tide_os_job {
+    void *(*run)(void *);
+    const char *name;   /* 15 bytes at most */
+    size_t stack_bytes;
+};
+
+/* Starts a detached thread for a job, which is constant, that takes no signals.
+ * May call malloc.  False when there can't be one more thread. */
+bool tide_os_start_thread(const struct tide_os_job *job);
 
 /* A clock that goes on steadily, of a few milliseconds' precision. */
 uint64_t tide_os_now_ms(void);

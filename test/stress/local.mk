@@ -74,6 +74,7 @@ stress_scripts = \
 	test/stress/lost_heaps_modes.sh \
 	test/stress/mmap_failure_modes.sh \
 	test/stress/model_modes.sh \
+	test/stress/nodes_modes.sh \
 	test/stress/owns_modes.sh \
 	test/stress/producer_consumer_modes.sh \
 	test/stress/remote_free_modes.sh \

@@ -15,9 +15,11 @@ unit_tests = \
 	test/unit/os/test_thread \
 	test/unit/os/test_map \
 	test/unit/os/test_records \
+	test/unit/os/test_topology \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
 	test/unit/arena/test_manager \
+	test/unit/arena/test_nodes \
 	test/unit/arena/test_shard \
 	test/unit/arena/test_upkeep \
 	test/unit/pool/test_hollow \
@@ -33,6 +35,7 @@ unit_tests = \
 	test/unit/heap/test_large \
 	test/unit/heap/test_maintenance \
 	test/unit/heap/test_reclaim \
+	test/unit/heap/test_nodes \
 	test/unit/heap/test_refill \
 	test/unit/heap/test_remote \
 	test/unit/heap/test_remote_home \
@@ -52,6 +55,7 @@ endif
 noinst_HEADERS += \
 	test/unit/unit.h \
 	test/unit/os/trees.h \
+	test/unit/nodes.h \
 	test/unit/arena/arenas.h \
 	test/unit/pool/pools.h \
 	test/unit/heap/heaps.h \

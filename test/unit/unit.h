@@ -126,18 +126,21 @@ MAY_BE_UNUSED static struct outcome run_apart(void (*function)(void))
     }                                                                                        \
     static void program_##name(void)
 
-/* Runs PROGRAM(name) with an environment of these settings (NULL: none). */
-MAY_BE_UNUSED static struct outcome run_program(const char *name, const char *setting,
-                                                const char *another)
+enum { MOST_SETTINGS = 8 };
+
+/* Runs PROGRAM(name) with an environment of these settings, up to a NULL. */
+MAY_BE_UNUSED static struct outcome run_program_with(const char *name,
+                                                     const char *const settings[MOST_SETTINGS])
 {
     struct outcome outcome;
     int file = memfd_create("stderr", 0);
     char wanted[100];
     char *arguments[] = { (char *)"unit", NULL };
-    char *environment[] = { wanted, (char *)"ASAN_OPTIONS=detect_leaks=0", (char *)setting,
-                            (char *)another, NULL };
+    char *environment[MOST_SETTINGS + 2] = { wanted, (char *)"ASAN_OPTIONS=detect_leaks=0" };
     pid_t child;
 
+    for (int n = 0; n < MOST_SETTINGS - 1 && settings[n]; n++)
+        environment[2 + n] = (char *)settings[n];
     snprintf(wanted, sizeof wanted, "UNIT_PROGRAM=%s", name);
     child = fork();
     TIDE_REQUIRE(file >= 0 && child >= 0);
@@ -148,6 +151,15 @@ MAY_BE_UNUSED static struct outcome run_program(const char *name, const char *se
     }
     finish_child(file, child, &outcome);
     return outcome;
+}
+
+/* The same for up to two settings. */
+MAY_BE_UNUSED static struct outcome run_program(const char *name, const char *setting,
+                                                const char *another)
+{
+    const char *const settings[MOST_SETTINGS] = { setting, another };
+
+    return run_program_with(name, settings);
 }
 
 MAY_BE_UNUSED static void assert_ended_well(struct outcome outcome)

@@ -8,7 +8,7 @@
 
 #include "../unit.h"
 
-enum kind { CHOICE, COUNT, BYTES, SHARE };
+enum kind { CHOICE, COUNT, BYTES, SHARE, TEXT };
 
 static const struct row {
     const char *field;
@@ -126,7 +126,10 @@ static const struct row *row_of_kind(enum kind kind, int after)
 Test(options, every_default_is_in_its_range)
 {
     for (int n = 0; n < ROWS; n++) {
-        cr_assert_leq(rows[n].least, rows[n].standard, "%s", rows[n].field);
+        if (rows[n].kind == TEXT)
+            cr_assert_eq(rows[n].standard, 0, "%s", rows[n].field);
+        else
+            cr_assert_leq(rows[n].least, rows[n].standard, "%s", rows[n].field);
         cr_assert_leq(rows[n].standard, rows[n].most, "%s", rows[n].field);
         cr_assert_str_not_empty(rows[n].help, "%s", rows[n].field);
     }
@@ -317,6 +320,38 @@ Test(options, choices_are_accepted_by_name_in_any_case)
         assert_refused(row, row->choices);
         assert_refused(row, "2");
     }
+}
+
+Test(options, a_text_is_taken_as_it_is_and_kept)
+{
+    char setting[] = "TIDEPOOL_PLUGIN_DIR=/a b/C";
+
+    read_setting(setting);
+    cr_assert_str_empty(warning);
+    memset(setting, 'x', sizeof setting - 1);
+    cr_assert_str_eq(tide_options_text(options.plugin_dir), "/a b/C");
+    read_setting("TIDEPOOL_STASH=1");
+    cr_assert_null(tide_options_text(options.plugin_dir));
+}
+
+Test(options, a_text_has_a_least_and_a_greatest_length)
+{
+    char setting[500] = "TIDEPOOL_PLUGIN_DIR=";
+    size_t name = strlen(setting);
+
+    read_setting(setting);
+    cr_assert(strstr(warning, "it takes 1 to 400 bytes; the default - is kept"), "%s", warning);
+    assert_defaults();
+    memset(setting + name, 'y', 401);
+    read_setting(setting);
+    cr_assert(strstr(warning, "it takes 1 to 400 bytes; the default - is kept"), "%s", warning);
+    assert_defaults();
+    setting[name + 400] = '\0';
+    read_setting(setting);
+    cr_assert_str_empty(warning);
+    cr_assert_eq(strlen(tide_options_text(options.plugin_dir)), 400);
+    read_setting(setting); /* no room for another as long */
+    assert_defaults();
 }
 
 /* ---- Which variables ---------------------------------------------------- */

@@ -23,11 +23,12 @@ static void *look_at_itself(void *unused)
 
 Test(thread, it_has_its_name_and_takes_no_signals)
 {
+    static const struct tide_os_job job = { look_at_itself, "a-name", 256 * 1024 };
     sigset_t before, after;
 
     sem_init(&done, 0, 0);
     pthread_sigmask(SIG_SETMASK, NULL, &before);
-    cr_assert(tide_os_start_thread(look_at_itself, "a-name"));
+    cr_assert(tide_os_start_thread(&job));
     sem_wait(&done);
     cr_assert_str_eq(name, "a-name");
     for (int number = 1; number < 32; number++)
@@ -87,9 +88,11 @@ static void *wait_for_word(void *unused)
 
 Test(thread, a_waiting_thread_is_woken)
 {
+    static const struct tide_os_job job = { wait_for_word, "waits", 256 * 1024 };
+
     sem_init(&done, 0, 0);
     atomic_store(&word, 1);
-    cr_assert(tide_os_start_thread(wait_for_word, "waits"));
+    cr_assert(tide_os_start_thread(&job));
     sem_wait(&done);
     usleep(1000);
     cr_assert_eq(atomic_load(&woken), 0);

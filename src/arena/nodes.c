@@ -1,0 +1,96 @@
+/* arena/nodes.c - see nodes.h
+ *
+ * Nodes become known while the program runs.  Shards are added then, so that
+ * each node has as many; they never become fewer.
+ */
+#include "arena/nodes.h"
+
+#include "os/cpu.h"
+#include "os/hwloc_plugin.h"
+
+_Static_assert((int)MOST_NODES == TIDE_MOST_NODES, "each may need a shard more than there were");
+
+enum { TAKES_PER_LOOK = 16 }; /* runs that a tenant takes before its CPU is looked at again */
+
+static unsigned first_node; /* of shard 0; constant once nodes are used */
+
+/* ---- Numbers ----------------------------------------------------------- */
+
+unsigned tide_nodes_of_shard(unsigned shard)
+{
+    unsigned nodes = tide_os_node_count();
+
+    return nodes == 1 ? 0 : (shard / (tide_shard_count / nodes) + first_node) % nodes;
+}
+
+unsigned tide_nodes_nth_shard(unsigned home, unsigned n, unsigned group)
+{
+    unsigned first = home - home % group;
+
+    if (n < group)
+        return first + (home - first + n) % group;
+    first += n;
+    return first < tide_shard_count ? first : first - tide_shard_count;
+}
+
+unsigned tide_arena_shard_for_cpu(unsigned cpu)
+{
+    unsigned nodes = tide_os_node_count(), group = tide_nodes_group();
+
+    unsigned homes = (tide_relaxed(&tide_shard_homes) + nodes - 1) / nodes;
+
+    if (nodes == 1)
+        return cpu % homes;
+    return (tide_os_node_of_cpu(cpu) + nodes - first_node) % nodes * group +
+           tide_os_rank_of_cpu(cpu) % (homes < group ? homes : group);
+}
+
+unsigned tide_arena_node(const struct arena *arena)
+{
+    return tide_nodes_of_shard(arena->shard);
+}
+
+unsigned tide_arena_home_node(const struct tide_tenant *tenant)
+{
+    return tide_nodes_of_shard(tenant->shard);
+}
+
+/* ---- Tenants ----------------------------------------------------------- */
+
+void tide_arena_settle(struct tide_tenant *tenant, unsigned cpu)
+{
+    unsigned shard = tide_arena_shard_for_cpu(cpu);
+
+    if (tenant->arena && tide_arena_node(tenant->arena) != tide_nodes_of_shard(shard))
+        tide_arena_leave(tenant);
+    tenant->shard = shard;
+}
+
+/* A thread that stays on its node keeps its shard, whichever CPU it is on. */
+void tide_nodes_follow_slow(struct tide_tenant *tenant)
+{
+    unsigned cpu;
+
+    if (tenant->takes++ % TAKES_PER_LOOK != 0)
+        return;
+    cpu = tide_os_cpu_now();
+    if (tide_os_node_of_cpu(cpu) != tide_nodes_of_shard(tenant->shard))
+        tide_arena_settle(tenant, cpu);
+}
+
+/* ---- The nodes become known -------------------------------------------- */
+
+void tide_arena_use_nodes(unsigned nodes, unsigned first_cpu)
+{
+    unsigned before = tide_shard_count, group = (before + nodes - 1) / nodes;
+
+    tide_shard_start(before, group * nodes);
+    first_node = (tide_os_node_of_cpu(first_cpu) + nodes - first_cpu % before / group) % nodes;
+    tide_os_topology_use();
+}
+
+void tide_arena_bind_all(void)
+{
+    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+        tide_os_bind(arena, TIDE_ARENA_BYTES, tide_arena_node(arena));
+}
