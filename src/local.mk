@@ -34,6 +34,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/layout.h \
 	src/arena/manager.c \
 	src/arena/manager.h \
+	src/arena/order.c \
+	src/arena/order.h \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \

@@ -18,6 +18,7 @@ struct tide_options {
 };
 
 enum { TIDE_ARENA_LOCK_ARENA, TIDE_ARENA_LOCK_GLOBAL };
+enum { TIDE_ARENA_ORDER_FULLEST, TIDE_ARENA_ORDER_EMPTIEST, TIDE_ARENA_ORDER_FIRST };
 
 extern TIDE_HIDDEN struct tide_options tide_options;
 

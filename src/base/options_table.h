@@ -15,6 +15,8 @@
         "check every pointer that is handed back (slower)")                                  \
     ROW(arena_lock, CHOICE, 0, 0, 1, "arena|global",                                         \
         "a lock for each arena, or one lock for all")                                        \
+    ROW(arena_order, CHOICE, 0, 0, 2, "fullest|emptiest|first",                              \
+        "which arena is taken from; the others than fullest are for comparison")             \
     ROW(shards, COUNT, 0, 0, 64, "", "groups of arenas; 0: one for each usable CPU")         \
     ROW(pool_stock, COUNT, 4, 0, 1024, "", "empty pools that a thread keeps")                \
     ROW(decay_ms, COUNT, 1000, -1, 86400000, "",                                             \
