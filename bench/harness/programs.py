@@ -218,8 +218,8 @@ def _take_result(run: Run, result: Json) -> None:
     run.final_bytes = result.get("final_bytes")
     run.peak_bytes = result.get("peak_bytes", run.peak_bytes)
     run.settled_bytes = result.get("settled_bytes")
-    if run.settled_bytes and run.peak_bytes:
-        run.settled_share = run.settled_bytes / run.peak_bytes
+    if run.settled_bytes and run.peak_bytes:    # the kernel's peak may be a few pages short
+        run.settled_share = run.settled_bytes / max(run.peak_bytes, run.settled_bytes)
     run.thread_operations = result.get("thread_operations") or []
     run.fairness = figures.fairness(run.thread_operations)
     run.latency_ns = result.get("latency_ns") or {}

@@ -71,6 +71,7 @@ class Outputs(unittest.TestCase):
         self.assertEqual((run.settled_bytes, run.settled_share), (1024, 0.25))
         run = taken(json.dumps({**RESULT, "settled_bytes": 1024, "peak_bytes": 2048}))
         self.assertEqual(run.settled_share, 0.5)
+        self.assertEqual(taken(json.dumps({**RESULT, "settled_bytes": 4100})).settled_share, 1.0)
         self.assertIsNone(taken(json.dumps(RESULT)).settled_share)
 
     def test_failures(self) -> None:
