@@ -1,12 +1,14 @@
 /* bench/workloads/churn.c - a server that runs for long, in small
  *
  * Each thread replaces its own blocks.  What is asked for drifts: the size of
- * blocks up and down between 128 bytes and 4 KiB, the bytes alive between a
+ * blocks up and down between 256 bytes and 16 KiB, the bytes alive between a
  * quarter of PEAK and all of it, and how long a block lives.  So pools and
  * arenas that one time of the day has filled are half empty at another, and
  * which of them are filled again decides how many can go.  The run ends with the
  * least load, is idle, and leaves its blocks alive, so that an allocator which
  * prints statistics at exit counts what it still needs.
+ * Most blocks are short-lived: where long-lived ones lie in every pool, no pool
+ * empties, and the order of arenas decides nothing.
  *
  * The scale changes how many operations there are, not how many bytes.
  */
@@ -17,12 +19,12 @@
 #include "held.h"
 
 #define PEAK      (128.0 * MIB)
-#define CENTRE    128 /* bytes; blocks are of half to twice as many */
-#define DOUBLINGS 5   /* of that, at most */
+#define CENTRE    256 /* bytes; blocks are of half to twice as many */
+#define DOUBLINGS 6   /* of that, at most */
 #define IDLE      2.0 /* seconds */
 
 /* How often each goes up and down again.  No one is a multiple of another. */
-enum { SIZE_TIDES = 3, LOAD_TIDES = 5, LIFE_TIDES = 2 };
+enum { SIZE_SWINGS = 3, LOAD_SWINGS = 5, LIFE_SWINGS = 2 };
 
 #define LONG_LIVED 10    /* of 1,000 replacements */
 #define LAST       10000 /* replacements of each thread at the end */
@@ -31,7 +33,7 @@ enum { SIZE_TIDES = 3, LOAD_TIDES = 5, LIFE_TIDES = 2 };
  * theirs, by their part of the bytes. */
 enum lives { SHORT, MEDIUM, LONG, LIVES };
 
-static const int percent_of_bytes[LIVES] = { 50, 30, 20 };
+static const int percent_of_bytes[LIVES] = { 75, 22, 3 };
 
 struct population {
     int64_t bytes;
@@ -47,9 +49,9 @@ struct demand {
 };
 
 /* 0 at the begin and the end, 1 so many times between. */
-static double swing(double time, int tides)
+static double swing(double time, int swings)
 {
-    double phase = time * tides - floor(time * tides);
+    double phase = time * swings - floor(time * swings);
 
     return 1 - fabs(2 * phase - 1);
 }
@@ -57,10 +59,10 @@ static double swing(double time, int tides)
 /* time: 0 to 1 */
 static struct demand demand_at(const struct worker *worker, double time)
 {
-    double load = 0.25 + 0.75 * swing(time, LOAD_TIDES);
+    double load = 0.25 + 0.75 * swing(time, LOAD_SWINGS);
     struct demand demand = {
-        .centre = (size_t)(CENTRE * exp2(DOUBLINGS * swing(time, SIZE_TIDES))),
-        .medium = 40 + (uint32_t)(120 * swing(time, LIFE_TIDES)),
+        .centre = (size_t)(CENTRE * exp2(DOUBLINGS * swing(time, SIZE_SWINGS))),
+        .medium = 40 + (uint32_t)(120 * swing(time, LIFE_SWINGS)),
     };
 
     for (int life = 0; life < LIVES; life++)

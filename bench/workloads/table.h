@@ -162,7 +162,7 @@ enum mix_number {
         "1 GiB taken and freed, the threads end, then 2 s idle")                              \
     ROW("return-latency", "return", "2", 0, 0, run_return_latency, 0, "pair",                 \
         "each call timed, while 8 more threads free 1 GiB and for 2 s after")                 \
-    ROW("return-churn", "return", "1,8", 0, 10000000, run_return_churn, 0, "block",           \
+    ROW("return-churn", "return", "1,8", 0, 4000000, run_return_churn, 0, "block",            \
         "sizes, lifetimes and load drift for long, 32 to 128 MiB; then 2 s idle with 32 MiB")
 
 #define DECLARE(name, group, threads, quick, operations, run_function, ...)                   \
