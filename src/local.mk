@@ -52,6 +52,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/manager.h \
 	src/arena/nodes.c \
 	src/arena/nodes.h \
+	src/arena/order.c \
+	src/arena/order.h \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \

@@ -1,6 +1,7 @@
 """The table of allocators, and which of them are installed here.
 
-To add an allocator, add a row to TABLE. To try one without a row: bench --allocator NAME=PATH.
+To add an allocator, add a row to TABLE. To try one without a row, or one of the table with other
+settings: bench --allocator NAME=LIBRARY[,VARIABLE=VALUE]...
 """
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ TABLE = (
     Row("mimalloc", "libmimalloc.so.2.*", "libmimalloc2.0", "#009e73"),
     Row("tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4", "#cc79a7"),
 )
-MORE_COLOURS = ("#56b4e9", "#8c6bb1", "#7f7f7f", "#a6761d")    # of --allocator NAME=PATH
+MORE_COLOURS = ("#56b4e9", "#8c6bb1", "#7f7f7f", "#a6761d")    # of --allocator NAME=...
 DEFAULT_BASELINE = "glibc"
 PYTHON = "/usr/bin/python3"
 ASK_SECONDS = 5
@@ -66,14 +67,34 @@ def find_all(build: Path) -> tuple[list[Allocator], list[str]]:
     return found, missing
 
 
-def from_option(option: str, number: int) -> Allocator:
-    """--allocator NAME=PATH; the number chooses its colour."""
+def from_option(option: str, number: int, known: list[Allocator]) -> Allocator:
+    """--allocator NAME=LIBRARY[,VARIABLE=VALUE]...; a library is a path or the name of a known allocator, whose own
+    variables stay. The number chooses its colour."""
     name, _, text = option.partition("=")
-    path = Path(text)
-    if not re.fullmatch(r"[\w.+-]+", name) or not path.is_file():
-        raise Unusable(f'--allocator takes NAME=PATH of a library, not "{option}"')
+    library, *settings = text.split(",") if not Path(text).is_file() else [text]
+    base = {allocator.name: allocator for allocator in known}.get(library)
+    if not re.fullmatch(r"[\w.+-]+", name) or not (base or Path(library).is_file()):
+        raise Unusable(f"--allocator takes NAME=LIBRARY[,VARIABLE=VALUE]..., the library a path or one of "
+                       f'{", ".join(allocator.name for allocator in known)}; not "{option}"')
+    env = dict(_setting(setting, option) for setting in settings)
     colour = MORE_COLOURS[number % len(MORE_COLOURS)]
-    return _examined(Allocator(name, str(path.resolve()), {}, "", "--allocator", colour), "")
+    if base:
+        source = " ".join([base.source, *settings])
+        made = dataclasses.replace(base, name=name, env=base.env | env, source=source, colour=colour)
+    else:
+        source = " ".join(["--allocator", *settings])
+        made = _examined(Allocator(name, str(Path(library).resolve()), env, "", source, colour), "")
+    refusal = re.search(r"^tidepool: (setting .*)", _ask(["/bin/true"], made).stderr, re.MULTILINE)
+    if refusal:
+        raise Unusable(f'--allocator "{option}": {refusal[1]}')
+    return made
+
+
+def _setting(text: str, option: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise Unusable(f'--allocator "{option}": "{text}" isn\'t VARIABLE=VALUE')
+    return name, value
 
 
 def _find(row: Row, build: Path) -> Allocator:

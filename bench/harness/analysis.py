@@ -30,6 +30,11 @@ def memory_of(run: Run) -> float | None:
     return run.peak_bytes
 
 
+def settled_of(run: Run) -> float | None:
+    """What stays resident of the peak; only some loads tell it."""
+    return run.settled_share
+
+
 @dataclass(frozen=True)
 class Summary:
     """One allocator against another, or against the best peer of each load, over all workloads."""
@@ -99,6 +104,11 @@ class Analysis:
     def spread(self, key: Key, allocator: str, measure: Measure) -> Spread | None:
         values = [measure(run) for run in self.shown(key, allocator)]
         return figures.spread(value for value in values if value is not None)
+
+    def tells(self, key: Key, measure: Measure) -> bool:
+        """Any allocator's runs do."""
+        return any(measure(run) is not None for allocator in self.allocators
+                   for run in self.used(key, allocator.name))
 
     def calls(self, key: Key) -> list[str]:
         """Whose latency any allocator's runs tell."""

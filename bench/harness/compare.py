@@ -3,7 +3,7 @@ overlap."""
 from __future__ import annotations
 
 from . import figures
-from .analysis import Analysis, memory_of, time_of
+from .analysis import Analysis, memory_of, settled_of, time_of
 from .page import factor
 from .sections import load
 from .store import Results
@@ -17,8 +17,10 @@ def show(one: Results, other: Results) -> int:
     analyses = [Analysis(results.allocators, results.workloads, results.runs) for results in (one, other)]
     names = [allocator.name for allocator in one.allocators if allocator.name != one.baseline]
     agreed = disagreed = lacking = 0
-    for what, measure in (("time", time_of), ("peak memory", memory_of)):
+    for what, measure in (("time", time_of), ("peak memory", memory_of), ("settled", settled_of)):
         for key in analyses[0].keys:
+            if not any(key in analysis.keys and analysis.tells(key, measure) for analysis in analyses):
+                continue
             for name in names:
                 found = [analysis.ratio_spread(key, name, one.baseline, measure)
                          if key in analysis.keys else None for analysis in analyses]

@@ -1,8 +1,8 @@
 """What the page's tables show, for results.json: medians, spreads, ratios and the summary.
 
     loads       a row for each load and allocator:  "figures" {name: spread}, "latency_ns" {call: {level: median}},
-                "ratios" to the baseline {"time", "peak_memory"}: {"median", "rounds", and with enough rounds "least",
-                "most": where the median of another run would be}
+                "ratios" to the baseline {"time", "peak_memory", "settled"}: {"median", "rounds", and with enough rounds
+                "least", "most": where the median of another run would be}
     summary     a row for each allocator and each it is compared with; "best peer": of each load
 A spread is {"median", "least", "most", "runs"}. Nothing reads it back: the page is made from the runs.
 """
@@ -12,12 +12,12 @@ import dataclasses
 from operator import attrgetter
 from statistics import median
 
-from .analysis import Analysis, Key, Measure, memory_of, time_of
+from .analysis import Analysis, Key, Measure, memory_of, settled_of, time_of
 from .records import Json
 
-FIGURES = ("ns_per_operation", "operations_per_second", "peak_bytes", "final_bytes", "fairness",
-           "voluntary_switches", "minor_faults")
-MEASURES: dict[str, Measure] = {"time": time_of, "peak_memory": memory_of}
+FIGURES = ("ns_per_operation", "operations_per_second", "peak_bytes", "final_bytes", "settled_bytes", "settled_share",
+           "fairness", "voluntary_switches", "minor_faults")
+MEASURES: dict[str, Measure] = {"time": time_of, "peak_memory": memory_of, "settled": settled_of}
 BEST_PEER = "best peer"
 
 

@@ -33,6 +33,7 @@ EXTRA_DIST += \
 	bench/harness/states.py \
 	bench/harness/store.py \
 	bench/harness/tests/__init__.py \
+	bench/harness/tests/test_allocators.py \
 	bench/harness/tests/test_analysis.py \
 	bench/harness/tests/test_counts.py \
 	bench/harness/tests/test_digest.py \
@@ -40,7 +41,8 @@ EXTRA_DIST += \
 	bench/harness/tests/test_main.py \
 	bench/harness/tests/test_matrix.py \
 	bench/harness/tests/test_plots.py \
-	bench/harness/tests/test_programs.py
+	bench/harness/tests/test_programs.py \
+	bench/harness/tests/test_settled.py
 
 dist_check_SCRIPTS += test/tools/test_bench_harness.sh
 TESTS += test/tools/test_bench_harness.sh

@@ -75,8 +75,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _add_selection(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--allocator", action="append", default=[], metavar="NAME[=PATH]",
-                         help="another library; or a name of the table, then only those named are run")
+    command.add_argument("--allocator", action="append", default=[], metavar="NAME[=LIBRARY[,VARIABLE=VALUE]...]",
+                         help="another library (a path, or a name of the table to give it other settings); or a name "
+                              "of the table alone, then only those named are run")
     command.add_argument("--workload", action="append", default=[], metavar="GLOB",
                          help="only workloads (or groups) that match; may be given again")
     command.add_argument("--threads", type=_counts, metavar="N,N...", help="instead of each workload's own counts")
@@ -138,15 +139,14 @@ def _programs(options: argparse.Namespace, build: Path) -> list[tuple[Path, bool
 
 
 def find_allocators(options: argparse.Namespace, build: Path) -> tuple[list[Allocator], list[str]]:
-    found, missing = allocators.find_all(build)
+    known, missing = allocators.find_all(build)
     names = [option for option in options.allocator if "=" not in option]
-    unknown = set(names) - {allocator.name for allocator in found}
+    unknown = set(names) - {allocator.name for allocator in known}
     if unknown:
         raise Refused(f"no allocator {', '.join(sorted(unknown))} here; there are: "
-                      f"{', '.join(allocator.name for allocator in found)}")
-    if names:
-        found = [allocator for allocator in found if allocator.name in names]
-    added = [allocators.from_option(option, number)
+                      f"{', '.join(allocator.name for allocator in known)}")
+    found = [allocator for allocator in known if not names or allocator.name in names]
+    added = [allocators.from_option(option, number, known)
              for number, option in enumerate(option for option in options.allocator if "=" in option)]
     return found + added, missing
 

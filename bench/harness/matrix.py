@@ -26,7 +26,8 @@ from .states import States
 FIRST_PROBES = 5                # before the first run, to know a state at all
 MOST_ATTEMPTS = 3               # of one run, when its probes disagree
 RUN_SECONDS = 1.0               # guess for a run at scale 100, until one was seen
-FIXED_SECONDS = {"footprint": 2.2, "server": 2.5, "program": 1.2}    # by group: guess for a run at any scale
+# By group: guess for a run at any scale.
+FIXED_SECONDS = {"footprint": 2.2, "return": 3.5, "server": 2.5, "program": 1.2}
 OVERHEAD_SECONDS = 0.1          # of a run: probes, starting it
 LEAST_PERCENT = 15              # of the scale asked for: smaller runs say too little
 DEADLINE_GRACE = 3.0            # seconds that a run may end after the deadline

@@ -26,6 +26,7 @@ LAUNCH_SECONDS = 10     # beyond a run's time-out: launch itself hangs
 LOCK_LINE = re.compile(
     r"^lock(?:s| (?P<kind>\S+))\s+taken (?P<taken>\d+) times, waited for (?P<waits>\d+) times, "
     r"(?P<us>\d+) us in all", re.MULTILINE)
+ARENAS_LINE = re.compile(r"^arenas\s+(?P<arenas>\d+) of \d+ KiB; created (?P<created>\d+),", re.MULTILINE)
 STATISTICS_LINE = re.compile(
     r"tidepool \S+ statistics|\s+block\s+pools|[\s\d]+$|(large blocks|huge blocks|arenas|allocated|heaps|locks?) ")
 OWN_VARIABLES = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_", "TIDEPOOL_", "MIMALLOC_", "TCMALLOC_", "HWLOC_SYNTHETIC")
@@ -166,7 +167,7 @@ def take_launched(run: Run, launched: Json, timeout: float) -> None:
 
 def take_output(run: Run, stdout: str, stderr: str) -> None:
     """What the program printed."""
-    run.metrics.update(lock_metrics(stderr))
+    run.metrics.update(lock_metrics(stderr) | arena_metrics(stderr))
     if "cannot be preloaded" in stderr:
         run.status, run.reason = NOT_PRELOADED, complaint(stderr)
     if not run.is_ok:
@@ -216,6 +217,9 @@ def _take_result(run: Run, result: Json) -> None:
     run.operations_per_second = operations / seconds
     run.final_bytes = result.get("final_bytes")
     run.peak_bytes = result.get("peak_bytes", run.peak_bytes)
+    run.settled_bytes = result.get("settled_bytes")
+    if run.settled_bytes and run.peak_bytes:    # the kernel's peak may be a few pages short
+        run.settled_share = run.settled_bytes / max(run.peak_bytes, run.settled_bytes)
     run.thread_operations = result.get("thread_operations") or []
     run.fairness = figures.fairness(run.thread_operations)
     run.latency_ns = result.get("latency_ns") or {}
@@ -235,6 +239,15 @@ def lock_metrics(stderr: str) -> dict[str, float]:
             key = f"{kind}_{name}"
             sums[key] = sums.get(key, 0) + int(value)
     return sums
+
+
+def arena_metrics(stderr: str) -> dict[str, float]:
+    """tidepool's count of its arenas at exit, of all processes that printed it."""
+    found = list(ARENAS_LINE.finditer(stderr))
+    if not found:
+        return {}
+    return {"arenas": sum(int(each["arenas"]) for each in found),
+            "arenas_created": sum(int(each["created"]) for each in found)}
 
 
 def complaint(stderr: str) -> str:

@@ -95,6 +95,8 @@ class Run:
     operations_per_second: float | None = None
     peak_bytes: int | None = None
     final_bytes: int | None = None
+    settled_bytes: int | None = None    # resident when what was freed had its time to go back
+    settled_share: float | None = None  # ... by the peak
     wall_seconds: float | None = None
     user_seconds: float | None = None
     system_seconds: float | None = None

@@ -1,6 +1,6 @@
 """bench/replay: replays a trace of libtidepool-record.so on several allocators, side by side.
 
-usage: bench/replay TRACE [--allocator NAME | --allocator NAME=PATH]... [--rounds N] [--out FOLDER]
+usage: bench/replay TRACE [--allocator NAME[=LIBRARY[,VARIABLE=VALUE]...]]... [--rounds N] [--out FOLDER]
 
 The trace becomes a program of the bench's contract with two loads: one for time and memory, one with every call timed,
 because reading the clock costs. bench run does the rest, as for any other program: interleaved rounds, a probe of the
@@ -56,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--drift", default="1", help="percent that the bytes alive may stray, or any [1]")
     parser.add_argument("--builddir", type=Path, help="where tidepool was built [$TIDE_BUILDDIR, or found]")
     for_bench = parser.add_argument_group("as for bench/bench run")
-    for_bench.add_argument("--allocator", action="append", default=[], metavar="NAME[=PATH]",
+    for_bench.add_argument("--allocator", action="append", default=[], metavar="NAME[=LIBRARY[,VARIABLE=VALUE]...]",
                            help="another library; or a name of the table, then only those named are run")
     for_bench.add_argument("--baseline", default=allocators.DEFAULT_BASELINE, help="[%(default)s]")
     for_bench.add_argument("--rounds", type=int, default=bench.ROUNDS, help="[%(default)s]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import model, page, plots, sections, store
-from .analysis import Analysis, memory_of, time_of
+from .analysis import Analysis, memory_of, settled_of, time_of
 from .page import Html, factor, tag
 from .records import Json
 from .store import Results
@@ -71,7 +71,8 @@ def _summary(results: Results, analysis: Analysis) -> Html:
         tag("h3", "Each allocator against the best peer of each load"),
         page.paragraphs("The best peer is chosen anew for each load, separately for time and for memory, from all "
                         "allocators but tidepool. Nobody can be the best everywhere, so a peer's own figure is 1 or "
-                        "more."),
+                        "more. Settled memory, where loads tell it, is what stays resident of the peak when the "
+                        "freed memory had its time to go back."),
         _against_best(analysis),
         page.plot_grid([_map(analysis)]),
         *(_against_peers(subject.name, analysis) for subject in analysis.subjects()[:2]),
@@ -79,10 +80,13 @@ def _summary(results: Results, analysis: Analysis) -> Html:
 
 
 def _against_best(analysis: Analysis) -> Html:
+    measures = {"time": time_of, "peak memory": memory_of}
+    if any(analysis.tells(key, settled_of) for key in analysis.keys):
+        measures["settled memory"] = settled_of
     rows = []
     for allocator in analysis.allocators:
         row: list[object] = [sections.named(allocator)]
-        for measure in (time_of, memory_of):
+        for measure in measures.values():
             found = analysis.summary(allocator.name, None, measure)
             if found:
                 row += [tag("td", factor(found.mean), tag("small", _interval(found.interval))),
@@ -91,7 +95,8 @@ def _against_best(analysis: Analysis) -> Html:
                 row += ["–", "–"]
         found = analysis.summary(allocator.name, None, time_of)
         rows.append([*row, found.loads if found else 0])
-    return page.table(["allocator", "time", "worst load, time", "peak memory", "worst load, memory", "loads"], rows)
+    head = [name for what in measures for name in (what, f"worst load, {what}")]
+    return page.table(["allocator", *head, "loads"], rows)
 
 
 def _against_peers(subject: str, analysis: Analysis) -> Html:

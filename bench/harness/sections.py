@@ -5,7 +5,7 @@ from collections import Counter
 from statistics import median
 
 from . import page, plots
-from .analysis import PERCENTILES, Analysis, Key, Measure, memory_of, time_of
+from .analysis import PERCENTILES, Analysis, Key, Measure, memory_of, settled_of, time_of
 from .figures import Spread, spread
 from .page import Html, factor, mebibytes, number, percent, short, tag
 from .plots import Axes, Bars, Curve, Point
@@ -13,9 +13,9 @@ from .records import BUSY, NO_TIME, STOLEN, UNSETTLED, Allocator, Run
 from .states import States
 from .store import Results
 
-ORDER = ("micro", "contention", "latency", "footprint", "server", "program")
+ORDER = ("micro", "contention", "latency", "footprint", "return", "server", "program")
 TITLES = {"micro": "Micro", "contention": "Contention", "latency": "Latency", "footprint": "Footprint",
-          "server": "Servers", "program": "Programs"}
+          "return": "Memory that goes back", "server": "Servers", "program": "Programs"}
 MOST_CLUSTERS = 6               # of bars in one plot
 STATE_COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#7f7f7f")
 LIVE_COLOUR = "#999999"
@@ -41,17 +41,22 @@ def group_section(group: str, results: Results, analysis: Analysis) -> Html:
         parts.append(page.plot_grid(_throughput_plots(keys, analysis)))
     else:
         parts.append(page.plot_grid(_ratio_plots(keys, analysis, base, time_of, "time")))
-    if group == "latency":
+    if group in ("latency", "return"):
         parts.append(page.plot_grid(_latency_plots(keys, analysis, results)))
-    if group == "footprint":
+    if group in ("footprint", "return"):
         parts.append(page.plot_grid(_series_plots(keys, analysis)))
-    if group in ("footprint", "server", "program"):
+    settling = [key for key in keys if analysis.tells(key, settled_of)]
+    if settling:
+        parts.append(page.plot_grid(_ratio_plots(settling, analysis, base, settled_of, "settled memory")))
+    if group in ("footprint", "return", "server", "program"):
         parts.append(page.plot_grid(_ratio_plots(keys, analysis, base, memory_of, "peak memory")))
     parts += [tag("h3", "Time"), _value_table(keys, analysis, base, time_of, "ns per operation")]
     if any(analysis.calls(key) for key in keys):
         parts += [tag("h3", "Latency of one call or request in ns, medians over the rounds"),
                   _latency_table(keys, analysis)]
-    if group == "footprint":
+    if settling:
+        parts += [tag("h3", "Settled memory"), _settled_table(settling, analysis)]
+    if group in ("footprint", "return"):
         parts += [tag("h3", "Resident memory by the bytes alive"), _live_table(keys, analysis)]
     memory = [tag("h3", "Peak memory"), _value_table(keys, analysis, base, memory_of, "MiB"),
               tag("h3", "Memory at the end"), _final_table(keys, analysis)]
@@ -246,6 +251,32 @@ def _final_table(keys: list[Key], analysis: Analysis) -> Html:
     return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
 
 
+def _settled_table(keys: list[Key], analysis: Analysis) -> Html:
+    head = ["load", *(allocator.name for allocator in analysis.allocators)]
+    rows = []
+    for key in keys:
+        found = {allocator.name: analysis.spread(key, allocator.name, settled_of) for allocator in analysis.allocators}
+        least = min((value.median for value in found.values() if value), default=None)
+        rows.append([load(key), *(_settled_cell(key, name, value, least, analysis) for name, value in found.items())])
+    note = ("What is resident when the freed memory had its time to go back, by the peak: median, half the distance "
+            "from least to greatest as ± percent, the same in MiB; below it the median ratio to the best peer with "
+            "its spread. Bold: the least of the row. Blocks that are alive still are in it.")
+    return page.join([tag("p", note, kind="lead"), page.table(head, rows)])
+
+
+def _settled_cell(key: Key, name: str, value: Spread | None, least: float | None, analysis: Analysis) -> Html:
+    failed = _failure_note(key, name, analysis)
+    if value is None:
+        return tag("td", failed or "–")
+    around = f"±{percent(value.half_width())}" if value.count > 1 else "(one run)"
+    size = analysis.spread(key, name, lambda run: run.settled_bytes)
+    best = analysis.best_peer(key, settled_of)
+    ratio = "best peer" if best == name else _ratio_note(analysis, key, name, best, settled_of) if best else ""
+    return tag("td", tag("span", f"{percent(value.median)} of the peak {around}",
+                         kind="best" if value.median == least else ""),
+               tag("small", f"{mebibytes(size.median if size else None)} MiB"), tag("small", ratio), failed)
+
+
 def _live_table(keys: list[Key], analysis: Analysis) -> Html:
     rows = []
     for key in keys:
@@ -422,6 +453,8 @@ def how_to_read(results: Results) -> Html:
             "allocators whose spreads overlap weren't told apart.",
             "Time is wall time of the measured part divided by its operations. Peak memory is the greatest resident "
             "size of the whole process; a program's own 1 to 2 MiB are in it, for all allocators alike.",
+            "Settled memory is what is still resident once freed memory had its time to go back to the system, as a "
+            "part of that peak. Not all loads tell it.",
             "Absolute figures of several threads are from the state of the machine that most of the load's runs were "
             "in. “No comparable runs” means that the two were never run in the same state.",
             "A benchmark isn't your program. Record and replay, or preload into your own server, before you choose.",

@@ -7,6 +7,7 @@ server_runners = \
 	bench/servers/perl.py \
 	bench/servers/python.py \
 	bench/servers/redis.py \
+	bench/servers/redis_return.py \
 	bench/servers/sqlite.py \
 	bench/servers/startup.py
 

@@ -190,13 +190,19 @@ def check_malloc(server: Server, client: Client) -> None:
         time.sleep(0.05)
 
 
+def start(server: Server, program: str) -> Path:
+    """Gives its socket."""
+    path = server.folder / "socket"
+    server.start([program, "--port", "0", "--unixsocket", str(path), "--dir", str(server.folder), "--save", "",
+                  "--appendonly", "no", "--daemonize", "no"], lambda: pings(path))
+    return path
+
+
 def run(setup: Setup) -> Result:
     program = tool("redis-server", "redis-server")
     load = tool("redis-benchmark", "redis-tools")
     with Server(setup, [program, "--version"]) as server:
-        path = server.folder / "socket"
-        server.start([program, "--port", "0", "--unixsocket", str(path), "--dir", str(server.folder), "--save", "",
-                      "--appendonly", "no", "--daemonize", "no"], lambda: pings(path))
+        path = start(server, program)
         client = Client(path)
         try:
             started = time.monotonic()
@@ -231,7 +237,7 @@ def run(setup: Setup) -> Result:
                 "resident_started_bytes": at_start, "resident_loaded_bytes": loaded, "resident_flushed_bytes": flushed,
                 "resident_filled_bytes": filled, "used_filled_bytes": info["used_memory"],
                 "resident_deleted_bytes": deleted, "used_final_bytes": final_used}
-            result |= {"peak_bytes": server.peak(), "final_bytes": final, "series": series}
+            result |= {"peak_bytes": server.peak(), "final_bytes": final, "settled_bytes": final, "series": series}
         finally:
             client.close()
         server.stop()

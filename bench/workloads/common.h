@@ -76,7 +76,7 @@ struct run {
     uint64_t work;               /* operations to do in all */
     uint64_t chunk;              /* operations that a worker claims at a time */
     struct worker *workers;      /* one per thread */
-    bool timed;                  /* group latency: every call in the loop is timed */
+    bool timed;                  /* every call in the loop is: group latency, and who says so */
     void *shared;                /* the workload's own */
     pthread_barrier_t meeting;   /* of all workers */
     /* results */
@@ -86,6 +86,7 @@ struct run {
     double ticks_per_ns;
     size_t baseline_bytes;       /* resident before the loop's threads existed */
     size_t final_bytes;          /* resident when all was freed */
+    size_t settled_bytes;        /* resident when what was freed had its time to go back; 0: not told */
     struct metric metrics[MOST_METRICS];
     unsigned metric_count;
     struct point points[MOST_POINTS];

@@ -7,87 +7,7 @@
  */
 #include "table.h"
 
-#include "sampler.h"
-
-static uint64_t own_share(const struct worker *worker, uint64_t bytes)
-{
-    return scaled(worker->run, bytes) / worker->run->threads;
-}
-
-/* By one worker, when the others rest. */
-static void note_held(struct worker *worker)
-{
-    meet(worker);
-    if (worker->index == 0) {
-        add_metric(worker->run, "held_resident_bytes", (double)resident_bytes());
-        add_metric(worker->run, "held_live_bytes", (double)live_bytes(worker->run));
-    }
-    meet(worker);
-}
-
-/* Blocks that the worker holds, as a stack. */
-struct heap {
-    uint64_t count, room;
-    void **blocks;
-};
-
-static struct heap *make_heap(struct worker *worker, uint64_t room)
-{
-    struct heap *heap = worker->state = area(sizeof *heap);
-
-    heap->room = room;
-    heap->blocks = area(room * sizeof *heap->blocks);
-    return heap;
-}
-
-static void push(struct worker *worker, size_t size)
-{
-    struct heap *heap = worker->state;
-
-    if (heap->count == heap->room)
-        fail("%s: more than %llu blocks", worker->run->workload->name,
-             (unsigned long long)heap->room);
-    heap->blocks[heap->count++] = take_live(worker, size);
-    worker->operations++;
-}
-
-static void remove_at(struct worker *worker, uint64_t at)
-{
-    struct heap *heap = worker->state;
-
-    give_live(worker, heap->blocks[at]);
-    heap->blocks[at] = heap->blocks[--heap->count];
-}
-
-static void remove_random(struct worker *worker)
-{
-    struct heap *heap = worker->state;
-
-    remove_at(worker, random_below(worker, (uint32_t)heap->count));
-}
-
-/* Oldest first. */
-static void free_all(struct worker *worker)
-{
-    struct heap *heap = worker->state;
-
-    for (uint64_t i = 0; i < heap->count; i++)
-        give_live(worker, heap->blocks[i]);
-    heap->count = 0;
-}
-
-static int64_t own_live(const struct worker *worker)
-{
-    return atomic_load_explicit(&worker->live, memory_order_relaxed);
-}
-
-static void run_sampled(struct run *run, const struct stages *stages)
-{
-    sampler_start(run);
-    run_stages(run, stages);
-    sampler_stop(run);
-    run->final_bytes = resident_bytes();
-}
+#include "held.h"
 
 /* ---- The size mix shifts ---------------------------------------------------------------- */
 
@@ -239,22 +159,16 @@ static void set_up_much(struct worker *worker)
 
 static void allocate_much(struct worker *worker)
 {
-    int64_t wanted = (int64_t)own_share(worker, MUCH_BYTES);
-
-    while (own_live(worker) < wanted)
-        push(worker, random_between(worker, MUCH_LEAST, MUCH_MOST));
+    push_until(worker, own_share(worker, MUCH_BYTES), MUCH_LEAST, MUCH_MOST);
 }
 
-/* Frees a random 90 %. */
 static void sparse(struct worker *worker)
 {
-    struct heap *heap = worker->state;
-
     allocate_much(worker);
-    for (uint64_t keep = heap->count / 10; heap->count > keep;)
-        remove_random(worker);
+    remove_most(worker);
     idle(worker, SPARSE_IDLE);
     note_held(worker);
+    note_settled(worker);
     free_all(worker);
 }
 
@@ -273,11 +187,7 @@ static void much(struct worker *worker)
 /* The threads end, and then the program is idle. */
 void run_free_all(struct run *run)
 {
-    sampler_start(run);
-    run_stages(run, &(struct stages){ set_up_much, much, NULL });
-    sleep_seconds(ALL_FREE_IDLE);
-    sampler_stop(run);
-    run->final_bytes = resident_bytes();
+    run_then_idle(run, &(struct stages){ set_up_much, much, NULL }, ALL_FREE_IDLE);
 }
 
 /* ---- Mostly idle threads ---------------------------------------------------------------- */

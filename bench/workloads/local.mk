@@ -6,9 +6,12 @@ check_PROGRAMS += bench/workloads/workload
 bench_workloads_workload_SOURCES = \
 	bench/workloads/common.c \
 	bench/workloads/common.h \
+	bench/workloads/churn.c \
 	bench/workloads/contention.c \
 	bench/workloads/exchange.c \
 	bench/workloads/footprint.c \
+	bench/workloads/held.c \
+	bench/workloads/held.h \
 	bench/workloads/histogram.c \
 	bench/workloads/histogram.h \
 	bench/workloads/latency.c \
@@ -19,13 +22,14 @@ bench_workloads_workload_SOURCES = \
 	bench/workloads/pin.h \
 	bench/workloads/queue.c \
 	bench/workloads/queue.h \
+	bench/workloads/return.c \
 	bench/workloads/sampler.c \
 	bench/workloads/sampler.h \
 	bench/workloads/server.c \
 	bench/workloads/table.h \
 	bench/workloads/ticks.h \
 	bench/workloads/workload.c
-bench_workloads_workload_LDADD =
+bench_workloads_workload_LDADD = -ldl -lm
 
 EXTRA_DIST += bench/workloads/cores.c
 if HAVE_HWLOC

@@ -1,7 +1,8 @@
 /* bench/workloads/table.h - every workload, one row each
  *
  * ROW(name, group, threads, quick, operations, run, argument, unit, about)
- *   group       latency: every call of malloc and free in the loop is timed
+ *   group       latency: every call of malloc and free in the loop is timed;
+ *               return: how much is resident still when it has been freed
  *   threads     default counts
  *   quick       1: part of `make bench-quick`
  *   operations  at scale 100, for each core that the threads can use at once;
@@ -149,7 +150,20 @@ enum mix_number {
     ROW("idle-threads", "footprint", "1000", 0, 0, run_idle_threads, 0, "thread",             \
         "threads that allocate a little and sleep")                                           \
     ROW("free-all", "footprint", "1,8", 0, 0, run_free_all, 0, "block",                       \
-        "256 MiB taken and freed, the threads end, then 2 s idle")
+        "256 MiB taken and freed, the threads end, then 2 s idle")                            \
+                                                                                              \
+    ROW("return-all", "return", "8", 0, 0, run_return_all, 0, "block",                        \
+        "1 GiB taken and freed, then 2 s idle")                                               \
+    ROW("return-sparse", "return", "8", 0, 0, run_return_sparse, 0, "block",                  \
+        "1 GiB taken, a random 90 % of each thread's blocks freed, then 2 s idle")            \
+    ROW("return-trim", "return", "8", 0, 0, run_return_trim, 0, "block",                      \
+        "1 GiB taken and freed, then one malloc_trim, if the allocator has it; no idle time") \
+    ROW("return-exits", "return", "8", 0, 0, run_return_exits, 0, "block",                    \
+        "1 GiB taken and freed, the threads end, then 2 s idle")                              \
+    ROW("return-latency", "return", "2", 0, 0, run_return_latency, 0, "pair",                 \
+        "each call timed, while 8 more threads free 1 GiB and for 2 s after")                 \
+    ROW("return-churn", "return", "1,8", 0, 4000000, run_return_churn, 0, "block",            \
+        "sizes, lifetimes and load drift for long, 32 to 128 MiB; then 2 s idle with 32 MiB")
 
 #define DECLARE(name, group, threads, quick, operations, run_function, ...)                   \
     void run_function(struct run *run);

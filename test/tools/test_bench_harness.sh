@@ -56,7 +56,7 @@ elif test "$2" = even; then
         '"thread_operations": [500, 500], "latency_ns": {"malloc": {"p50": 20, "p99": 90, "max": 400, "count": 9}}}'
 else
     echo '{"workload": "grow", "threads": 1, "operations": 10, "seconds": 0.001, "final_bytes": 4096,'\
-        '"series": [[0, 4096, 1000], [0.5, 8192, 2000]], "metrics": {"note": 1}}'
+        '"settled_bytes": 2048, "series": [[0, 4096, 1000], [0.5, 8192, 2000]], "metrics": {"note": 1}}'
 fi
 END
 chmod +x "$work/workload"
@@ -109,6 +109,8 @@ digest = results["digest"]
 assert {(row["workload"], str(row["threads"]), row["allocator"]) for row in digest["loads"]} == \
     {(*load, "glibc") for load in loads}, digest["loads"]
 assert digest["loads"][0]["figures"]["ns_per_operation"]["median"] == 1000, digest["loads"][0]
+assert [row for row in rows if row["workload"] == "grow" and row["allocator"] == "glibc"][0]["settled_bytes"] == "2048"
+assert {row["workload"] for row in digest["loads"] if "settled_share" in row["figures"]} == {"grow"}, digest["loads"]
 for name in ("gnuplot", "redis", "nginx", "wrk", "gcc", "tidepool's compiler", "tidepool's configure"):
     assert results["versions"][name], name
     assert name.replace("'", "&#x27;") in page, f"the report doesn't have: {name}"
@@ -116,7 +118,7 @@ assert "could not be drawn" not in page
 minidom.parseString(page)   # well-formed
 ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
 assert len(ids) == len(set(ids)), "an id is there twice"
-for text in ("signal 6", "timeout", "more than 1 s", "<svg", "threads", "resident memory, MiB"):
+for text in ("signal 6", "timeout", "more than 1 s", "<svg", "Settled memory", "threads", "resident memory, MiB"):
     assert text in page, f"the report doesn't have: {text}"
 for text in ("<script", "<link", "<img", "url(http", "@import"):
     assert text not in page, f"the report isn't self-contained: {text}"

@@ -62,15 +62,27 @@ def check(row, threads, result):
             raise ValueError(f"{name} is {result[name]}")
     if row["group"] == "contention" and len(result["thread_operations"]) != threads:
         raise ValueError("thread_operations isn't of all threads")
-    if row["group"] == "latency":
+    if "latency" in (row["group"], row["workload"].rpartition("-")[2]):
         check_histogram(result["latency_ns"]["malloc"])
         check_histogram(result["latency_ns"]["free"])
         check_calls(row, result)
+    if row["group"] == "return" or row["workload"] in ("sparse-frees", "free-all"):
+        check_settled(row, result)
     if row["workload"] == "few-producers":
         check_quarter(result)
     if row["group"] == "footprint":
         if not 2 <= len(result["series"]) <= 100 or result["series"][-1][2] != 0:
             raise ValueError(f"not a series that ends with nothing alive: {result['series'][-3:]}")
+
+
+def check_settled(row, result):
+    """Blocks that stay are resident; where all were freed nobody keeps more than there was."""
+    if not 0 < result["settled_bytes"] < 1 << 30:
+        raise ValueError(f"settled_bytes is {result['settled_bytes']}")
+    if result["settled_bytes"] < result["metrics"].get("held_live_bytes", 0):
+        raise ValueError("less is resident than is alive")
+    if row["workload"] == "return-trim" and result["metrics"]["has_malloc_trim"] != 1:
+        raise ValueError("the library's malloc_trim wasn't found")
 
 
 def attempt(name, action):

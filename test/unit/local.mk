@@ -20,6 +20,7 @@ unit_tests = \
 	test/unit/arena/test_arena \
 	test/unit/arena/test_manager \
 	test/unit/arena/test_nodes \
+	test/unit/arena/test_order \
 	test/unit/arena/test_shard \
 	test/unit/arena/test_upkeep \
 	test/unit/pool/test_hollow \

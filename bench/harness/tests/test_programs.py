@@ -46,6 +46,15 @@ class Locks(unittest.TestCase):
         self.assertEqual(programs.lock_metrics(line * 3)["locks_taken"], 6)
 
 
+class Arenas(unittest.TestCase):
+    line = "arenas          3 of 4096 KiB; created 18, released 15; 187 slots free, 0 empty pools stocked\n"
+
+    def test_at_exit(self) -> None:
+        run = taken(json.dumps(RESULT), "tidepool 0.1.0 statistics\n" + self.line * 2)
+        self.assertEqual((run.metrics["arenas"], run.metrics["arenas_created"]), (6, 36))
+        self.assertNotIn("arenas", taken(json.dumps(RESULT)).metrics)
+
+
 class Outputs(unittest.TestCase):
     def test_a_good_run(self) -> None:
         run = taken("noise\n" + json.dumps(RESULT) + "\n")
@@ -56,6 +65,14 @@ class Outputs(unittest.TestCase):
 
     def test_a_runner_tells_its_servers_peak(self) -> None:
         self.assertEqual(taken(json.dumps({**RESULT, "peak_bytes": 99})).peak_bytes, 99)
+
+    def test_what_stays_of_the_peak(self) -> None:
+        run = taken(json.dumps({**RESULT, "settled_bytes": 1024}))
+        self.assertEqual((run.settled_bytes, run.settled_share), (1024, 0.25))
+        run = taken(json.dumps({**RESULT, "settled_bytes": 1024, "peak_bytes": 2048}))
+        self.assertEqual(run.settled_share, 0.5)
+        self.assertEqual(taken(json.dumps({**RESULT, "settled_bytes": 4100})).settled_share, 1.0)
+        self.assertIsNone(taken(json.dumps(RESULT)).settled_share)
 
     def test_failures(self) -> None:
         self.assertEqual(taken("", "boom\n", status="signal 6").status, "signal 6")

@@ -54,8 +54,10 @@ static void *leave_files(void *unused)
 
 static void run_leave_files(void)
 {
+    static const struct tide_os_job job = { leave_files, "leaves", (size_t)256 << 10 };
+
     sem_init(&done, 0, 0);
-    TIDE_REQUIRE(tide_os_start_thread(leave_files, "leaves"));
+    TIDE_REQUIRE(tide_os_start_thread(&job));
     sem_wait(&done);
 }
 
