@@ -21,6 +21,8 @@ libtidepool_core_la_SOURCES = \
 	src/base/options_table.h \
 	src/os/cpu.c \
 	src/os/cpu.h \
+	src/os/huge_pages.c \
+	src/os/huge_pages.h \
 	src/os/map.c \
 	src/os/map.h \
 	src/os/records.c \
@@ -31,9 +33,13 @@ libtidepool_core_la_SOURCES = \
 	src/arena/address_map.h \
 	src/arena/arena.c \
 	src/arena/arena.h \
+	src/arena/huge_pages.c \
+	src/arena/huge_pages.h \
 	src/arena/layout.h \
 	src/arena/manager.c \
 	src/arena/manager.h \
+	src/arena/reserve.c \
+	src/arena/reserve.h \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \

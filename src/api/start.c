@@ -6,6 +6,7 @@
 
 #include "arena/address_map.h"
 #include "arena/manager.h"
+#include "arena/reserve.h"
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -27,6 +28,7 @@ static struct tide_lock *(*const outer[])(void) = {
 };
 static struct tide_lock *(*const inner[])(void) = {
     tide_huge_lock,
+    tide_reserve_lock,
     tide_address_map_lock,
     tide_os_records_lock,
     tide_os_kept_lock,

@@ -55,7 +55,8 @@ void tide_arena_leave(struct tide_tenant *tenant);
 size_t tide_arena_trim(size_t keep);
 
 /* Returns the pages of slots that were free at the last call and stayed so, and
- * empty arenas without pages.  Bytes that a later call may return. */
+ * empty arenas without pages; makes huge pages of what stays full
+ * (huge_pages.h).  Bytes that a later call may see to. */
 size_t tide_arena_decay(void);
 
 /* Bytes that tide_arena_trim(0) would return. */

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "arena/arena.h"
+#include "arena/reserve.h"
 
 enum {
     REGRET_MS = 100,  /* an arena made so soon after one was released: it should have been kept */
@@ -150,7 +151,8 @@ static void release(struct arena *arena)
 
 static bool is_spare(struct arena *arena, enum shard_spare which)
 {
-    return arena->tenants == 0 && (which != SPARE_CLEAN || tide_relaxed(&arena->dirty) == 0) &&
+    return arena->tenants == 0 && (which != SPARE_CLEAN || tide_relaxed(&arena->dirty) == 0 ||
+                                   tide_reserve_has(arena)) &&
            tide_lock_try(tide_shard_arena_lock(arena));
 }
 

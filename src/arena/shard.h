@@ -24,6 +24,7 @@ enum {
     BUCKETS,
     MOST_SHARDS = 64,
 };
+_Static_assert(MOST_SHARDS <= UINT8_MAX, "arena->shard is one byte");
 
 struct shard {
     _Alignas(TIDE_CACHE_LINE) struct tide_lock own_lock;

@@ -18,6 +18,7 @@ struct tide_options {
 };
 
 enum { TIDE_ARENA_LOCK_ARENA, TIDE_ARENA_LOCK_GLOBAL };
+enum { TIDE_THP_AUTO, TIDE_THP_ALWAYS, TIDE_THP_NEVER };
 
 extern TIDE_HIDDEN struct tide_options tide_options;
 
