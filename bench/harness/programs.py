@@ -27,7 +27,7 @@ LOCK_LINE = re.compile(
     r"^lock(?:s| (?P<kind>\S+))\s+taken (?P<taken>\d+) times, waited for (?P<waits>\d+) times, "
     r"(?P<us>\d+) us in all", re.MULTILINE)
 STATISTICS_LINE = re.compile(
-    r"tidepool \S+ statistics|\s+block\s+pools|[\s\d]+$|(large blocks|huge blocks|arenas|allocated|heaps|locks?) ")
+    r"tidepool \S+ statistics|\s+block\s+pools|[\s\d]+$|(large blocks|huge blocks|huge pages|arenas|allocated|heaps|locks?) ")
 OWN_VARIABLES = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_", "TIDEPOOL_", "MIMALLOC_", "TCMALLOC_", "HWLOC_SYNTHETIC")
 
 

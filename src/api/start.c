@@ -38,6 +38,7 @@ enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inne
 
 static void before_fork(void)
 {
+    tide_reserve_before_fork();
     for (int n = 0; n < OUTER; n++)
         tide_lock(outer[n]());
     tide_heap_lock_all();

@@ -1,11 +1,8 @@
 /* arena/reserve.c - see reserve.h.  lock guards everything here but the mapping's
  * two ends, which are written once under it.
  *
- * The pool has promised its pages to the process that mapped them, not to
- * children it forks: these share the pages until one of them writes, and then
- * need another.  A page that can't be had is a SIGBUS when it is used; so an
- * arena's pages are taken (tide_os_populate) before it is given out, and where
- * that fails there is no reserve any more. */
+ * An arena's pages are taken (tide_os_populate) before it is given out; where
+ * that fails there is no reserve any more, rather than a SIGBUS later. */
 #include "arena/reserve.h"
 
 #include <string.h>
@@ -39,8 +36,8 @@ static void warn_of_missing(void)
 
     if (pool.available < wanted)
         tide_base_warn("TIDEPOOL_HUGETLB=%lld takes %zu huge pages of 2 MiB and the system has "
-                       "only %zu to give: %zu are missing (sysctl vm.nr_hugepages=%zu); going on "
-                       "without",
+                       "%zu to give: %zu are missing (sysctl vm.nr_hugepages=%zu; as many again "
+                       "for each child that it forks); going on without",
                        (long long)tide_options.hugetlb, wanted, pool.available,
                        wanted - pool.available, pool.pages + wanted - pool.available);
     else
@@ -153,6 +150,23 @@ struct tide_reserve_totals tide_reserve_totals(void)
         .arenas = bytes / TIDE_ARENA_BYTES,
         .arenas_in_use = tide_relaxed(&in_use),
     };
+}
+
+void tide_reserve_before_fork(void)
+{
+    static _Atomic bool is_told;
+    size_t pages = tide_relaxed(&in_use) * TIDE_ARENA_BYTES / TIDE_HUGE_PAGE_BYTES;
+    struct tide_huge_page_pool pool;
+
+    if (pages == 0 || tide_relaxed(&is_told))
+        return;
+    pool = tide_os_huge_page_pool();
+    if (pool.available >= pages || atomic_exchange(&is_told, true))
+        return;
+    tide_base_warn("fork: %zu huge pages of TIDEPOOL_HUGETLB are in use and the system has %zu "
+                   "more: a child that goes on may be killed (SIGBUS) for want of them; sysctl "
+                   "vm.nr_hugepages=%zu",
+                   pages, pool.available, pool.pages + pages - pool.available);
 }
 
 struct tide_lock *tide_reserve_lock(void)

@@ -6,6 +6,11 @@
  * them.  An arena that goes comes back to the reserve as it is.  Without enough
  * pages in the pool one line says so and there is no reserve.
  *
+ * The pages are promised to the process, not to children it forks.  These share
+ * them until one of the two writes; then another page of the pool is needed, and
+ * a child that can't have it is killed (SIGBUS).  So a fork warns when the pool
+ * has fewer than are in use, and a child makes no new arena without its pages.
+ *
  * Its lock comes after those of arenas and shards, before the address map's.
  */
 #ifndef TIDE_ARENA_RESERVE_H
@@ -46,7 +51,8 @@ static inline bool tide_reserve_has(const struct arena *arena)
 
 struct tide_reserve_totals tide_reserve_totals(void);
 
-/* For fork. */
+/* For fork: warns, once, when the pool has too few pages for a child. */
+void tide_reserve_before_fork(void);
 struct tide_lock *tide_reserve_lock(void);
 
 #endif

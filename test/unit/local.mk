@@ -8,11 +8,14 @@ unit_tests = \
 	test/unit/base/test_options \
 	test/unit/os/test_cpu \
 	test/unit/os/test_thread \
+	test/unit/os/test_huge_pages \
 	test/unit/os/test_map \
 	test/unit/os/test_records \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
+	test/unit/arena/test_huge_pages \
 	test/unit/arena/test_manager \
+	test/unit/arena/test_reserve \
 	test/unit/arena/test_shard \
 	test/unit/arena/test_upkeep \
 	test/unit/pool/test_pool \
@@ -44,6 +47,7 @@ endif
 
 noinst_HEADERS += \
 	test/unit/unit.h \
+	test/unit/os/smaps.h \
 	test/unit/arena/arenas.h \
 	test/unit/pool/pools.h \
 	test/unit/heap/heaps.h \
