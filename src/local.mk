@@ -29,6 +29,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/limits.c \
 	src/os/limits.h \
 	src/os/hwloc_plugin.h \
+	src/os/huge_pages.c \
+	src/os/huge_pages.h \
 	src/os/map.c \
 	src/os/map.h \
 	src/os/pressure.c \
@@ -47,6 +49,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/address_map.h \
 	src/arena/arena.c \
 	src/arena/arena.h \
+	src/arena/huge_pages.c \
+	src/arena/huge_pages.h \
 	src/arena/layout.h \
 	src/arena/manager.c \
 	src/arena/manager.h \
@@ -54,6 +58,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/nodes.h \
 	src/arena/order.c \
 	src/arena/order.h \
+	src/arena/reserve.c \
+	src/arena/reserve.h \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \

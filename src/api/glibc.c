@@ -137,6 +137,10 @@ void tide_malloc_stats(void)
                     "%zu empty pools stocked\n",
                     stats.arenas.arenas, TIDE_ARENA_BYTES / 1024, stats.arenas.created,
                     stats.arenas.released, stats.free_slots, stats.empty_pools);
+    tide_base_print("huge pages      %zu transparent ones in arenas; reserve %zu bytes, %zu of %zu "
+                    "arenas in use\n",
+                    stats.huge_units, stats.reserve.bytes, stats.reserve.arenas_in_use,
+                    stats.reserve.arenas);
     tide_base_print("allocated       %zu bytes; free but resident at most %zu bytes\n",
                     stats.pooled_bytes + stats.run_bytes + stats.huge.bytes,
                     stats.returnable_bytes);
@@ -177,6 +181,11 @@ int tide_malloc_info(int options, FILE *stream)
     fprintf(stream, "<arenas count=\"%zu\" bytes=\"%zu\" created=\"%zu\" released=\"%zu\"/>\n",
             stats.arenas.arenas, stats.arenas.arenas * TIDE_ARENA_BYTES, stats.arenas.created,
             stats.arenas.released);
+    fprintf(stream,
+            "<huge_pages transparent=\"%zu\" reserve_bytes=\"%zu\" reserve_arenas=\"%zu\" "
+            "reserve_arenas_in_use=\"%zu\"/>\n",
+            stats.huge_units, stats.reserve.bytes, stats.reserve.arenas,
+            stats.reserve.arenas_in_use);
     for (enum lock_kind kind = 0; kind < LOCK_KINDS; kind++)
         fprintf(stream, "<lock name=\"%s\" taken=\"%" PRIu64 "\" waited=\"%" PRIu64 "\"/>\n",
                 tide_stats_lock_name(kind), tide_relaxed(&stats.locks[kind].acquired),

@@ -6,6 +6,7 @@
 
 #include "arena/address_map.h"
 #include "arena/manager.h"
+#include "arena/reserve.h"
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -29,6 +30,7 @@ static struct tide_lock *(*const outer[])(void) = {
 };
 static struct tide_lock *(*const inner[])(void) = {
     tide_huge_lock,
+    tide_reserve_lock,
     tide_address_map_lock,
     tide_os_records_lock,
     tide_os_kept_lock,
@@ -40,6 +42,7 @@ enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inne
 static void before_fork(void)
 {
     tide_nodes_wait();
+    tide_reserve_before_fork();
     for (int n = 0; n < OUTER; n++)
         tide_lock(outer[n]());
     tide_heap_lock_all();

@@ -1,6 +1,7 @@
 /* api/stats.c - see stats.h */
 #include "api/stats.h"
 
+#include "arena/huge_pages.h"
 #include "base/fatal.h"
 #include "heap/common.h"
 #include "heap/depot.h"
@@ -25,6 +26,7 @@ static void add_pool(struct stats *stats, const struct pool *pool, bool is_full)
 
 static void add_arena(struct stats *stats, const struct arena *arena)
 {
+    stats->huge_units += tide_bit_count(tide_units_in(arena, UNIT_HUGE));
     for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
         const struct pool *pool = (const struct pool *)arena + slot;
         uint8_t state = tide_relaxed(&pool->state);
@@ -122,6 +124,7 @@ void tide_stats_gather(struct stats *stats)
         stats->orphans += tide_relaxed(&heap->state) == HEAP_ORPHAN;
     }
     stats->arenas = tide_arena_totals();
+    stats->reserve = tide_reserve_totals();
     stats->huge = tide_huge_totals();
     stats->returnable_bytes = tide_arena_returnable() + stats->huge.cached_bytes;
     stats->record_bytes = tide_os_record_bytes();

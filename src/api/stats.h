@@ -8,6 +8,7 @@
 #define TIDE_API_STATS_H
 
 #include "arena/manager.h"
+#include "arena/reserve.h"
 #include "heap/huge.h"
 #include "pool/size_class.h"
 
@@ -32,6 +33,8 @@ enum lock_kind {
 struct stats {
     struct class_stats classes[TIDE_CLASSES];
     struct tide_arena_totals arenas;
+    struct tide_reserve_totals reserve;
+    size_t huge_units;                  /* of arenas: with a huge page, or to get one */
     struct tide_lock locks[LOCK_KINDS]; /* their counts only, summed up by kind */
     struct huge_totals huge;
     size_t runs, run_bytes;            /* large blocks in arenas */

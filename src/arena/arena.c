@@ -2,22 +2,43 @@
 #include "arena/arena.h"
 
 #include "arena/address_map.h"
+#include "arena/huge_pages.h"
 #include "arena/nodes.h"
+#include "arena/reserve.h"
 #include "base/fatal.h"
 #include "os/map.h"
 
+/* Zero but, from the reserve, dirty and the slots it says. */
+static struct arena *map(void)
+{
+    struct arena *arena = tide_reserve_take();
+
+    if (arena)
+        return arena;
+    arena = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
+    if (arena && tide_huge_pages_advise(arena, TIDE_ARENA_BYTES))
+        tide_set_relaxed(&arena->units, TIDE_ALL_UNITS << UNIT_HUGE);
+    return arena;
+}
+
+static void unmap(struct arena *arena)
+{
+    if (!tide_reserve_put(arena))
+        tide_os_unmap(arena, TIDE_ARENA_BYTES);
+}
+
 struct arena *tide_arena_create(unsigned shard)
 {
-    struct arena *arena = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
+    struct arena *arena = map();
 
     if (!arena)
         return NULL;
     tide_os_bind(arena, TIDE_ARENA_BYTES, tide_nodes_of_shard(shard));
     tide_lock_reset(&arena->lock, false);
-    arena->shard = (uint16_t)shard;
+    arena->shard = (uint8_t)shard;
     tide_set_relaxed(&arena->free, TIDE_ALL_FREE);
     if (!tide_address_map_set(arena, TIDE_ARENA_BYTES, TIDE_ARENA, TIDE_ARENA)) {
-        tide_os_unmap(arena, TIDE_ARENA_BYTES);
+        unmap(arena);
         return NULL;
     }
     return arena;
@@ -26,7 +47,7 @@ struct arena *tide_arena_create(unsigned shard)
 void tide_arena_destroy(struct arena *arena)
 {
     tide_address_map_clear(arena, TIDE_ARENA_BYTES);
-    tide_os_unmap(arena, TIDE_ARENA_BYTES);
+    unmap(arena);
 }
 
 static struct pool *descriptor(struct arena *arena, unsigned slot)

@@ -97,7 +97,8 @@ struct arena {
     struct arena *next, *prev;         /* under the shard's lock: its bucket */
     struct arena *next_all, *prev_all; /* likewise: all arenas of the shard */
     uint32_t tenants;        /* under the shard's lock: heaps and walkers that hold on to it */
-    uint16_t shard;          /* constant */
+    uint8_t shard;           /* constant */
+    _Atomic uint8_t units;   /* under lock, read by walkers: see arena/huge_pages.h */
     uint8_t bucket;          /* written under both locks */
     bool is_fork_locked;     /* under the shard's lock: a fork has locked it */
     struct pool pools[TIDE_SLOTS - 1]; /* of slots 1 and up */

@@ -2,6 +2,7 @@
 #include "arena/shard.h"
 
 #include "arena/arena.h"
+#include "arena/reserve.h"
 #include "os/thread.h"
 
 enum {
@@ -151,7 +152,8 @@ static void release(struct arena *arena)
 
 static bool is_spare(struct arena *arena, enum shard_spare which)
 {
-    return arena->tenants == 0 && (which != SPARE_CLEAN || tide_relaxed(&arena->dirty) == 0) &&
+    return arena->tenants == 0 && (which != SPARE_CLEAN || tide_relaxed(&arena->dirty) == 0 ||
+                                   tide_reserve_has(arena)) &&
            tide_lock_try(tide_shard_arena_lock(arena));
 }
 

@@ -25,6 +25,7 @@ enum {
     MOST_SHARDS = 64, /* at the start */
     MOST_NODES = 64,  /* which may each need one more */
 };
+_Static_assert(MOST_SHARDS <= UINT8_MAX, "arena->shard is one byte");
 
 struct shard {
     _Alignas(TIDE_CACHE_LINE) struct tide_lock own_lock;

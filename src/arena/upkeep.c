@@ -1,6 +1,7 @@
 /* arena/upkeep.c - the rest of manager.h: walking, trimming, counts, fork and
  * checks.  The locks are explained in shard.h. */
 #include "arena/arena.h"
+#include "arena/huge_pages.h"
 #include "arena/manager.h"
 #include "arena/shard.h"
 #include "base/fatal.h"
@@ -57,15 +58,18 @@ static uint64_t idle_slots(struct arena *arena, uint64_t slots)
 static size_t purge(struct arena *arena, bool is_only_idle)
 {
     uint64_t claim, rest;
+    unsigned ordinary;
 
     tide_lock(tide_shard_arena_lock(arena));
-    claim = tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty);
+    claim = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
     if (is_only_idle)
         claim = idle_slots(arena, claim);
+    claim = tide_arena_split_units_locked(arena, claim, !is_only_idle, &ordinary);
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) & ~claim);
     tide_shard_settle_and_unlock(arena);
     if (claim == 0)
         return 0;
+    tide_arena_make_ordinary(arena, ordinary);
     for (rest = claim; rest != 0;) {
         unsigned first = tide_lowest_bit(rest);
         unsigned count = ~(rest >> first) != 0 ? tide_lowest_bit(~(rest >> first)) : 64;
@@ -104,17 +108,27 @@ size_t tide_arena_trim(size_t keep)
     return returned;
 }
 
-bool tide_arena_decay(unsigned arenas)
+bool tide_arena_decay(unsigned arenas, size_t *waiting)
 {
     static struct arena *next; /* held */
+    static struct tide_units_look look;
+    static size_t decaying;
 
-    if (!next)
+    if (!next) {
         next = tide_arena_next(NULL);
-    for (; next && arenas > 0; arenas--, next = tide_arena_next(next))
+        look = tide_units_look_begin();
+        decaying = 0;
+    }
+    for (; next && arenas > 0; arenas--, next = tide_arena_next(next)) {
         purge(next, true);
-    if (!next)
-        release_spares(SPARE_CLEAN);
-    return !next;
+        tide_units_look_at(&look, next);
+        decaying += tide_bit_count(tide_arena_decaying_slots(next));
+    }
+    if (next)
+        return false;
+    release_spares(SPARE_CLEAN);
+    *waiting = (decaying << TIDE_SLOT_SHIFT) + tide_units_look_end(&look);
+    return true;
 }
 
 size_t tide_arena_returnable(void)
@@ -122,7 +136,7 @@ size_t tide_arena_returnable(void)
     size_t slots = 0;
 
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
-        slots += tide_bit_count(tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty));
+        slots += tide_bit_count(tide_relaxed(&arena->free) & tide_arena_resident_slots(arena));
     return slots << TIDE_SLOT_SHIFT;
 }
 

@@ -11,10 +11,11 @@
  *   7. arena      arena/arena.h      one per arena
  *   8. shard      arena/shard.h      one per shard
  *   9. huge       heap/huge.c        list and cache of huge blocks
- *  10. map        arena/address_map.c  making a page of the address map writable
- *  11. records    os/records.c       the allocator's own records
- *  12. kept       os/map.c           ranges that could not be unmapped
- *  13. handler    heap/reclaim.c     the program's function for the soft limit
+ *  10. reserve    arena/reserve.c    arenas from the system's huge pages
+ *  11. map        arena/address_map.c  making a page of the address map writable
+ *  12. records    os/records.c       the allocator's own records
+ *  13. kept       os/map.c           ranges that could not be unmapped
+ *  14. handler    heap/reclaim.c     the program's function for the soft limit
  * With arena_lock=global, 7 to 9 are one recursive lock.
  *
  * A forking thread holds all of them from the first fork handler of tidepool's

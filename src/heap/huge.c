@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "arena/address_map.h"
+#include "arena/huge_pages.h"
 #include "arena/manager.h"
 #include "base/bits.h"
 #include "base/fatal.h"
@@ -208,6 +209,7 @@ static struct huge *map(size_t bytes, size_t lead, size_t alignment, unsigned no
         lead = page;
     }
     tide_os_bind(start, bytes, node);
+    tide_huge_pages_advise(start, bytes);
     huge = (struct huge *)start;
     huge->node = (unsigned short)node;
     huge->start = start;
@@ -248,8 +250,10 @@ static bool resize_in_place(struct huge *huge, size_t bytes)
     if (!tide_os_resize(huge->start, old_bytes, bytes))
         return false;
     huge->bytes = bytes;
-    if (enter(huge))
+    if (enter(huge)) {
+        tide_huge_pages_advise(huge->start, bytes); /* it may have been too short for them */
         return true;
+    }
     tide_os_resize(huge->start, bytes, old_bytes);
     huge->bytes = old_bytes;
     return false;
@@ -276,6 +280,7 @@ static struct huge *move(struct huge *huge, size_t bytes)
     moved->block = start + (moved->block - moved->start);
     moved->start = start;
     moved->bytes = bytes;
+    tide_huge_pages_advise(start, bytes);
     if (!enter(moved))
         tide_base_fatal("no memory to enter a block of %zu bytes in the address map", bytes);
     return moved;

@@ -37,15 +37,15 @@ enum {
 
 size_t tide_maintenance_look(void)
 {
-    size_t left;
+    size_t left, in_arenas;
 
     tide_lock(&look_lock);
     left = tide_heap_decay_unowned();
     left += tide_idle_look(MOST_IDLE, MOST_BUSY);
     left += tide_huge_decay();
-    while (!tide_arena_decay(UINT_MAX))
+    while (!tide_arena_decay(UINT_MAX, &in_arenas))
         ;
-    left += tide_arena_returnable();
+    left += in_arenas;
     tide_unlock(&look_lock);
     return left;
 }
@@ -54,6 +54,7 @@ size_t tide_maintenance_look(void)
 static bool look_on(void)
 {
     static enum { UNOWNED, IDLE, HUGE, ARENAS } part;
+    size_t waiting;
 
     switch (part) {
     case UNOWNED:
@@ -66,7 +67,7 @@ static bool look_on(void)
         tide_huge_decay();
         break;
     case ARENAS:
-        if (!tide_arena_decay(INLINE_ARENAS))
+        if (!tide_arena_decay(INLINE_ARENAS, &waiting))
             return false;
         part = UNOWNED;
         return true;

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arena/huge_pages.h"
 #include "arena/manager.h"
 #include "base/atomic.h"
 #include "base/bits.h"
@@ -38,6 +39,9 @@ void tide_maintenance_wake(void);
 /* The program may have more memory than before. */
 static inline void tide_maintenance_weigh(void)
 {
+    if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_bell) == TIDE_BELL_ASLEEP) &&
+        tide_units_look_is_due())
+        tide_maintenance_wake();
     if (TIDE_UNLIKELY(!tide_relaxed(&tide_maintenance_is_settled)) &&
         tide_arena_count() * TIDE_ARENA_BYTES + tide_relaxed(&tide_huge_mapped) >=
             TIDE_MAINTAINED_BYTES)

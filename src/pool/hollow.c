@@ -1,6 +1,7 @@
 /* pool/hollow.c - see hollow.h */
 #include "pool/hollow.h"
 
+#include "arena/huge_pages.h"
 #include "base/fatal.h"
 #include "os/map.h"
 
@@ -144,6 +145,8 @@ size_t tide_pool_hollow(struct pool *pool)
         return 0;
     pool->free_at_look = free;
     pages = free_pages(pool);
+    if (!tide_arena_may_split(pool, tide_bit_count(pages) * tide_os_page_bytes))
+        return 0;
     if (pool->is_zero) /* the others were never in use */
         pages &= pages_before(tide_round_up(end, tide_os_page_bytes));
     /* The page in which the next untouched block starts holds no more than the end

@@ -55,6 +55,8 @@ warns TIDEPOOL_ARENA_LOCK '' 'arena|global'
 warns TIDEPOOL_ARENA_LOCK 'arena|global' 'arena|global'
 warns TIDEPOOL_ARENA_LOCK aren 'arena|global'
 warns TIDEPOOL_CHECK 2 'off|on'
+warns TIDEPOOL_THP madvise 'auto|always|never'
+warns TIDEPOOL_HUGETLB -1 '0 to 1T'
 for value in -5 99999999999999999999 18446744073709551615 12Q 12MM 12.5M ' 12M' '12 M' 0x10 M '' 2T \
     9000000T; do
     warns TIDEPOOL_HUGE_CACHE "$value" '0 to 1T'
@@ -62,6 +64,7 @@ done
 warns TIDEPOOL_STASH '0 ' '0 to 1M' # a space is no suffix, though it looks like one without its case
 
 accepts TIDEPOOL_ARENA_LOCK=global
+accepts TIDEPOOL_THP=never
 accepts TIDEPOOL_ARENA_LOCK=Arena
 accepts TIDEPOOL_HUGE_CACHE=0
 accepts TIDEPOOL_HUGE_CACHE=12M

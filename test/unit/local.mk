@@ -13,14 +13,17 @@ unit_tests = \
 	test/unit/os/test_pressure \
 	test/unit/os/test_shortage \
 	test/unit/os/test_thread \
+	test/unit/os/test_huge_pages \
 	test/unit/os/test_map \
 	test/unit/os/test_records \
 	test/unit/os/test_topology \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
+	test/unit/arena/test_huge_pages \
 	test/unit/arena/test_manager \
 	test/unit/arena/test_nodes \
 	test/unit/arena/test_order \
+	test/unit/arena/test_reserve \
 	test/unit/arena/test_shard \
 	test/unit/arena/test_upkeep \
 	test/unit/pool/test_hollow \
@@ -57,6 +60,7 @@ noinst_HEADERS += \
 	test/unit/unit.h \
 	test/unit/os/trees.h \
 	test/unit/nodes.h \
+	test/unit/os/smaps.h \
 	test/unit/arena/arenas.h \
 	test/unit/pool/pools.h \
 	test/unit/heap/heaps.h \

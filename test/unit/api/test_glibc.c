@@ -259,7 +259,7 @@ Test(glibc, malloc_stats_prints_to_stderr)
 {
     static const char *const parts[] = {
         "statistics (" TIDE_GEOMETRY_NAME " geometry", "\nlarge blocks ", "\nhuge blocks ",
-        "\narenas ", "\nallocated ", "\nheaps ", "\nlock arena ",
+        "\narenas ", "\nhuge pages ", "\nallocated ", "\nheaps ", "\nlock arena ",
     };
 
     allocate(TIDE_POOLED_MAX);
@@ -311,6 +311,7 @@ Test(glibc, malloc_info_writes_xml)
     cr_assert_geq(count("<size block=\"112\""), 1);
     cr_assert_eq(sscanf(strstr(text, "<arenas"), "<arenas count=\"%zu\"", &arenas), 1);
     cr_assert_geq(arenas, 1);
+    cr_assert(strstr(text, "\n<huge_pages transparent=\"0\" reserve_bytes=\"0\" "));
 }
 
 Test(glibc, malloc_info_refuses_options_and_no_stream)

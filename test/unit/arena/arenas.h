@@ -85,4 +85,14 @@ MAY_BE_UNUSED static bool is_there(const struct arena *arena)
     return tide_memory_at(arena) == TIDE_ARENA;
 }
 
+/* All arenas, some at a time.  Bytes that are left. */
+MAY_BE_UNUSED static size_t decay(void)
+{
+    size_t waiting;
+
+    while (!tide_arena_decay(3, &waiting))
+        ;
+    return waiting;
+}
+
 #endif

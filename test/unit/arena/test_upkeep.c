@@ -84,14 +84,6 @@ SCENARIO(upkeep, trim_releases_the_empty_arena_that_is_kept)
 
 /* ---- Decay --------------------------------------------------------------- */
 
-/* All arenas, some at a time.  Bytes that are left. */
-static size_t decay(void)
-{
-    while (!tide_arena_decay(3))
-        ;
-    return tide_arena_returnable();
-}
-
 SCENARIO(upkeep, decay_returns_the_pages_of_slots_that_stayed_free)
 {
     struct pool *run, *other;

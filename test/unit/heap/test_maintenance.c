@@ -109,6 +109,34 @@ SCENARIO(huge_blocks_go, QUICKLY, NULL)
     TIDE_REQUIRE(tide_memory_at(huge) == TIDE_FOREIGN);
 }
 
+static size_t count_huge_units(void)
+{
+    size_t count = 0;
+
+    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+        count += tide_bit_count(tide_units_in(arena, UNIT_HUGE));
+    return count;
+}
+
+/* Full arenas get huge pages, also when nothing is freed and it sleeps. */
+SCENARIO(full_arenas_get_huge_pages, QUICKLY, NULL)
+{
+    enum { ROUNDS = 3 };
+    size_t before = 0;
+
+    if (TIDE_UNITS == 0 || tide_os_huge_pages() == TIDE_HUGE_PAGES_NEVER)
+        return;
+    for (int round = 0; round < ROUNDS; round++, before = count_huge_units()) {
+        for (int n = 0; n < 32; n++)
+            memset(allocate(LARGE), 1, LARGE);
+        while (count_huge_units() < before + 8)
+            usleep(1000);
+        while (tide_relaxed(&tide_maintenance_bell) != TIDE_BELL_ASLEEP)
+            usleep(1000);
+    }
+    tide_api_check();
+}
+
 enum { RARE = 1900 }; /* a size that nobody else has blocks of */
 
 static void allocate_and_end(void *unused)
