@@ -23,6 +23,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/cpu.h \
 	src/os/map.c \
 	src/os/map.h \
+	src/os/rcu.c \
+	src/os/rcu.h \
 	src/os/records.c \
 	src/os/records.h \
 	src/os/thread.c \
@@ -37,6 +39,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \
+	src/arena/walk.c \
+	src/arena/walk.h \
 	src/pool/pool.c \
 	src/pool/pool.h \
 	src/pool/returned.c \

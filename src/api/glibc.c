@@ -132,6 +132,10 @@ void tide_malloc_stats(void)
                     "%zu empty pools stocked\n",
                     stats.arenas.arenas, TIDE_ARENA_BYTES / 1024, stats.arenas.created,
                     stats.arenas.released, stats.free_slots, stats.empty_pools);
+    if (stats.arenas.waiting != 0)
+        tide_base_print("walked          %zu released arenas are unmapped when nobody reads their "
+                        "headers any more\n",
+                        stats.arenas.waiting);
     tide_base_print("allocated       %zu bytes; free but resident at most %zu bytes\n",
                     stats.pooled_bytes + stats.run_bytes + stats.huge.bytes,
                     stats.returnable_bytes);

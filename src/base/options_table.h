@@ -21,6 +21,8 @@
         "milliseconds that free memory waits to be used again; -1: for good")                \
     ROW(maintenance, CHOICE, 1, 0, 1, "off|on",                                              \
         "a thread that gives memory back when it has waited")                                \
+    ROW(rcu, CHOICE, 1, 0, 1, "off|on",                                                      \
+        "read lists of arenas without their locks, by liburcu-bp, loaded when first needed")  \
     ROW(stash, BYTES, 4096, 0, 1 << 20, "",                                                  \
         "bytes of a batch of freed foreign blocks; a thread keeps up to two of each class")    \
     ROW(depot, BYTES, 8192, 0, 1 << 30, "",                                                  \

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "arena/walk.h"
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -17,6 +18,7 @@ _Atomic bool tide_maintenance_is_due;
 _Atomic uint32_t tide_maintenance_bell;
 
 static struct tide_lock look_lock = TIDE_LOCK_INITIALIZER;
+static _Atomic bool is_outwaiting; /* a thread waits for walks to end */
 
 size_t tide_maintenance_look(void)
 {
@@ -26,6 +28,7 @@ size_t tide_maintenance_look(void)
     waiting = tide_heap_decay_unowned();
     waiting += tide_huge_decay();
     waiting += tide_arena_decay();
+    waiting += tide_walk_reclaim();
     tide_unlock(&look_lock);
     return waiting;
 }
@@ -51,6 +54,22 @@ static void sleep_until_woken(void)
     change_bell(TIDE_BELL_ASLEEP, TIDE_BELL_AWAKE);
 }
 
+static void *outwait(void *unused)
+{
+    tide_walk_outwait();
+    atomic_store(&is_outwaiting, false);
+    return unused;
+}
+
+/* A walk may take long, and what is idle is to go meanwhile: so a thread of its
+ * own waits, and ends then. */
+static void see_to_walked(void)
+{
+    if (tide_walk_waiting() != 0 && !atomic_exchange(&is_outwaiting, true) &&
+        !tide_os_start_thread(outwait, "tidepool-rcu"))
+        atomic_store(&is_outwaiting, false); /* another try after the next look */
+}
+
 static void *maintain(void *unused)
 {
     uint64_t pause = tide_options.decay_ms < 2 ? 1 : (uint64_t)tide_options.decay_ms / 2;
@@ -58,6 +77,7 @@ static void *maintain(void *unused)
     while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_END) {
         if (tide_maintenance_look() == 0)
             sleep_until_woken();
+        see_to_walked();
         tide_os_wait(&tide_maintenance_bell, TIDE_BELL_AWAKE, pause);
     }
     return unused;
@@ -116,5 +136,6 @@ void tide_maintenance_after_fork_in_child(void)
 {
     atomic_store(&tide_maintenance_is_settled, TIDE_THREAD_SANITIZER);
     atomic_store(&tide_maintenance_is_due, false);
+    atomic_store(&is_outwaiting, false);
     atomic_store(&tide_maintenance_bell, TIDE_BELL_AWAKE);
 }

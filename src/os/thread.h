@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Starts a detached thread of that name (15 bytes at most) that takes no
- * signals.  May call malloc.  False when there can't be one more thread. */
+ * signals.  May call malloc.  Not twice at a time.  False when there can't be one more thread. */
 bool tide_os_start_thread(void *(*run)(void *), const char *name);
 
 #define TIDE_OS_FOREVER UINT64_MAX

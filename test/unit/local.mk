@@ -9,12 +9,14 @@ unit_tests = \
 	test/unit/os/test_cpu \
 	test/unit/os/test_thread \
 	test/unit/os/test_map \
+	test/unit/os/test_rcu \
 	test/unit/os/test_records \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
 	test/unit/arena/test_manager \
 	test/unit/arena/test_shard \
 	test/unit/arena/test_upkeep \
+	test/unit/arena/test_walk \
 	test/unit/pool/test_pool \
 	test/unit/pool/test_returned \
 	test/unit/pool/test_size_class \
