@@ -174,9 +174,12 @@ static void join_all(pthread_t *threads, int count, atomic_bool *is_over)
         thread_join(threads[i]);
 }
 
-/* Maintenance wakes when something is freed, and when it looks it finds these. */
-static void wait_until_unmapped(void)
+/* Maintenance wakes when something is freed, and when it looks it finds these.
+ * Without it they are gone by themselves when nobody walks. */
+static void wait_for_maintenance(void)
 {
+    if (!tide_options.maintenance)
+        return;
     while (tide_arena_totals().waiting != 0) {
         tide_free(tide_malloc(RUN_BYTES));
         usleep(1000);
@@ -195,10 +198,10 @@ static void run(size_t rounds)
     for (size_t i = 0; i < rounds; i++)
         run_round();
     join_all(churners, CHURNERS, &is_churning_over);
-    if (tide_options.maintenance)
-        wait_until_unmapped();
+    wait_for_maintenance();
     join_all(walkers, WALKERS, &is_walking_over);
     tide_malloc_trim(0);
+    wait_for_maintenance();
     REQUIRE(tide_arena_totals().waiting == 0, "%zu arenas go on waiting without a walk",
             tide_arena_totals().waiting);
     check_heap();

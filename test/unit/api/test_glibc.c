@@ -123,7 +123,6 @@ IN_NEW_THREAD(glibc, trim_keeps_the_pad, NULL)
 {
     size_t keepcost;
 
-    tide_mallinfo2(); /* the first call loads liburcu, which allocates */
     tide_free(memset(allocate(4 * TIDE_SLOT_BYTES), 1, 4 * TIDE_SLOT_BYTES));
     tide_free(allocate(TIDE_RUN_MAX + 1));
     keepcost = tide_mallinfo2().keepcost;
@@ -176,7 +175,6 @@ IN_NEW_THREAD(glibc, trim_returns_an_orphans_blocks_from_the_depot, NULL)
 
 IN_NEW_THREAD(glibc, trim_returns_the_common_heaps_blocks, NULL)
 {
-    tide_mallinfo2(); /* the first call loads liburcu, which allocates */
     make_many_heaps();
     allocate_lent(NULL);
     TIDE_REQUIRE(is_of_common_heap(lent[0]));
