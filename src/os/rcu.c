@@ -7,18 +7,15 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/auxv.h>
 
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
-
-/* A static program may be without. */
-#pragma weak dlopen
-#pragma weak dlsym
-#pragma weak dlerror
 
 enum state {
     UNTRIED, /* to be loaded by who reads first */
@@ -65,19 +62,38 @@ static bool find_all(void *library)
            find(library, "urcu_bp_after_fork_child", &liburcu.after_fork_child);
 }
 
+/* Whether the program asks for a dynamic linker.  A static one would load a
+ * second C library along with liburcu. */
+static bool is_dynamic(void)
+{
+    const ElfW(Phdr) *header = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+
+    for (unsigned long n = getauxval(AT_PHNUM); header && n > 0; n--, header++)
+        if (header->p_type == PT_INTERP)
+            return true;
+    return false;
+}
+
+/* Found by name, as linkers warn when a static program mentions it. */
+static void *open_liburcu(void)
+{
+    void *(*open_library)(const char *, int);
+
+    *(void **)&open_library = dlsym(RTLD_DEFAULT, "dlopen");
+    return open_library ? open_library(TIDE_LIBURCU, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
+}
+
 static bool can_load(void)
 {
     void *library;
     const char *why;
 
-    if (!dlopen || !dlsym || !dlerror) {
-        why = "the program is static";
-    } else {
-        library = dlopen(TIDE_LIBURCU, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (library && find_all(library))
-            return true;
-        why = dlerror();
-    }
+    if (!is_dynamic())
+        return false;
+    library = open_liburcu();
+    if (library && find_all(library))
+        return true;
+    why = dlerror();
     tide_base_warn("reading the lists of arenas takes locks, as " TIDE_LIBURCU " can't be loaded "
                    "(%s): install it (Debian: liburcu8), or set TIDEPOOL_RCU=off to do without",
                    why ? why : "no reason given");
