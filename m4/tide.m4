@@ -33,3 +33,14 @@ for tide_flag in $2; do
   CFLAGS=$tide_saved_CFLAGS
 done[]dnl
 ])
+
+# TIDE_SONAME(variable, fallback)
+# The variable holds the path of a shared library, and then the name by which
+# programs load it; the fallback if that can't be told.
+AC_DEFUN([TIDE_SONAME], [dnl
+AC_CHECK_TOOL([OBJDUMP], [objdump], [:])
+AC_MSG_CHECKING([by what name $2 is loaded])
+$1=$($OBJDUMP -p "$$1" 2>/dev/null | sed -n 's/^ *SONAME  *//p')
+AS_IF([test -z "$$1"], [$1=$2])
+AC_MSG_RESULT([$$1])dnl
+])

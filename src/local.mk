@@ -35,6 +35,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/map.h \
 	src/os/pressure.c \
 	src/os/pressure.h \
+	src/os/rcu.c \
+	src/os/rcu.h \
 	src/os/records.c \
 	src/os/records.h \
 	src/os/shortage.c \
@@ -63,6 +65,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \
+	src/arena/walk.c \
+	src/arena/walk.h \
 	src/pool/hollow.c \
 	src/pool/hollow.h \
 	src/pool/pool.c \

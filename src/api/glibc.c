@@ -141,6 +141,10 @@ void tide_malloc_stats(void)
                     "arenas in use\n",
                     stats.huge_units, stats.reserve.bytes, stats.reserve.arenas_in_use,
                     stats.reserve.arenas);
+    if (stats.arenas.waiting != 0)
+        tide_base_print("walked          %zu released arenas are unmapped when nobody reads their "
+                        "headers any more\n",
+                        stats.arenas.waiting);
     tide_base_print("allocated       %zu bytes; free but resident at most %zu bytes\n",
                     stats.pooled_bytes + stats.run_bytes + stats.huge.bytes,
                     stats.returnable_bytes);

@@ -7,6 +7,7 @@
 #include "arena/address_map.h"
 #include "arena/manager.h"
 #include "arena/reserve.h"
+#include "arena/walk.h"
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -18,6 +19,7 @@
 #include "heap/reclaim.h"
 #include "heap/nodes.h"
 #include "os/map.h"
+#include "os/rcu.h"
 #include "os/records.h"
 
 /* In order; the heaps' and the arena manager's locks come between the two
@@ -31,6 +33,7 @@ static struct tide_lock *(*const outer[])(void) = {
 static struct tide_lock *(*const inner[])(void) = {
     tide_huge_lock,
     tide_reserve_lock,
+    tide_walk_lock,
     tide_address_map_lock,
     tide_os_records_lock,
     tide_os_kept_lock,
@@ -41,6 +44,7 @@ enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inne
 
 static void before_fork(void)
 {
+    tide_rcu_before_fork();
     tide_nodes_wait();
     tide_reserve_before_fork();
     for (int n = 0; n < OUTER; n++)
@@ -56,8 +60,10 @@ static void before_fork(void)
 static void after_fork(bool in_child)
 {
     tide_lock_end_fork();
-    if (in_child)
+    if (in_child) {
         tide_heap_after_fork_in_child();
+        tide_walk_after_fork_in_child();
+    }
     for (int n = INNER; n-- > 0;)
         tide_lock_after_fork(inner[n](), in_child);
     tide_arena_after_fork(in_child);
@@ -65,6 +71,7 @@ static void after_fork(bool in_child)
     tide_heap_unlock_all(in_child);
     for (int n = OUTER; n-- > 0;)
         tide_lock_after_fork(outer[n](), in_child);
+    tide_rcu_after_fork(in_child);
 }
 
 static void in_parent(void)
@@ -92,6 +99,7 @@ void tide_api_start(int argc, char **argv, char **environment)
 
 __attribute__((destructor)) static void end(void)
 {
+    tide_rcu_end();
     if (tide_options.stats)
         tide_malloc_stats();
 }

@@ -2,6 +2,7 @@
 #include "api/stats.h"
 
 #include "arena/huge_pages.h"
+#include "arena/walk.h"
 #include "base/fatal.h"
 #include "heap/common.h"
 #include "heap/depot.h"
@@ -26,6 +27,9 @@ static void add_pool(struct stats *stats, const struct pool *pool, bool is_full)
 
 static void add_arena(struct stats *stats, const struct arena *arena)
 {
+    uint64_t returnable = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
+
+    stats->returnable_bytes += (size_t)tide_bit_count(returnable) << TIDE_SLOT_SHIFT;
     stats->huge_units += tide_bit_count(tide_units_in(arena, UNIT_HUGE));
     for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
         const struct pool *pool = (const struct pool *)arena + slot;
@@ -50,6 +54,17 @@ static void add_arena(struct stats *stats, const struct arena *arena)
             break;
         }
     }
+}
+
+static void add_arenas(struct stats *stats)
+{
+    struct tide_walk walk;
+    const struct arena *arena;
+
+    tide_walk_begin(&walk);
+    while ((arena = tide_walk_next(&walk)))
+        add_arena(stats, arena);
+    tide_walk_end(&walk);
 }
 
 static void subtract_block(void *stats, const struct block *block)
@@ -114,8 +129,7 @@ static void gather_locks(struct tide_lock locks[LOCK_KINDS])
 void tide_stats_gather(struct stats *stats)
 {
     *stats = (struct stats){ .runs = 0 };
-    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
-        add_arena(stats, arena);
+    add_arenas(stats);
     subtract_known_lists(stats);
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         stats->pooled_bytes += stats->classes[c].allocated * tide_class_bytes[c];
@@ -126,7 +140,7 @@ void tide_stats_gather(struct stats *stats)
     stats->arenas = tide_arena_totals();
     stats->reserve = tide_reserve_totals();
     stats->huge = tide_huge_totals();
-    stats->returnable_bytes = tide_arena_returnable() + stats->huge.cached_bytes;
+    stats->returnable_bytes += stats->huge.cached_bytes;
     stats->record_bytes = tide_os_record_bytes();
     gather_locks(stats->locks);
 }
@@ -164,12 +178,17 @@ static void check_pool(const struct pool *pool)
 /* The maintenance thread rests meanwhile; the caller sees to the others. */
 void tide_api_check(void)
 {
+    struct tide_walk walk;
+    const struct arena *arena;
+
+    tide_walk_begin(&walk);
     tide_lock(tide_maintenance_lock());
     tide_arena_check();
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         check_heap(heap);
-    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+    while ((arena = tide_walk_next(&walk)))
         for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++)
             check_pool((const struct pool *)arena + slot);
     tide_unlock(tide_maintenance_lock());
+    tide_walk_end(&walk);
 }

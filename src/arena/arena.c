@@ -21,7 +21,7 @@ static struct arena *map(void)
     return arena;
 }
 
-static void unmap(struct arena *arena)
+void tide_arena_unmap(struct arena *arena)
 {
     if (!tide_reserve_put(arena))
         tide_os_unmap(arena, TIDE_ARENA_BYTES);
@@ -38,7 +38,7 @@ struct arena *tide_arena_create(unsigned shard)
     arena->shard = (uint8_t)shard;
     tide_set_relaxed(&arena->free, TIDE_ALL_FREE);
     if (!tide_address_map_set(arena, TIDE_ARENA_BYTES, TIDE_ARENA, TIDE_ARENA)) {
-        unmap(arena);
+        tide_arena_unmap(arena);
         return NULL;
     }
     return arena;
@@ -47,7 +47,7 @@ struct arena *tide_arena_create(unsigned shard)
 void tide_arena_destroy(struct arena *arena)
 {
     tide_address_map_clear(arena, TIDE_ARENA_BYTES);
-    unmap(arena);
+    tide_arena_unmap(arena);
 }
 
 static struct pool *descriptor(struct arena *arena, unsigned slot)

@@ -17,6 +17,9 @@ struct arena *tide_arena_create(unsigned shard);
  * reach the arena. */
 void tide_arena_destroy(struct arena *arena);
 
+/* Gives back the mapping of one that is out of the address map. */
+void tide_arena_unmap(struct arena *arena);
+
 /* Whether so many free slots in a row have pages already; just now, without the
  * lock. */
 bool tide_arena_has_resident(const struct arena *arena, unsigned slots);

@@ -95,7 +95,8 @@ struct arena {
     _Atomic uint64_t free;   /* under lock, read by walkers: slots of no pool */
     _Atomic uint64_t dirty;  /* likewise: slots whose pages may be resident */
     struct arena *next, *prev;         /* under the shard's lock: its bucket */
-    struct arena *next_all, *prev_all; /* likewise: all arenas of the shard */
+    struct arena *_Atomic next_all;    /* likewise, read by walkers: all arenas of the shard */
+    struct arena *prev_all;            /* likewise, but for walkers */
     uint32_t tenants;        /* under the shard's lock: heaps and walkers that hold on to it */
     uint8_t shard;           /* constant */
     _Atomic uint8_t units;   /* under lock, read by walkers: see arena/huge_pages.h */

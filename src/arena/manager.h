@@ -33,6 +33,7 @@ struct tide_tenant {
 
 struct tide_arena_totals {
     size_t arenas, created, released; /* counts */
+    size_t waiting;                   /* of those released: for walks that may be at them */
 };
 
 /* Before anything else: how many shards (1 to 64), and whether all locks of
@@ -90,8 +91,9 @@ bool tide_arena_decay(unsigned arenas, size_t *waiting);
 /* Bytes that tide_arena_trim(0) would return. */
 size_t tide_arena_returnable(void);
 
-/* Walks all arenas: NULL gives the first; NULL ends it.  The arena walked to
- * stays until the next call; others come and go. */
+/* Walks all arenas to change them: NULL gives the first; NULL ends it.  The arena
+ * walked to stays until the next call; others come and go.  For reading there is
+ * walk.h. */
 struct arena *tide_arena_next(struct arena *arena);
 
 size_t tide_arena_count(void);

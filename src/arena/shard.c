@@ -3,6 +3,7 @@
 
 #include "arena/arena.h"
 #include "arena/reserve.h"
+#include "arena/walk.h"
 #include "os/thread.h"
 
 enum {
@@ -66,11 +67,12 @@ static void unlink_arena(struct arena *arena)
 void tide_shard_enlist(struct arena *arena)
 {
     struct shard *shard = tide_shard_of(arena);
+    struct arena *next = tide_shard_first(shard);
 
-    arena->next_all = shard->all;
-    if (arena->next_all)
-        arena->next_all->prev_all = arena;
-    shard->all = arena;
+    tide_set_relaxed(&arena->next_all, next);
+    if (next)
+        next->prev_all = arena;
+    tide_set_release(&shard->all, arena); /* pairs with the acquires of walkers */
     link_arena(arena, tide_shard_bucket_of(arena));
 }
 
@@ -84,14 +86,17 @@ void tide_shard_relist(struct arena *arena)
     }
 }
 
+/* Its own next_all stays: walkers may be at it. */
 static void delist(struct arena *arena)
 {
-    if (arena->next_all)
-        arena->next_all->prev_all = arena->prev_all;
+    struct arena *next = tide_shard_next(arena);
+
+    if (next)
+        next->prev_all = arena->prev_all;
     if (arena->prev_all)
-        arena->prev_all->next_all = arena->next_all;
+        tide_set_release(&arena->prev_all->next_all, next);
     else
-        tide_shard_of(arena)->all = arena->next_all;
+        tide_set_release(&tide_shard_of(arena)->all, next);
     unlink_arena(arena);
 }
 
@@ -147,7 +152,7 @@ static bool delist_surplus(struct arena *arena)
 static void release(struct arena *arena)
 {
     atomic_fetch_add_explicit(&tide_shard_released, 1, memory_order_relaxed);
-    tide_arena_destroy(arena);
+    tide_walk_destroy(arena);
 }
 
 static bool is_spare(struct arena *arena, enum shard_spare which)

@@ -32,7 +32,7 @@ struct shard {
     struct tide_lock *lock;         /* own_lock, or the global one */
     struct arena *buckets[BUCKETS]; /* under lock */
     uint32_t nonempty;              /* under lock: bit n for bucket n */
-    struct arena *all;              /* under lock: every arena of the shard */
+    struct arena *_Atomic all;      /* under lock, read by walkers: every arena of the shard */
     unsigned empty_arenas;          /* under lock: how many of them are empty */
     unsigned empty_to_keep;         /* under lock: one at least */
     unsigned regrettable;           /* under lock: surplus ones released and not yet missed */
@@ -58,6 +58,17 @@ static inline struct shard *tide_shard_of(const struct arena *arena)
 static inline struct tide_lock *tide_shard_arena_lock(struct arena *arena)
 {
     return tide_shard_global_lock ? tide_shard_global_lock : &arena->lock;
+}
+
+/* Every arena of a shard, under its lock or in a walk (walk.h). */
+static inline struct arena *tide_shard_first(const struct shard *shard)
+{
+    return tide_acquire(&shard->all); /* pairs with the release in tide_shard_enlist */
+}
+
+static inline struct arena *tide_shard_next(const struct arena *arena)
+{
+    return tide_acquire(&arena->next_all); /* likewise */
 }
 
 /* The first bucket whose arenas may have so many slots free. */

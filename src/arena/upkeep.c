@@ -4,6 +4,7 @@
 #include "arena/huge_pages.h"
 #include "arena/manager.h"
 #include "arena/shard.h"
+#include "arena/walk.h"
 #include "base/fatal.h"
 #include "os/map.h"
 
@@ -12,7 +13,7 @@
 /* The first arena at or after arena in the shard or a later one, held. */
 static struct arena *hold_from(struct arena *arena, unsigned shard)
 {
-    for (;; arena = tide_shards[shard].all) {
+    for (;; arena = tide_shard_first(&tide_shards[shard])) {
         if (arena) {
             arena->tenants++;
             tide_unlock(tide_shards[shard].lock);
@@ -31,7 +32,7 @@ struct arena *tide_arena_next(struct arena *arena)
     struct arena *next;
 
     tide_lock(tide_shards[shard].lock);
-    next = hold_from(arena ? arena->next_all : tide_shards[0].all, shard);
+    next = hold_from(arena ? tide_shard_next(arena) : tide_shard_first(&tide_shards[0]), shard);
     if (arena)
         tide_shard_leave(arena);
     return next;
@@ -105,6 +106,7 @@ size_t tide_arena_trim(size_t keep)
             returned += purge(arena, false);
     if (keep == 0) /* their blocks' pages were counted above, their records' were not */
         returned += release_spares(SPARE_ANY) * tide_os_page_bytes;
+    tide_walk_reclaim();
     return returned;
 }
 
@@ -149,15 +151,25 @@ struct tide_arena_totals tide_arena_totals(void)
 {
     size_t gone = tide_relaxed(&tide_shard_released), made = tide_relaxed(&tide_shard_created);
 
-    return (struct tide_arena_totals){ .arenas = made - gone, .created = made, .released = gone };
+    return (struct tide_arena_totals){
+        .arenas = made - gone,
+        .created = made,
+        .released = gone,
+        .waiting = tide_walk_waiting(),
+    };
 }
 
 void tide_arena_lock_counts(struct tide_lock *arenas, struct tide_lock *all_shards)
 {
+    struct tide_walk walk;
+    const struct arena *arena;
+
     for (unsigned n = 0; n < tide_shard_count; n++)
         tide_lock_add_counts(all_shards, &tide_shards[n].own_lock);
-    for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
+    tide_walk_begin(&walk);
+    while ((arena = tide_walk_next(&walk)))
         tide_lock_add_counts(arenas, &arena->lock);
+    tide_walk_end(&walk);
 }
 
 /* ---- Fork -------------------------------------------------------------- */
@@ -169,13 +181,14 @@ static struct arena *lock_all_arenas(void)
     if (tide_shard_global_lock)
         return NULL;
     for (unsigned n = 0; n < tide_shard_count; n++)
-        for (struct arena *arena = tide_shards[n].all; arena; arena = arena->next_all) {
+        for (struct arena *arena = tide_shard_first(&tide_shards[n]); arena;
+             arena = tide_shard_next(arena)) {
             arena->is_fork_locked = tide_lock_try(tide_shard_arena_lock(arena));
             if (arena->is_fork_locked)
                 continue;
             for (unsigned done = 0; done <= n; done++)
-                for (struct arena *locked = tide_shards[done].all; locked && locked != arena;
-                     locked = locked->next_all)
+                for (struct arena *locked = tide_shard_first(&tide_shards[done]);
+                     locked && locked != arena; locked = tide_shard_next(locked))
                     tide_unlock(tide_shard_arena_lock(locked));
             return arena;
         }
@@ -206,7 +219,8 @@ void tide_arena_after_fork(bool in_child)
     if (in_child && tide_shard_global_lock)
         tide_lock_reset(tide_shard_global_lock, true);
     for (unsigned n = 0; n < tide_shard_count; n++) {
-        for (struct arena *arena = tide_shards[n].all; arena; arena = arena->next_all) {
+        for (struct arena *arena = tide_shard_first(&tide_shards[n]); arena;
+             arena = tide_shard_next(arena)) {
             if (in_child || arena->is_fork_locked) /* not made since, by a fork handler */
                 tide_lock_after_fork(&arena->lock, in_child);
             arena->is_fork_locked = false;
@@ -232,8 +246,10 @@ static void check_shard(struct shard *shard)
             TIDE_REQUIRE(!arena->next || arena->next->prev == arena);
         }
     }
-    for (struct arena *arena = shard->all; arena; arena = arena->next_all, all++)
-        TIDE_REQUIRE(!arena->next_all || arena->next_all->prev_all == arena);
+    for (struct arena *arena = tide_shard_first(shard), *next; arena; arena = next, all++) {
+        next = tide_shard_next(arena);
+        TIDE_REQUIRE(!next || next->prev_all == arena);
+    }
     TIDE_REQUIRE(listed == all);
     TIDE_REQUIRE(empty == shard->empty_arenas && shard->empty_to_keep > 0);
 }

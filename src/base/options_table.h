@@ -34,6 +34,8 @@
         "bytes mapped above which free memory goes at once; 0: none")                        \
     ROW(limit_hard, SHARE, 0, 0, INT64_C(1) << 50, "",                                       \
         "bytes that are never exceeded; 0: no limit")                                        \
+    ROW(rcu, CHOICE, 1, 0, 1, "off|on",                                                      \
+        "read lists of arenas without their locks, by liburcu-bp, loaded when first needed")  \
     ROW(stash, BYTES, 4096, 0, 1 << 20, "",                                                  \
         "bytes of a batch of freed foreign blocks; a thread keeps up to two of each class")    \
     ROW(depot, BYTES, 8192, 0, 1 << 30, "",                                                  \

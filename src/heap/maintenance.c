@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <pthread.h>
 
+#include "arena/walk.h"
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -19,6 +20,7 @@ _Atomic bool tide_maintenance_is_due;
 _Atomic uint32_t tide_maintenance_bell;
 
 static struct tide_lock look_lock = TIDE_LOCK_INITIALIZER;
+static _Atomic bool is_outwaiting; /* a thread waits for walks to end */
 
 /* Two looks in the time that free memory waits. */
 static uint64_t pause_ms(void)
@@ -45,7 +47,7 @@ size_t tide_maintenance_look(void)
     left += tide_huge_decay();
     while (!tide_arena_decay(UINT_MAX, &in_arenas))
         ;
-    left += in_arenas;
+    left += in_arenas + tide_walk_reclaim();
     tide_unlock(&look_lock);
     return left;
 }
@@ -144,6 +146,24 @@ static bool rest_and_watch(uint64_t pause, bool was_short)
     return false;
 }
 
+static void *outwait(void *unused)
+{
+    tide_walk_outwait();
+    atomic_store(&is_outwaiting, false);
+    return unused;
+}
+
+/* A walk may take long, and what is idle is to go meanwhile: so a thread of its
+ * own waits, and ends then. */
+static void see_to_walked(void)
+{
+    static const struct tide_os_job job = { outwait, "tidepool-rcu", (size_t)256 << 10 };
+
+    if (tide_walk_waiting() != 0 && !atomic_exchange(&is_outwaiting, true) &&
+        !tide_os_start_thread(&job))
+        atomic_store(&is_outwaiting, false); /* another try after the next look */
+}
+
 static void *maintain(void *unused)
 {
     uint64_t pause = pause_ms();
@@ -154,6 +174,7 @@ static void *maintain(void *unused)
             tide_maintenance_purge(0);
         if (is_short || tide_maintenance_look() == 0)
             sleep_until_woken();
+        see_to_walked();
         if (is_watching)
             is_short = rest_and_watch(pause, is_short);
         else
@@ -235,5 +256,6 @@ void tide_maintenance_after_fork_in_child(void)
 {
     atomic_store(&tide_maintenance_is_settled, TIDE_THREAD_SANITIZER);
     atomic_store(&tide_maintenance_is_due, false);
+    atomic_store(&is_outwaiting, false);
     atomic_store(&tide_maintenance_bell, TIDE_BELL_AWAKE);
 }

@@ -65,8 +65,8 @@ static inline void tide_maintenance_note(void)
         tide_maintenance_wake();
 }
 
-/* One look.  What waits for the next: bytes, heaps, classes of the depot.  No
- * locks held. */
+/* One look.  What waits for the next: bytes, heaps, classes of the depot, arenas
+ * that are walked.  No locks held. */
 size_t tide_maintenance_look(void);
 
 /* Returns to the OS at once what no thread has allocated, but for about keep bytes

@@ -65,6 +65,10 @@ stress_programs += test/stress/thread_churn
 test_stress_thread_churn_SOURCES = test/stress/thread_churn.c $(stress_common)
 test_stress_thread_churn_LDADD = $(TIDE_CORE_LIBS)
 
+stress_programs += test/stress/walkers
+test_stress_walkers_SOURCES = test/stress/walkers.c $(stress_common)
+test_stress_walkers_LDADD = $(TIDE_CORE_LIBS)
+
 stress_scripts = \
 	test/stress/exhaustion_modes.sh \
 	test/stress/fork_storm_modes.sh \
@@ -80,7 +84,8 @@ stress_scripts = \
 	test/stress/remote_free_modes.sh \
 	test/stress/signals_modes.sh \
 	test/stress/stand_in_modes.sh \
-	test/stress/thread_churn_modes.sh
+	test/stress/thread_churn_modes.sh \
+	test/stress/walkers_modes.sh
 
 check_PROGRAMS += $(stress_programs)
 EXTRA_DIST += test/stress/run_modes.sh

@@ -15,6 +15,7 @@ unit_tests = \
 	test/unit/os/test_thread \
 	test/unit/os/test_huge_pages \
 	test/unit/os/test_map \
+	test/unit/os/test_rcu \
 	test/unit/os/test_records \
 	test/unit/os/test_topology \
 	test/unit/arena/test_address_map \
@@ -26,6 +27,7 @@ unit_tests = \
 	test/unit/arena/test_reserve \
 	test/unit/arena/test_shard \
 	test/unit/arena/test_upkeep \
+	test/unit/arena/test_walk \
 	test/unit/pool/test_hollow \
 	test/unit/pool/test_pool \
 	test/unit/pool/test_returned \
