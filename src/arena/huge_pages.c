@@ -55,7 +55,7 @@ uint64_t tide_arena_resident_slots(const struct arena *arena)
     for (unsigned unit = 0; huge >> unit != 0; unit++)
         if (huge >> unit & 1 && (unit == 0 || (dirty & tide_unit_slots(unit))))
             resident |= tide_unit_slots(unit);
-    for (unsigned unit = 0; unit < TIDE_UNITS; unit++)
+    for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++)
         if (tide_units_in(arena, UNIT_CHANGING) >> unit & 1)
             resident &= ~tide_unit_slots(unit);
     return resident;
@@ -143,7 +143,7 @@ static unsigned note_full(struct tide_units_look *look, struct arena *arena)
 {
     unsigned before = tide_units_in(arena, UNIT_FULL), full = 0, open;
 
-    for (unsigned unit = 0; unit < TIDE_UNITS; unit++)
+    for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++)
         if ((tide_relaxed(&arena->free) & tide_unit_slots(unit)) == 0)
             full |= 1u << unit;
     set_units(arena, UNIT_FULL, full);
