@@ -33,7 +33,8 @@ struct arena *tide_arena_create(unsigned shard)
 
     if (!arena)
         return NULL;
-    tide_os_bind(arena, TIDE_ARENA_BYTES, tide_nodes_of_shard(shard));
+    if (!tide_reserve_has(arena)) /* whose pages are there already */
+        tide_os_bind(arena, TIDE_ARENA_BYTES, tide_nodes_of_shard(shard));
     tide_lock_reset(&arena->lock, false);
     arena->shard = (uint8_t)shard;
     tide_set_relaxed(&arena->free, TIDE_ALL_FREE);

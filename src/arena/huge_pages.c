@@ -55,7 +55,7 @@ uint64_t tide_arena_resident_slots(const struct arena *arena)
     for (unsigned unit = 0; huge >> unit != 0; unit++)
         if (huge >> unit & 1 && (unit == 0 || (dirty & tide_unit_slots(unit))))
             resident |= tide_unit_slots(unit);
-    for (unsigned unit = 0; unit < TIDE_UNITS; unit++)
+    for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++)
         if (tide_units_in(arena, UNIT_CHANGING) >> unit & 1)
             resident &= ~tide_unit_slots(unit);
     return resident;
@@ -110,19 +110,20 @@ void tide_arena_make_ordinary(struct arena *arena, unsigned units)
 bool tide_arena_may_split_slow(struct pool *pool, size_t bytes)
 {
     struct arena *arena = tide_arena_of(pool);
-    unsigned first = tide_pool_slot(pool), last = first + pool->slots - 1, units;
+    unsigned first = tide_pool_slot(pool), last = first + pool->slots - 1;
+    unsigned units = 1u << first / TIDE_UNIT_SLOTS | 1u << last / TIDE_UNIT_SLOTS, huge;
+    bool may_split;
 
     tide_lock(tide_shard_arena_lock(arena));
-    units = (1u << first / TIDE_UNIT_SLOTS | 1u << last / TIDE_UNIT_SLOTS) &
-            tide_units_in(arena, UNIT_HUGE);
-    if (2 * bytes <= tide_pool_bytes(pool) && units != 0) {
-        tide_unlock(tide_shard_arena_lock(arena));
-        return false;
-    }
-    set_units(arena, UNIT_HUGE, tide_units_in(arena, UNIT_HUGE) & ~units);
+    huge = units & tide_units_in(arena, UNIT_HUGE);
+    may_split = (units & tide_units_in(arena, UNIT_CHANGING)) == 0 &&
+                (huge == 0 || 2 * bytes > tide_pool_bytes(pool));
+    if (may_split)
+        set_units(arena, UNIT_HUGE, tide_units_in(arena, UNIT_HUGE) & ~huge);
     tide_unlock(tide_shard_arena_lock(arena));
-    tide_arena_make_ordinary(arena, units);
-    return true;
+    if (may_split)
+        tide_arena_make_ordinary(arena, huge);
+    return may_split;
 }
 
 /* ---- Looking ----------------------------------------------------------- */
@@ -161,7 +162,7 @@ static unsigned note_full(struct tide_units_look *look, struct arena *arena)
 {
     unsigned before = tide_units_in(arena, UNIT_FULL), full = 0, open;
 
-    for (unsigned unit = 0; unit < TIDE_UNITS; unit++)
+    for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++)
         if ((tide_relaxed(&arena->free) & tide_unit_slots(unit)) == 0)
             full |= 1u << unit;
     set_units(arena, UNIT_FULL, full);

@@ -87,8 +87,10 @@ static inline bool tide_arena_may_split(struct pool *pool, size_t bytes)
 {
     const struct arena *arena = tide_arena_of(pool);
 
-    return !tide_reserve_has(arena) && (TIDE_LIKELY(tide_units_in(arena, UNIT_HUGE) == 0) ||
-                                        tide_arena_may_split_slow(pool, bytes));
+    unsigned units = tide_units_in(arena, UNIT_HUGE) | tide_units_in(arena, UNIT_CHANGING);
+
+    return !tide_reserve_has(arena) &&
+           (TIDE_LIKELY(units == 0) || tide_arena_may_split_slow(pool, bytes));
 }
 
 /* One look for units to make huge: begin, each arena, which the caller holds on

@@ -155,7 +155,8 @@ struct tide_reserve_totals tide_reserve_totals(void)
 void tide_reserve_before_fork(void)
 {
     static _Atomic bool is_told;
-    size_t pages = tide_relaxed(&in_use) * TIDE_ARENA_BYTES / TIDE_HUGE_PAGE_BYTES;
+    size_t bytes = tide_relaxed(&in_use) * TIDE_ARENA_BYTES;
+    size_t pages = tide_round_up(bytes, TIDE_HUGE_PAGE_BYTES) / TIDE_HUGE_PAGE_BYTES;
     struct tide_huge_page_pool pool;
 
     if (pages == 0 || tide_relaxed(&is_told))

@@ -3,6 +3,7 @@
 #include "arena/walk.h"
 
 #include "arenas.h"
+#include "heap/maintenance.h"
 #include "os/rcu.h"
 
 enum { WHOLES = 5 };
@@ -10,8 +11,10 @@ enum { WHOLES = 5 };
 static struct pool *wholes[WHOLES];
 
 /* Arenas that go when they are put back, as none is kept empty but one. */
+/* No other thread is to map anything where an arena was. */
 static void take_wholes(void)
 {
+    atomic_store(&tide_maintenance_is_settled, true);
     fill();
     tide_arena_trim(0);
     for (int n = 0; n < WHOLES; n++)
