@@ -10,6 +10,7 @@ unit_tests = \
 	test/unit/os/test_thread \
 	test/unit/os/test_map \
 	test/unit/os/test_records \
+	test/unit/os/test_waiting \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
 	test/unit/arena/test_manager \
