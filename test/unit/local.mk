@@ -25,6 +25,7 @@ unit_tests = \
 	test/unit/heap/test_heap \
 	test/unit/heap/test_heap_orphans \
 	test/unit/heap/test_huge \
+	test/unit/heap/test_idle \
 	test/unit/heap/test_inspect \
 	test/unit/heap/test_large \
 	test/unit/heap/test_maintenance \
