@@ -8,14 +8,12 @@
 #include "heap/idle.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
 #include "heap/remote.h"
 #include "heaps.h"
 #include "os/map.h"
-#include "os/waiting.h"
 
 /* A test in a program of its own, where the kernel has what it takes. */
 #define SCENARIO(name, setting)                                                               \
@@ -36,12 +34,6 @@ struct sleeper {
     struct heap *heap;
 };
 
-static void let_sleep(const struct sleeper *sleeper)
-{
-    while (!tide_os_is_waiting(tide_relaxed(&sleeper->heap->thread)))
-        sched_yield();
-}
-
 static void start_sleeper(struct sleeper *sleeper)
 {
     peer_start(&sleeper->peer);
@@ -51,7 +43,7 @@ static void start_sleeper(struct sleeper *sleeper)
 static void wake_for(struct sleeper *sleeper, void (*function)(void *), void *argument)
 {
     peer_do(&sleeper->peer, function, argument);
-    let_sleep(sleeper);
+    let_sleep(sleeper->heap);
 }
 
 /* How many heaps wait for the next look. */
@@ -252,7 +244,7 @@ static void wait_until_it_waits(const struct sleeper *sleeper)
 {
     while (tide_relaxed(&sleeper->heap->inside) == 0)
         sched_yield();
-    let_sleep(sleeper);
+    let_sleep(sleeper->heap);
 }
 
 static bool is_done(struct sleeper *sleeper)
@@ -314,7 +306,7 @@ static void check_waits_in(struct sleeper *sleeper, void (*call)(void *), void *
     TIDE_REQUIRE(keeps_nothing(sleeper->heap) && !is_done(sleeper));
     take_back(sleeper->heap);
     peer_wait(&sleeper->peer);
-    let_sleep(sleeper);
+    let_sleep(sleeper->heap);
     TIDE_REQUIRE(tide_relaxed(&sleeper->heap->inside) == 0);
     tide_api_check();
 }
@@ -415,7 +407,7 @@ SCENARIO(one_that_computes_is_asked_a_few_times_until_it_moves_a_pool, NULL)
     TIDE_REQUIRE(refusals > 1 && !is_bare(heap));
     atomic_store(&is_over, true);
     peer_wait(&sleeper.peer);
-    let_sleep(&sleeper);
+    let_sleep(sleeper.heap);
     TIDE_REQUIRE(look() == 0 && heap->refusals == refusals && !is_bare(heap));
     wake_for(&sleeper, use_another_class, NULL);
     look_twice();
@@ -447,7 +439,7 @@ SCENARIO(one_that_sleeps_in_the_allocator_is_left_alone, NULL)
     TIDE_REQUIRE(!is_bare(sleeper.heap) && list_of(sleeper.heap, 1));
     sem_post(&may_leave);
     peer_wait(&sleeper.peer);
-    let_sleep(&sleeper);
+    let_sleep(sleeper.heap);
     give_back_all();
     TIDE_REQUIRE(keeps_nothing(sleeper.heap));
 }
