@@ -91,6 +91,13 @@ static void fit_shards(void)
         tide_arena_limit_homes(cpus);
 }
 
+/* With checks on all calls take the slow path. */
+static void use_fast_paths(struct heap *heap)
+{
+    if (!tide_options.check)
+        tide_heap_fast = heap;
+}
+
 static struct heap *be_born(void)
 {
     int saved_errno = errno;
@@ -118,10 +125,8 @@ static struct heap *be_born(void)
     tide_nodes_note_heap(cpu);
     tide_set_relaxed(&heap->inside, 1);
     own = heap;
-    if (!tide_options.check) {
-        tide_heap_fast = heap;
-        tide_set_release(&heap->fast, &tide_heap_fast);
-    }
+    use_fast_paths(heap);
+    tide_set_release(&heap->fast, &tide_heap_fast);
     pthread_setspecific(key, heap); /* may allocate, from the heap just made; may fail */
     errno = saved_errno;
     return heap;
@@ -131,8 +136,10 @@ struct heap *tide_heap_enter(void)
 {
     if (TIDE_LIKELY(own != NULL && own != GONE)) {
         tide_heap_begin(own);
-        if (TIDE_UNLIKELY(tide_relaxed(&own->is_lent)))
+        if (TIDE_UNLIKELY(tide_heap_fast != own)) { /* it was lent, or checks are on */
             tide_idle_wait(own);
+            use_fast_paths(own);
+        }
         return own;
     }
     return own == GONE ? tide_common_enter() : be_born();

@@ -7,8 +7,10 @@
  *   2. a barrier makes every thread see that;
  *   3. then the thread is seen to sleep in a system call, and not inside.
  * The fast paths make no system calls, so at that moment it was in none of them,
- * and from then on it sees 1.  It may wake up meanwhile: it waits at the lock.
- * Heaps are lent for slices of some hundred microseconds.
+ * and from then on it sees 1.  It may wake up meanwhile: it waits at the lock,
+ * and whoever stands in goes no further than to the next pool.  Only the owner
+ * lets its fast paths start from its heap again, once it has seen that nobody
+ * stands in: so it sees all that was changed.
  */
 #include "heap/idle.h"
 
@@ -32,29 +34,30 @@ static uint8_t look = 1;  /* the number of this look, never 0 */
 
 /* ---- Standing in ------------------------------------------------------- */
 
+/* Pairs with the release in step_back. */
 void tide_idle_wait(struct heap *heap)
 {
-    while (tide_relaxed(&heap->is_lent)) {
-        tide_heap_end(heap);
+    while (tide_acquire(&heap->is_lent)) {
         tide_lock(&heap->lock);
         tide_unlock(&heap->lock);
-        tide_heap_begin(heap);
     }
 }
 
 void tide_idle_forbid(struct heap *heap)
 {
+    tide_heap_begin(heap);
     tide_lock(&heap->lock);
     tide_set_relaxed(&heap->fast, NULL);
     tide_unlock(&heap->lock);
+    tide_heap_end(heap);
 }
 
-static void lend(struct heap *heap, bool is_lent)
+/* Whether the owner is outside its heap and sees that it is lent: one that was
+ * about to use it may have let its fast paths start from there again. */
+static bool is_away(struct heap *heap, pid_t thread)
 {
-    struct heap **fast = tide_relaxed(&heap->fast);
-
-    tide_set_relaxed(&heap->is_lent, is_lent);
-    __atomic_store_n(fast, is_lent ? &none : heap, __ATOMIC_RELEASE);
+    return tide_os_barrier() && tide_os_is_waiting(thread) && tide_relaxed(&heap->inside) == 0 &&
+           __atomic_load_n(tide_relaxed(&heap->fast), __ATOMIC_RELAXED) == &none;
 }
 
 /* Not another thread that has its number now. */
@@ -74,12 +77,13 @@ static bool borrow(struct heap *heap)
         return tide_relaxed(&heap->inside) == 0;
     if (TIDE_THREAD_SANITIZER)
         return false;
-    lend(heap, true);
-    if (tide_os_barrier() && tide_os_is_waiting(thread) && tide_relaxed(&heap->inside) == 0) {
+    tide_set_relaxed(&heap->is_lent, true);
+    __atomic_store_n(tide_relaxed(&heap->fast), &none, __ATOMIC_RELAXED);
+    if (is_away(heap, thread)) {
         tide_count(&tide_idle_lent, 1);
         return true;
     }
-    lend(heap, false);
+    tide_set_relaxed(&heap->is_lent, false);
     return false;
 }
 
@@ -104,7 +108,7 @@ static bool stand_in(struct heap *heap)
 static void step_back(struct heap *heap)
 {
     if (tide_relaxed(&heap->is_lent))
-        lend(heap, false);
+        tide_set_release(&heap->is_lent, false);
     tide_unlock(tide_heap_lock_of(heap));
 }
 
@@ -112,6 +116,7 @@ static void step_back(struct heap *heap)
 
 /* What a pass over a heap's used pools has come to. */
 struct pass {
+    bool is_owners;      /* made by the owner itself */
     bool is_only_idle;   /* pools that no block was taken from since the last look */
     unsigned size_class; /* where it is: from heap->cursor on */
     size_t returned;     /* bytes */
@@ -139,10 +144,16 @@ static unsigned hollow(struct heap *heap, struct pool *pool, struct pass *pass)
     return HOLLOW_WORK;
 }
 
+/* Whether the owner waits for who stands in for it. */
+static bool is_wanted(const struct heap *heap, const struct pass *pass)
+{
+    return !pass->is_owners && tide_relaxed(&heap->is_lent) && tide_relaxed(&heap->inside) != 0;
+}
+
 /* Whether there is more to do. */
 static bool hollow_slice(struct heap *heap, struct pass *pass)
 {
-    for (unsigned work = 0; work < SLICE;) {
+    for (unsigned work = 0; work < SLICE && !is_wanted(heap, pass);) {
         struct pool *pool = heap->cursor;
 
         if (pool) {
@@ -183,14 +194,15 @@ static bool hollow_in_slices(struct heap *heap, struct pass *pass)
 /* All that can go; false when someone uses it. */
 static bool give_back_all(struct heap *heap, size_t *returned)
 {
-    uint32_t moves = tide_relaxed(&heap->moves);
     struct pass pass;
+    uint32_t moves;
     bool is_done;
 
     if (!stand_in(heap))
         return false;
     if (is_owned(heap))
         tide_heap_give_back(heap);
+    moves = tide_relaxed(&heap->moves);
     begin_pass(heap, &pass, false);
     is_done = hollow_in_slices(heap, &pass);
     if (is_done && tide_relaxed(&heap->moves) == moves)
@@ -266,6 +278,7 @@ size_t tide_idle_give_back(struct heap *heap)
 
     tide_heap_give_back(heap);
     begin_pass(heap, &pass, false);
+    pass.is_owners = true;
     while (hollow_slice(heap, &pass))
         ;
     return pass.returned;

@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "base/bits.h"
 
 /* System calls in which a thread waits; newer architectures lack some. */
 static const long waits[] = {
     SYS_futex, SYS_epoll_pwait, SYS_ppoll, SYS_pselect6, SYS_nanosleep, SYS_clock_nanosleep,
     SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_accept, SYS_accept4,
     SYS_wait4, SYS_waitid, SYS_io_getevents, SYS_rt_sigtimedwait, SYS_semtimedop, SYS_msgrcv,
+    SYS_restart_syscall, /* one of these, after a stop */
 #ifdef SYS_epoll_wait
     SYS_epoll_wait,
 #endif
@@ -42,19 +44,20 @@ static const long waits[] = {
 
 enum { ROOM = 4096 };
 
-/* The text of /proc/self/task/THREAD/name; false when it can't be read. */
+/* The text of /proc/self/task/THREAD/name; false when it can't be read.  A thread
+ * that is cancelled must not end here, with locks held: open, read and close
+ * would let it. */
 static bool read_text(pid_t thread, const char *name, char text[ROOM])
 {
     char path[64];
-    ssize_t length;
-    int file;
+    long file, length;
 
     snprintf(path, sizeof path, "/proc/self/task/%ld/%s", (long)thread, name);
-    file = open(path, O_RDONLY | O_CLOEXEC);
+    file = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return false;
-    length = read(file, text, ROOM - 1);
-    close(file);
+    length = syscall(SYS_read, file, text, (long)ROOM - 1);
+    syscall(SYS_close, file);
     text[length > 0 ? length : 0] = '\0';
     return length > 0;
 }
@@ -74,18 +77,33 @@ static bool read_field(const char *text, const char *name, int base, uint64_t *v
 
 struct sleep {
     uint64_t switches, preemptions; /* the same ones: the same sleep */
+    uint64_t caught;                /* a bit for each signal that has a handler */
 };
+
+/* Whether it is the text of the thread with this number.  /proc may be that of an
+ * outer PID namespace, where another thread has it; the last one listed is the
+ * thread's own.  Kernels without namespaces list none. */
+static bool is_about(const char *text, pid_t thread)
+{
+    const char *line = strstr(text, "\nNSpid:"), *last = line ? strchr(line + 1, '\n') : NULL;
+
+    if (!last)
+        return !line;
+    while (last[-1] >= '0' && last[-1] <= '9')
+        last--;
+    return strtol(last, NULL, 10) == thread;
+}
 
 /* Whether the thread sleeps and blocks no signal that has a handler, as it does
  * while a handler runs. */
 static bool is_asleep(pid_t thread, struct sleep *sleep)
 {
     char text[ROOM];
-    uint64_t blocked, caught;
+    uint64_t blocked;
 
-    return read_text(thread, "status", text) && strstr(text, "\nState:\tS") &&
-           read_field(text, "\nSigBlk:\t", 16, &blocked) &&
-           read_field(text, "\nSigCgt:\t", 16, &caught) && (blocked & caught) == 0 &&
+    return read_text(thread, "status", text) && is_about(text, thread) &&
+           strstr(text, "\nState:\tS") && read_field(text, "\nSigBlk:\t", 16, &blocked) &&
+           read_field(text, "\nSigCgt:\t", 16, &sleep->caught) && (blocked & sleep->caught) == 0 &&
            read_field(text, "\nvoluntary_ctxt_switches:\t", 10, &sleep->switches) &&
            read_field(text, "\nnonvoluntary_ctxt_switches:\t", 10, &sleep->preemptions);
 }
@@ -113,15 +131,17 @@ static bool is_for_errors(int number)
 }
 
 /* Whether a handler may run without its signal being blocked. */
-static bool may_be_in_open_handler(void)
+static bool may_be_in_open_handler(uint64_t caught)
 {
     struct sigaction action;
 
-    for (int number = 1; number <= SIGRTMAX; number++)
+    for (; caught != 0; caught &= caught - 1) {
+        int number = (int)tide_lowest_bit(caught) + 1;
+
         if (!is_for_errors(number) && sigaction(number, NULL, &action) == 0 &&
-            action.sa_flags & SA_NODEFER && action.sa_handler != SIG_DFL &&
-            action.sa_handler != SIG_IGN)
+            action.sa_flags & SA_NODEFER)
             return true;
+    }
     return false;
 }
 
@@ -131,7 +151,7 @@ bool tide_os_is_waiting(pid_t thread)
     int saved_errno = errno;
     bool is_so = is_asleep(thread, &before) && is_in_wait(thread) && is_asleep(thread, &after) &&
                  before.switches == after.switches && before.preemptions == after.preemptions &&
-                 !may_be_in_open_handler();
+                 !may_be_in_open_handler(after.caught);
 
     errno = saved_errno;
     return is_so;

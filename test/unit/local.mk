@@ -18,6 +18,7 @@ unit_tests = \
 	test/unit/os/test_rcu \
 	test/unit/os/test_records \
 	test/unit/os/test_topology \
+	test/unit/os/test_waiting \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
 	test/unit/arena/test_huge_pages \
@@ -37,6 +38,7 @@ unit_tests = \
 	test/unit/heap/test_heap \
 	test/unit/heap/test_heap_orphans \
 	test/unit/heap/test_huge \
+	test/unit/heap/test_idle \
 	test/unit/heap/test_inspect \
 	test/unit/heap/test_large \
 	test/unit/heap/test_maintenance \

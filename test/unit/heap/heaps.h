@@ -7,6 +7,7 @@
 #ifndef TIDE_TEST_HEAPS_H
 #define TIDE_TEST_HEAPS_H
 
+#include <sched.h>
 #include <tidepool/malloc.h>
 
 #include "../unit.h"
@@ -16,6 +17,7 @@
 #include "heap/heap.h"
 #include "heap/heap_fast.h"
 #include "heap/maintenance.h"
+#include "os/waiting.h"
 #include "pool/returned.h"
 
 #define IN_NEW_THREAD(suite, name, setting)                                                   \
@@ -52,6 +54,13 @@ MAY_BE_UNUSED static void get_heap(void *heap)
 {
     *(struct heap **)heap = own_heap();
     TIDE_REQUIRE(tide_relaxed(&(*(struct heap **)heap)->state) == HEAP_OWNED);
+}
+
+/* Until the heap's thread sleeps in a system call. */
+MAY_BE_UNUSED static void let_sleep(const struct heap *heap)
+{
+    while (!tide_os_is_waiting(tide_relaxed(&heap->thread)))
+        sched_yield();
 }
 
 MAY_BE_UNUSED static size_t count_heaps(void)

@@ -270,6 +270,80 @@ SCENARIO(without_maintenance_mallocs_give_back_in_passing, QUICKLY, "TIDEPOOL_MA
     tide_api_check();
 }
 
+/* ---- Threads that sleep ------------------------------------------------ */
+
+static struct peer sleeper;
+
+/* Starts a thread that sleeps and has used memory. */
+static struct heap *start_sleeper(void)
+{
+    static struct heap *heap;
+    size_t size = RARE;
+
+    peer_start(&sleeper);
+    peer_do(&sleeper, get_heap, &heap);
+    peer_do(&sleeper, lend, &size);
+    peer_do(&sleeper, free_lent, NULL);
+    TIDE_REQUIRE(!is_bare(heap));
+    return heap;
+}
+
+SCENARIO(threads_that_sleep_give_back_what_they_keep, QUICKLY, NULL)
+{
+    const struct heap *heap = start_sleeper();
+
+    take_all();
+    wait_for_thread();
+    while (tide_os_barrier() && !is_bare(heap))
+        usleep(1000);
+    peer_do(&sleeper, allocate_and_end, NULL);
+    peer_end(&sleeper);
+    tide_api_check();
+}
+
+SCENARIO(without_maintenance_others_mallocs_let_them, QUICKLY, "TIDEPOOL_MAINTENANCE=off")
+{
+    const struct heap *heap = start_sleeper();
+    void *several[64];
+
+    take_all();
+    while (tide_os_barrier() && !is_bare(heap)) {
+        for (int n = 0; n < 64; n++)
+            several[n] = allocate(RARE);
+        free_all(several, 64);
+        usleep(1000);
+    }
+    TIDE_REQUIRE(count_threads() == 0);
+    peer_end(&sleeper);
+    tide_api_check();
+}
+
+static atomic_bool is_over;
+
+static void compute(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&is_over))
+        ;
+}
+
+SCENARIO(it_sleeps_though_a_thread_computes, QUICKLY, NULL)
+{
+    const struct heap *heap = start_sleeper();
+
+    peer_ask(&sleeper, compute, NULL);
+    take_all();
+    wait_for_thread();
+    while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_ASLEEP)
+        usleep(1000);
+    TIDE_REQUIRE(!is_bare(heap));
+    atomic_store(&is_over, true);
+    peer_wait(&sleeper);
+    peer_end(&sleeper);
+}
+
+/* ---- Settings, other processes, other threads -------------------------- */
+
 SCENARIO(with_a_decay_of_minus_one_all_stays, "TIDEPOOL_DECAY_MS=-1", NULL)
 {
     take_all();
