@@ -12,6 +12,8 @@ libtidepool_core_la_CFLAGS = $(AM_CFLAGS) $(TIDE_LIB_CFLAGS)
 libtidepool_core_la_SOURCES = \
 	src/base/atomic.h \
 	src/base/bits.h \
+	src/base/due.c \
+	src/base/due.h \
 	src/base/fatal.c \
 	src/base/fatal.h \
 	src/base/geometry.h \

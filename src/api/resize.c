@@ -26,7 +26,7 @@ static void *resize_huge(void *block, size_t size)
 
     if (!resized && errno == ENOMEM && tide_reclaim())
         resized = tide_huge_resize(block, size);
-    tide_reclaim_check();
+    tide_heap_do_due();
     return resized;
 }
 

@@ -35,6 +35,14 @@
 #define TIDE_THREAD_SANITIZER 0
 #endif
 
+/* Owner thread only.  Adds to the counter. */
+#if TIDE_THREAD_SANITIZER
+#define tide_owner_add(counter, amount) tide_count((counter), (amount))
+#else
+#define tide_owner_add(counter, amount) \
+    (*(__typeof__(tide_relaxed(counter)) *)(counter) += (amount))
+#endif
+
 /* Owner thread only.  Whether the counter is zero after taking one from it. */
 #if TIDE_THREAD_SANITIZER
 static inline bool tide_owner_drops_to_zero(_Atomic uint32_t *counter)

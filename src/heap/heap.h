@@ -90,14 +90,14 @@ void tide_heap_leave(struct heap *heap);
  * for memory; so that nobody stands in for it then. */
 static inline void tide_heap_begin(struct heap *heap)
 {
-    tide_count(&heap->inside, 1);
+    tide_owner_add(&heap->inside, 1);
     atomic_signal_fence(memory_order_seq_cst);
 }
 
 static inline void tide_heap_end(struct heap *heap)
 {
     atomic_signal_fence(memory_order_seq_cst);
-    tide_count(&heap->inside, -1);
+    tide_owner_add(&heap->inside, -1);
 }
 
 /* Whether the calling thread may do more than was asked of it.  Not so in the

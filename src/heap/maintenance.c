@@ -192,21 +192,34 @@ static void start(void)
                        "malloc_trim; TIDEPOOL_MAINTENANCE=off says that this is meant");
 }
 
-void tide_maintenance_start(void)
+static void start_once(void)
 {
-    int saved_errno = errno, cancel_state;
+    int cancel_state;
 
-    if (tide_lock_is_forking() || !tide_heap_is_at_home())
-        return;
     tide_set_relaxed(&tide_maintenance_is_due, false);
-    if (!tide_options.maintenance && tide_options.decay_ms >= 0) {
-        look_inline();
-    } else if (!atomic_exchange(&tide_maintenance_is_settled, true) && tide_options.decay_ms >= 0) {
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-        start();
-        pthread_setcancelstate(cancel_state, NULL);
+    if (atomic_exchange(&tide_maintenance_is_settled, true) || tide_options.decay_ms < 0)
+        return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    start();
+    pthread_setcancelstate(cancel_state, NULL);
+}
+
+/* Without a thread of its own it is due for good. */
+bool tide_maintenance_check(void)
+{
+    bool is_inline = !tide_options.maintenance && tide_options.decay_ms >= 0;
+    int saved_errno = errno;
+
+    if (!tide_relaxed(&tide_maintenance_is_due))
+        return false;
+    if (!tide_lock_is_forking() && tide_heap_is_at_home()) {
+        if (is_inline)
+            look_inline();
+        else
+            start_once();
     }
     errno = saved_errno;
+    return tide_relaxed(&tide_maintenance_is_due);
 }
 
 static size_t give_back_own(void)

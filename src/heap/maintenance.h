@@ -22,6 +22,7 @@
 #include "arena/manager.h"
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "base/due.h"
 #include "heap/huge.h"
 #include "heap/nodes.h"
 
@@ -33,7 +34,6 @@ extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_settled; /* started, or neve
 extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_due;     /* to be started, unless settled */
 extern TIDE_HIDDEN _Atomic uint32_t tide_maintenance_bell;
 
-void tide_maintenance_start(void);
 void tide_maintenance_wake(void);
 
 /* The program may have more memory than before. */
@@ -44,19 +44,17 @@ static inline void tide_maintenance_weigh(void)
         tide_maintenance_wake();
     if (TIDE_UNLIKELY(!tide_relaxed(&tide_maintenance_is_settled)) &&
         tide_arena_count() * TIDE_ARENA_BYTES + tide_relaxed(&tide_huge_mapped) >=
-            TIDE_MAINTAINED_BYTES)
+            TIDE_MAINTAINED_BYTES) {
         tide_set_relaxed(&tide_maintenance_is_due, true);
+        tide_make_due();
+    }
     tide_nodes_weigh(tide_relaxed(&tide_huge_mapped));
 }
 
-/* By a thread that holds no lock and uses no heap: it may call malloc.  Keeps
- * errno. */
-static inline void tide_maintenance_check(void)
-{
-    if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_is_due)))
-        tide_maintenance_start();
-    tide_nodes_check();
-}
+/* By a thread that holds no lock and uses no heap: it may call malloc.  Starts
+ * the thread, or does a part of its work, if that is due.  Keeps errno.  Whether
+ * it still is. */
+bool tide_maintenance_check(void);
 
 /* Something was freed that can go when it is idle.  Any locks may be held. */
 static inline void tide_maintenance_note(void)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "base/due.h"
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -36,7 +37,8 @@ void tide_nodes_start(char *const *environment)
 void tide_nodes_want(void)
 {
     tide_set_relaxed(&tide_nodes_are_wanted_early, false);
-    change_state(TIDE_NODES_UNKNOWN, TIDE_NODES_DUE);
+    if (change_state(TIDE_NODES_UNKNOWN, TIDE_NODES_DUE))
+        tide_make_due();
 }
 
 void tide_nodes_note_heap(unsigned cpu)

@@ -47,11 +47,12 @@ static inline void tide_nodes_weigh(size_t huge_bytes)
 void tide_nodes_find_out(void);
 
 /* By a thread that holds no lock and uses no heap: it may call malloc.  Keeps
- * errno. */
-static inline void tide_nodes_check(void)
+ * errno.  Whether it is left to another malloc. */
+static inline bool tide_nodes_check(void)
 {
     if (TIDE_UNLIKELY(tide_relaxed(&tide_nodes_state) == TIDE_NODES_DUE))
         tide_nodes_find_out();
+    return tide_relaxed(&tide_nodes_state) == TIDE_NODES_DUE;
 }
 
 /* Waits while a thread is at it, a second at most.  Before a fork, which would

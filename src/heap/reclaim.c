@@ -80,10 +80,9 @@ static void relieve(void)
     pthread_setcancelstate(cancel_state, NULL);
 }
 
-/* Left to a later malloc where a program's function can't be called. */
-void tide_reclaim_at_soft_limit(void)
+/* Not where a program's function can't be called. */
+static void relieve_if_crossed(void)
 {
-    int saved_errno = errno;
     pthread_t nobody = 0;
 
     if (tide_lock_is_forking() || !tide_heap_is_at_home() ||
@@ -92,7 +91,17 @@ void tide_reclaim_at_soft_limit(void)
     if (atomic_exchange(&tide_os_limits_are_crossed, false))
         relieve();
     atomic_store(&reliever, 0);
+}
+
+bool tide_reclaim_check(void)
+{
+    int saved_errno = errno;
+
+    if (!tide_relaxed(&tide_os_limits_are_crossed))
+        return false;
+    relieve_if_crossed();
     errno = saved_errno;
+    return tide_relaxed(&tide_os_limits_are_crossed);
 }
 
 /* ---- Fork -------------------------------------------------------------- */

@@ -24,15 +24,10 @@ typedef void tide_reclaim_handler(size_t bytes_in_use, size_t limit, void *argum
 /* Returns the one before. */
 tide_reclaim_handler *tide_reclaim_set_handler(tide_reclaim_handler *handler, void *argument);
 
-void tide_reclaim_at_soft_limit(void);
-
 /* By a thread that holds no lock and uses no heap: if the soft limit was crossed,
- * memory is reclaimed and the program told.  Keeps errno. */
-static inline void tide_reclaim_check(void)
-{
-    if (TIDE_UNLIKELY(tide_relaxed(&tide_os_limits_are_crossed)))
-        tide_reclaim_at_soft_limit();
-}
+ * memory is reclaimed and the program told.  Keeps errno.  Whether that is left
+ * to another malloc. */
+bool tide_reclaim_check(void);
 
 /* For fork. */
 struct tide_lock *tide_reclaim_handler_lock(void);

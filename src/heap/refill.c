@@ -68,7 +68,7 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 {
     if (change == POOL_UNCHANGED || heap->current[pool->size_class] == pool)
         return; /* the current pool stays, even empty: malloc comes back to it */
-    tide_count(&heap->moves, 1);
+    tide_owner_add(&heap->moves, 1);
     if (change == POOL_IS_USABLE) {
         link_used(heap, pool);
         return;
@@ -187,6 +187,7 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
         if (!pool)
             return NULL;
     }
+    tide_maintenance_weigh();
     tide_pool_open(pool, size_class, heap);
     set_current_aside(heap, size_class);
     tide_heap_make_current(heap, size_class, pool);
@@ -199,7 +200,7 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class)
     bool is_own = !blocks;
 
     TIDE_ASSERT(!heap->list[size_class].freed);
-    tide_count(&heap->moves, 1);
+    tide_owner_add(&heap->moves, 1);
     tide_heap_drain_inbox(heap);
     if (!blocks)
         blocks = take_freed(heap, size_class);
@@ -211,7 +212,6 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class)
         blocks = take_untouched(heap, size_class);
     if (!blocks)
         blocks = take_new(heap, size_class);
-    tide_maintenance_weigh();
     heap->foreign[size_class] = !is_own;
     if (blocks)
         heap->list[size_class].freed = blocks->next;

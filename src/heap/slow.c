@@ -16,6 +16,18 @@
 #include "os/map.h"
 #include "os/shortage.h"
 
+void tide_heap_do_all_due(void)
+{
+    bool is_left;
+
+    tide_set_relaxed(&tide_something_is_due, false);
+    is_left = tide_maintenance_check();
+    is_left |= tide_nodes_check();
+    is_left |= tide_reclaim_check();
+    if (is_left)
+        tide_make_due();
+}
+
 static void *out_of_memory(void)
 {
     errno = ENOMEM;
@@ -71,12 +83,6 @@ static void *fail(size_t size)
     return out_of_memory();
 }
 
-/* By then no lock is held and no heap in use. */
-static inline void see_to_upkeep(void)
-{
-    tide_maintenance_check();
-    tide_reclaim_check();
-}
 
 void *tide_heap_malloc_any(size_t size, bool *is_zero)
 {
@@ -91,7 +97,7 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
         block = try_malloc(size, is_zero);
         errno = saved_errno;
     }
-    see_to_upkeep();
+    tide_heap_do_due();
     return block ? block : fail(size);
 }
 
@@ -121,7 +127,7 @@ void *tide_heap_malloc_slow(size_t size)
 
     if (TIDE_UNLIKELY(!block))
         return tide_heap_malloc_any(size, &is_zero);
-    see_to_upkeep();
+    tide_heap_do_due();
     return block;
 }
 
@@ -154,7 +160,7 @@ static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_cla
         block = try_malloc_aligned(size, alignment, size_class);
         errno = saved_errno;
     }
-    see_to_upkeep();
+    tide_heap_do_due();
     return block ? block : fail(size > alignment ? size : alignment);
 }
 
@@ -165,7 +171,7 @@ void *tide_heap_malloc_aligned(size_t size, size_t alignment)
 
     if (TIDE_UNLIKELY(!block))
         return malloc_aligned_any(size, alignment, size_class);
-    see_to_upkeep();
+    tide_heap_do_due();
     return block;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/atomic.h"
+#include "base/due.h"
 #include "base/fatal.h"
 #include "base/geometry.h"
 #include "os/cgroup.h"
@@ -106,8 +107,10 @@ bool tide_os_limits_take(size_t bytes)
 
 void tide_os_limits_note_mapped(void)
 {
-    if (tide_relaxed(&mapped) > soft_limit && atomic_exchange(&is_below, false))
+    if (tide_relaxed(&mapped) > soft_limit && atomic_exchange(&is_below, false)) {
         tide_set_relaxed(&tide_os_limits_are_crossed, true);
+        tide_make_due();
+    }
 }
 
 void tide_os_limits_put(size_t bytes)

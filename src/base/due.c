@@ -1,0 +1,4 @@
+/* base/due.c - see due.h */
+#include "base/due.h"
+
+_Atomic bool tide_something_is_due;
