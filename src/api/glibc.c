@@ -148,8 +148,9 @@ void tide_malloc_stats(void)
     tide_base_print("allocated       %zu bytes; free but resident at most %zu bytes\n",
                     stats.pooled_bytes + stats.run_bytes + stats.huge.bytes,
                     stats.returnable_bytes);
-    tide_base_print("heaps           %zu, of which %zu without a thread; records %zu bytes\n",
-                    stats.heaps, stats.orphans, stats.record_bytes);
+    tide_base_print("heaps           %zu, of which %zu without a thread; records %zu bytes; sleeping "
+                    "threads stood in for %zu times\n",
+                    stats.heaps, stats.orphans, stats.record_bytes, tide_relaxed(&tide_idle_lent));
     for (enum lock_kind kind = 0; kind < LOCK_KINDS; kind++)
         tide_base_print("lock %-10s taken %" PRIu64 " times, waited for %" PRIu64 " times, %" PRIu64
                         " us in all\n",

@@ -6,7 +6,7 @@
 #include "arena/shard.h"
 
 enum {
-    MOST_TRIES = 32,    /* units examined in a look: 64 MiB to make huge */
+    MOST_TRIES = 4,     /* units examined in a look: page faults wait while one is made huge */
     LOOKS_TO_REST = 16, /* until units found wanting are examined again */
 };
 

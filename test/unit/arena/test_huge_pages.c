@@ -212,7 +212,7 @@ SCENARIO(huge_pages, pools_must_be_nearly_all_allocated)
 
 SCENARIO(huge_pages, a_look_examines_only_so_many)
 {
-    enum { ARENAS = 40, ALL = TIDE_UNITS * ARENAS, AT_ONCE = 32 };
+    enum { ARENAS = 12, ALL = TIDE_UNITS * ARENAS, AT_ONCE = 4 };
     struct pool *wholes[ARENAS];
     int examined = 0, looks = 0;
 
