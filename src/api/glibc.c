@@ -47,12 +47,12 @@ const char *tide_version(void)
 
 int tide_malloc_trim(size_t pad)
 {
-    return tide_maintenance_purge(pad) > 0;
+    return tide_maintenance_purge(pad, false) > 0;
 }
 
 size_t tide_purge(void)
 {
-    return tide_maintenance_purge(0);
+    return tide_maintenance_purge(0, false);
 }
 
 size_t tide_thread_idle(void)

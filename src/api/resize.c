@@ -24,8 +24,10 @@ static void *resize_huge(void *block, size_t size)
 {
     void *resized = tide_huge_resize(block, size);
 
-    if (!resized && errno == ENOMEM && tide_reclaim())
+    if (!resized && errno == ENOMEM) {
+        tide_reclaim();
         resized = tide_huge_resize(block, size);
+    }
     tide_heap_do_due();
     return resized;
 }

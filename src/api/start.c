@@ -32,8 +32,8 @@ static struct tide_lock *(*const outer[])(void) = {
 };
 static struct tide_lock *(*const inner[])(void) = {
     tide_huge_lock,
-    tide_reserve_lock,
     tide_walk_lock,
+    tide_reserve_lock,
     tide_address_map_lock,
     tide_os_records_lock,
     tide_os_kept_lock,
@@ -44,9 +44,9 @@ enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inne
 
 static void before_fork(void)
 {
-    tide_rcu_before_fork();
     tide_nodes_wait();
     tide_reserve_before_fork();
+    tide_rcu_before_fork();
     for (int n = 0; n < OUTER; n++)
         tide_lock(outer[n]());
     tide_heap_lock_all();
@@ -54,6 +54,7 @@ static void before_fork(void)
     tide_arena_before_fork();
     for (int n = 0; n < INNER; n++)
         tide_lock(inner[n]());
+    tide_walk_before_fork();
     tide_lock_begin_fork();
 }
 

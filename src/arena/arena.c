@@ -8,14 +8,17 @@
 #include "base/fatal.h"
 #include "os/map.h"
 
-/* Zero but, from the reserve, dirty and the slots it says. */
-static struct arena *map(void)
+/* Zero but, from the reserve, dirty and the slots it says.  The reserve's pages are
+ * there already and aren't bound. */
+static struct arena *map(unsigned shard)
 {
     struct arena *arena = tide_reserve_take();
 
     if (arena)
         return arena;
     arena = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
+    if (arena)
+        tide_os_bind(arena, TIDE_ARENA_BYTES, tide_nodes_of_shard(shard));
     if (arena && tide_huge_pages_advise(arena, TIDE_ARENA_BYTES))
         tide_set_relaxed(&arena->units, TIDE_ALL_UNITS << UNIT_HUGE);
     return arena;
@@ -29,12 +32,10 @@ void tide_arena_unmap(struct arena *arena)
 
 struct arena *tide_arena_create(unsigned shard)
 {
-    struct arena *arena = map();
+    struct arena *arena = map(shard);
 
     if (!arena)
         return NULL;
-    if (!tide_reserve_has(arena)) /* whose pages are there already */
-        tide_os_bind(arena, TIDE_ARENA_BYTES, tide_nodes_of_shard(shard));
     tide_lock_reset(&arena->lock, false);
     arena->shard = (uint8_t)shard;
     tide_set_relaxed(&arena->free, TIDE_ALL_FREE);

@@ -184,7 +184,7 @@ static bool is_allocated(struct arena *arena, unsigned unit)
         uint8_t state = tide_relaxed(&pool->state);
         size_t carved = tide_relaxed(&pool->carved);
 
-        if (state == POOL_FREE || state == POOL_EMPTY)
+        if (state == POOL_FREE || state == POOL_EMPTY || tide_relaxed(&pool->hollow) != 0)
             return false;
         if ((state == POOL_USED || state == POOL_FULL) && carved > 0) {
             size_t length = tide_relaxed(&pool->slots);

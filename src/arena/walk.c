@@ -9,8 +9,8 @@
 
 #include "arena/address_map.h"
 #include "arena/arena.h"
-#include "arena/reserve.h"
 #include "arena/manager.h"
+#include "arena/reserve.h"
 #include "arena/shard.h"
 #include "os/map.h"
 #include "os/rcu.h"
@@ -181,9 +181,22 @@ struct tide_lock *tide_walk_lock(void)
     return &lock;
 }
 
+/* Under lock.  What other threads push from now on isn't for the child, as fork
+ * may copy the list and what is in it at different moments. */
+void tide_walk_before_fork(void)
+{
+    take();
+}
+
 /* Under all locks.  The thread that waited isn't here. */
 void tide_walk_after_fork_in_child(void)
 {
+    size_t left = 0;
+
+    tide_set_relaxed(&waiting, NULL);
     move(&taken, grace);
     grace = NULL;
+    for (const struct arena *arena = taken; arena; arena = arena->next)
+        left++;
+    tide_set_relaxed(&count, left);
 }

@@ -52,6 +52,7 @@ size_t tide_walk_waiting(void);
 
 /* For fork. */
 struct tide_lock *tide_walk_lock(void);
+void tide_walk_before_fork(void);
 void tide_walk_after_fork_in_child(void);
 
 #endif

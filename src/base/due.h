@@ -12,9 +12,10 @@
 
 extern TIDE_HIDDEN _Atomic bool tide_something_is_due; /* any thread */
 
+/* After the state is set, which whoever takes this then sees. */
 static inline void tide_make_due(void)
 {
-    tide_set_relaxed(&tide_something_is_due, true);
+    tide_set_release(&tide_something_is_due, true);
 }
 
 #endif

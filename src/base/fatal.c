@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { LINE_BYTES = 1024 };
@@ -36,19 +37,22 @@ static void append(struct line *line, const char *format, ...)
 }
 
 /* A thread may have no files: then stderr is found as the process's. */
-static int open_stderr(void)
+static long open_stderr(void)
 {
-    return open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+    return syscall(SYS_openat, AT_FDCWD, "/proc/self/fd/2",
+                   O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
 }
 
-/* What stderr doesn't take is lost: there is nobody to tell. */
+/* What stderr doesn't take is lost: there is nobody to tell.  Bare system calls, so
+ * that a thread isn't cancelled here, with locks held. */
 static void put(const struct line *line)
 {
-    int saved_errno = errno, file = STDERR_FILENO;
+    long file = STDERR_FILENO;
+    int saved_errno = errno;
     size_t done = 0;
 
     while (done < line->length) {
-        ssize_t wrote = write(file, line->text + done, line->length - done);
+        long wrote = syscall(SYS_write, file, line->text + done, line->length - done);
 
         if (wrote < 0 && errno == EBADF && file == STDERR_FILENO)
             file = open_stderr();
@@ -57,7 +61,7 @@ static void put(const struct line *line)
         done += wrote > 0 ? (size_t)wrote : 0;
     }
     if (file != STDERR_FILENO && file >= 0)
-        close(file);
+        syscall(SYS_close, file);
     errno = saved_errno;
 }
 

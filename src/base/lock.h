@@ -12,8 +12,8 @@
  *   8. arena      arena/arena.h      one per arena
  *   9. shard      arena/shard.h      one per shard
  *  10. huge       heap/huge.c        list and cache of huge blocks
- *  11. reserve    arena/reserve.c    arenas from the system's huge pages
- *  12. walked     arena/walk.c       arenas that wait for walks to end
+ *  11. walked     arena/walk.c       arenas that wait for walks to end
+ *  12. reserve    arena/reserve.c    arenas from the system's huge pages
  *  13. map        arena/address_map.c  making a page of the address map writable
  *  14. records    os/records.c       the allocator's own records
  *  15. kept       os/map.c           ranges that could not be unmapped

@@ -113,7 +113,7 @@ static struct heap *be_born(void)
             return NULL;
         heap->process = getpid();
         tide_set_relaxed(&heap->thread, gettid());
-        heap->owned_at = tide_os_ticks();
+        tide_idle_note_owner(heap);
         tide_lock_reset(&heap->lock, false);
         tide_set_relaxed(&heap->state, HEAP_OWNED);
         enlist(heap);
@@ -260,7 +260,7 @@ void tide_heap_after_fork_in_child(void)
     if (own && own != GONE) {
         own->process = getpid();
         tide_set_relaxed(&own->thread, gettid());
-        own->owned_at = tide_os_ticks();
+        tide_idle_note_owner(own);
     }
     tide_os_forget_barrier();
     tide_maintenance_weigh();

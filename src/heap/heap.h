@@ -70,6 +70,9 @@ struct heap {
     uint32_t moves_rested;    /* likewise: when it gave back all that could go */
     uint8_t refusals;         /* likewise: vain tries to stand in since it last moved */
     struct pool *cursor;      /* owner: the next used pool to be looked at */
+    uint8_t pass_class;       /* likewise: the class after it */
+    bool is_passing;          /* likewise: not all pools have been looked at */
+    uint64_t blocked;         /* as owned_at: signals that the thread blocked then */
 
     /* A cache line that other threads write: pools with returned blocks. */
     _Alignas(TIDE_CACHE_LINE) struct pool *_Atomic inbox;

@@ -14,6 +14,7 @@
  */
 #include "heap/idle.h"
 
+#include <limits.h>
 #include <unistd.h>
 
 #include "base/fatal.h"
@@ -22,9 +23,12 @@
 #include "pool/hollow.h"
 
 enum {
-    SLICE = 1024,     /* work done in a heap at once, in pools that are looked at */
-    HOLLOW_WORK = 16, /* that of looking for a pool's free pages */
-    MOST_REFUSALS = 8 /* vain tries after which a thread is left alone until it moves a pool */
+    SLICE = 1024,       /* work done in a heap at once, in pools that are looked at */
+    SHARED_SLICE = 64,  /* the same for one that has no thread of its own: others wait */
+    HOLLOW_WORK = 16,   /* that of looking for a pool's free pages */
+    FEW_REFUSALS = 8,   /* vain tries after which a thread is stood in for seldom ... */
+    SELDOM = 16,        /* ... at one of so many looks */
+    MOST_REFUSALS = 64, /* tries after which no further look is made for its sake */
 };
 
 _Atomic size_t tide_idle_lent;
@@ -33,6 +37,12 @@ static struct heap none;  /* never written */
 static uint8_t look = 1;  /* the number of this look, never 0 */
 
 /* ---- Standing in ------------------------------------------------------- */
+
+void tide_idle_note_owner(struct heap *heap)
+{
+    heap->owned_at = tide_os_ticks();
+    heap->blocked = tide_os_blocked_signals();
+}
 
 /* Pairs with the release in step_back. */
 void tide_idle_wait(struct heap *heap)
@@ -56,7 +66,8 @@ void tide_idle_forbid(struct heap *heap)
  * about to use it may have let its fast paths start from there again. */
 static bool is_away(struct heap *heap, pid_t thread)
 {
-    return tide_os_barrier() && tide_os_is_waiting(thread) && tide_relaxed(&heap->inside) == 0 &&
+    return tide_os_barrier() && tide_os_is_waiting(thread, heap->blocked) &&
+           tide_relaxed(&heap->inside) == 0 &&
            __atomic_load_n(tide_relaxed(&heap->fast), __ATOMIC_RELAXED) == &none;
 }
 
@@ -75,7 +86,8 @@ static bool borrow(struct heap *heap)
         return false;
     if (thread == gettid())
         return tide_relaxed(&heap->inside) == 0;
-    if (TIDE_THREAD_SANITIZER)
+    /* Asked first, so that only a thread that is there and sleeps is disturbed. */
+    if (TIDE_THREAD_SANITIZER || !tide_os_is_waiting(thread, heap->blocked))
         return false;
     tide_set_relaxed(&heap->is_lent, true);
     __atomic_store_n(tide_relaxed(&heap->fast), &none, __ATOMIC_RELAXED);
@@ -116,10 +128,10 @@ static void step_back(struct heap *heap)
 
 /* What a pass over a heap's used pools has come to. */
 struct pass {
-    bool is_owners;      /* made by the owner itself */
-    bool is_only_idle;   /* pools that no block was taken from since the last look */
-    unsigned size_class; /* where it is: from heap->cursor on */
-    size_t returned;     /* bytes */
+    bool is_owners;    /* made by the owner itself */
+    bool is_only_idle; /* pools that no block was taken from since the last look */
+    unsigned slices;   /* so many at most */
+    size_t returned;   /* bytes */
 };
 
 static bool is_idle(struct pool *pool)
@@ -135,13 +147,14 @@ static bool is_idle(struct pool *pool)
 static unsigned hollow(struct heap *heap, struct pool *pool, struct pass *pass)
 {
     bool had_freed = pool->freed != NULL;
+    uint16_t before = pool->free_at_look;
 
     if (pass->is_only_idle && !is_idle(pool))
         return 1;
     pass->returned += tide_pool_hollow(pool);
     if (had_freed && !pool->freed)
         tide_heap_relink(heap, pool);
-    return HOLLOW_WORK;
+    return pool->free_at_look == before ? 1 : HOLLOW_WORK;
 }
 
 /* Whether the owner waits for who stands in for it. */
@@ -153,25 +166,32 @@ static bool is_wanted(const struct heap *heap, const struct pass *pass)
 /* Whether there is more to do. */
 static bool hollow_slice(struct heap *heap, struct pass *pass)
 {
-    for (unsigned work = 0; work < SLICE && !is_wanted(heap, pass);) {
+    unsigned most = pass->is_owners || tide_relaxed(&heap->is_lent) ? SLICE : SHARED_SLICE;
+
+    for (unsigned work = 0; work < most && !is_wanted(heap, pass);) {
         struct pool *pool = heap->cursor;
 
         if (pool) {
             heap->cursor = pool->next;
             work += hollow(heap, pool, pass);
-        } else if (pass->size_class < TIDE_CLASSES) {
-            heap->cursor = heap->used[pass->size_class++];
+        } else if (heap->pass_class < TIDE_CLASSES) {
+            heap->cursor = heap->used[heap->pass_class++];
         } else {
+            heap->is_passing = false;
             return false;
         }
     }
     return true;
 }
 
-static void begin_pass(struct heap *heap, struct pass *pass, bool is_only_idle)
+/* Goes on where the last pass was stopped, unless it is to be whole. */
+static void begin_pass(struct heap *heap, bool is_whole)
 {
-    *pass = (struct pass){ .is_only_idle = is_only_idle };
+    if (heap->is_passing && !is_whole)
+        return;
     heap->cursor = NULL;
+    heap->pass_class = 0;
+    heap->is_passing = true;
 }
 
 /* ---- Heaps of others: under the maintenance lock ----------------------- */
@@ -186,15 +206,15 @@ static bool hollow_in_slices(struct heap *heap, struct pass *pass)
         step_back(heap);
         if (!is_more)
             return true;
-        if (!stand_in(heap))
+        if (--pass->slices == 0 || !stand_in(heap))
             return false;
     }
 }
 
-/* All that can go; false when someone uses it. */
-static bool give_back_all(struct heap *heap, size_t *returned)
+/* All that can go; false when someone uses it, or there is more. */
+static bool give_back_all(struct heap *heap, bool is_whole, unsigned slices, size_t *returned)
 {
-    struct pass pass;
+    struct pass pass = { .slices = slices };
     uint32_t moves;
     bool is_done;
 
@@ -202,8 +222,10 @@ static bool give_back_all(struct heap *heap, size_t *returned)
         return false;
     if (is_owned(heap))
         tide_heap_give_back(heap);
+    else
+        tide_heap_drain_inbox(heap);
     moves = tide_relaxed(&heap->moves);
-    begin_pass(heap, &pass, false);
+    begin_pass(heap, is_whole);
     is_done = hollow_in_slices(heap, &pass);
     if (is_done && tide_relaxed(&heap->moves) == moves)
         heap->moves_rested = moves;
@@ -212,13 +234,13 @@ static bool give_back_all(struct heap *heap, size_t *returned)
 }
 
 /* What is used goes on being so. */
-static void give_back_some(struct heap *heap)
+static void give_back_some(struct heap *heap, unsigned slices)
 {
-    struct pass pass;
+    struct pass pass = { .is_only_idle = true, .slices = slices };
 
     if (!stand_in(heap))
         return;
-    begin_pass(heap, &pass, true);
+    begin_pass(heap, false);
     hollow_in_slices(heap, &pass);
 }
 
@@ -234,51 +256,74 @@ static bool is_at_rest(struct heap *heap)
     return is_so;
 }
 
+/* Whether it may have something to give back. */
 static bool has_moved(const struct heap *heap)
 {
-    return tide_relaxed(&heap->moves) != heap->moves_rested &&
+    return (tide_relaxed(&heap->moves) != heap->moves_rested || tide_relaxed(&heap->inbox)) &&
            tide_relaxed(&heap->state) != HEAP_RETIRED;
 }
 
-size_t tide_idle_look(unsigned most_idle, unsigned most_busy)
+/* Whether its turn has come to be tried, as it is idle. */
+static bool is_to_try(const struct heap *heap)
 {
-    static struct heap *heap; /* the last one that was looked at */
-    struct heap *first = heap;
-    size_t waiting = 0, returned = 0;
-
-    look = look == UINT8_MAX ? 1 : (uint8_t)(look + 1);
-    do {
-        heap = heap ? tide_heap_next(heap) : tide_heap_next(NULL);
-        if (!heap || !has_moved(heap))
-            continue;
-        if (is_at_rest(heap) && heap->refusals < MOST_REFUSALS) {
-            heap->refusals += !give_back_all(heap, &returned);
-            most_idle--;
-        } else if (heap->refusals == 0 && most_busy > 0) {
-            give_back_some(heap);
-            most_busy--;
-        }
-        waiting += has_moved(heap) && heap->refusals < MOST_REFUSALS;
-    } while (heap != first && most_idle > 0);
-    return waiting + (heap != first);
+    return heap->refusals < FEW_REFUSALS || look % SELDOM == 0;
 }
 
-size_t tide_idle_give_back_all(void)
+static void try_idle(struct heap *heap, unsigned slices)
 {
     size_t returned = 0;
 
+    if (give_back_all(heap, false, slices, &returned) || returned > 0)
+        heap->refusals = 0;
+    else if (heap->refusals < MOST_REFUSALS)
+        heap->refusals++;
+}
+
+size_t tide_idle_look(struct tide_effort effort)
+{
+    static struct heap *start; /* where the last look stopped */
+    struct heap *heap = start, *first = start, *stop = start;
+    size_t waiting = 0;
+
+    look = look == UINT8_MAX ? 1 : (uint8_t)(look + 1);
+    tide_os_barrier(); /* the first one takes long, and is made without locks here */
+    do {
+        heap = tide_heap_next(heap);
+        if (!heap || !has_moved(heap))
+            continue;
+        if (is_at_rest(heap)) {
+            if (is_to_try(heap)) {
+                try_idle(heap, effort.slices);
+                effort.idle--;
+            }
+        } else if (effort.busy > 0) {
+            give_back_some(heap, effort.slices);
+            if (--effort.busy == 0)
+                stop = heap;
+        }
+        waiting += has_moved(heap) && heap->refusals < MOST_REFUSALS;
+    } while (heap != first && effort.idle > 0);
+    start = heap != first ? heap : stop;
+    return waiting + (heap != first);
+}
+
+size_t tide_idle_give_back_all(bool is_only_moved)
+{
+    size_t returned = 0;
+
+    tide_os_barrier(); /* as above */
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
-        give_back_all(heap, &returned);
+        if (!is_only_moved || has_moved(heap))
+            give_back_all(heap, true, UINT_MAX, &returned);
     return returned;
 }
 
 size_t tide_idle_give_back(struct heap *heap)
 {
-    struct pass pass;
+    struct pass pass = { .is_owners = true };
 
     tide_heap_give_back(heap);
-    begin_pass(heap, &pass, false);
-    pass.is_owners = true;
+    begin_pass(heap, true);
     while (hollow_slice(heap, &pass))
         ;
     return pass.returned;

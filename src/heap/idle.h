@@ -6,7 +6,7 @@
  * can; one in use, the free pages of used pools that no block was taken from
  * since.  Heaps without a thread, and the common one, give back such pages too.
  *
- * All but the first two functions are called under the maintenance lock.
+ * Looks, and tide_idle_give_back_all, are made under the maintenance lock.
  */
 #ifndef TIDE_HEAP_IDLE_H
 #define TIDE_HEAP_IDLE_H
@@ -16,20 +16,29 @@
 /* How often someone stood in for a thread; written under the maintenance lock. */
 extern TIDE_HIDDEN _Atomic size_t tide_idle_lent;
 
+/* The calling thread becomes the heap's owner. */
+void tide_idle_note_owner(struct heap *heap);
+
 /* The owner, which is about to use its heap: waits until nobody stands in. */
 void tide_idle_wait(struct heap *heap);
 
 /* The owner ends: nobody will stand in for it. */
 void tide_idle_forbid(struct heap *heap);
 
-/* Looks at all heaps, or until most_idle that are idle were seen, going on where
- * the last look stopped; of those in use, at most_busy.  How many wait for a
- * later look. */
-size_t tide_idle_look(unsigned most_idle, unsigned most_busy);
+/* How much a look may do. */
+struct tide_effort {
+    unsigned idle;   /* heaps that are idle */
+    unsigned busy;   /* those that are in use */
+    unsigned slices; /* of the work in each */
+};
 
-/* Lets every heap that nobody uses at this moment give back all it can.  Bytes of
- * pages of used pools. */
-size_t tide_idle_give_back_all(void);
+/* Goes on with the heap at which the last look stopped.  How many heaps wait for
+ * a later look. */
+size_t tide_idle_look(struct tide_effort effort);
+
+/* Lets every heap that nobody uses at this moment (and that has moved a pool since
+ * it did so last) give back all it can.  Bytes of pages of used pools. */
+size_t tide_idle_give_back_all(bool is_only_moved);
 
 /* The same for one heap, by its owner. */
 size_t tide_idle_give_back(struct heap *heap);

@@ -30,12 +30,10 @@ static uint64_t pause_ms(void)
 
 /* ---- Looking: under look_lock ------------------------------------------ */
 
-enum {
-    MOST_IDLE = 128,   /* threads that are stood in for at a look, as they are idle */
-    MOST_BUSY = 8,     /* and such as are in use */
-    INLINE_IDLE = 2,   /* the same for a part of a look */
-    INLINE_ARENAS = 8, /* and arenas in it */
-};
+enum { INLINE_ARENAS = 8 }; /* for a part of a look */
+
+static const struct tide_effort effort = { .idle = 128, .busy = 8, .slices = UINT_MAX };
+static const struct tide_effort inline_effort = { .idle = 1, .busy = 1, .slices = 1 };
 
 size_t tide_maintenance_look(void)
 {
@@ -43,7 +41,7 @@ size_t tide_maintenance_look(void)
 
     tide_lock(&look_lock);
     left = tide_heap_decay_unowned();
-    left += tide_idle_look(MOST_IDLE, MOST_BUSY);
+    left += tide_idle_look(effort);
     left += tide_huge_decay();
     while (!tide_arena_decay(UINT_MAX, &in_arenas))
         ;
@@ -63,7 +61,7 @@ static bool look_on(void)
         tide_heap_decay_unowned();
         break;
     case IDLE:
-        tide_idle_look(INLINE_IDLE, INLINE_IDLE);
+        tide_idle_look(inline_effort);
         break;
     case HUGE:
         tide_huge_decay();
@@ -81,13 +79,12 @@ static bool look_on(void)
 /* Without a thread of its own: now and then, by one that allocates. */
 static void look_inline(void)
 {
-    static uint64_t next; /* under look_lock: ms */
+    static _Atomic uint64_t next; /* written under look_lock: ms */
     uint64_t now = tide_os_now_ms();
 
-    if (!tide_lock_try(&look_lock))
+    if (now < tide_relaxed(&next) || !tide_heap_is_at_home() || !tide_lock_try(&look_lock))
         return;
-    if (now >= next && look_on())
-        next = now + pause_ms();
+    tide_set_relaxed(&next, now + (look_on() ? pause_ms() : 1));
     tide_unlock(&look_lock);
 }
 
@@ -115,17 +112,18 @@ static void sleep_until_woken(void)
 /* ---- Pressure ---------------------------------------------------------- */
 
 enum {
-    SHORT_MS = 50,   /* between looks while memory is short */
+    SHORT_MS = 250,  /* between looks while memory is short */
     WATCH_MS = 1000, /* the longest that nobody sees that it is */
 };
 
 static struct tide_cgroup group; /* the thread only */
 static bool has_group;           /* likewise */
 
-/* Whether the thread is to watch pressure; not if it looks as often anyway. */
+/* Whether the thread is to watch pressure; not if it looks as often anyway, nor
+ * where its files would be the program's. */
 static bool begin_watch(uint64_t pause)
 {
-    if (!tide_options.pressure || pause <= SHORT_MS || !tide_os_leave_files())
+    if (!tide_os_leave_files() || !tide_options.pressure || pause <= SHORT_MS)
         return false;
     has_group = tide_os_cgroup_find(&group, "memory");
     return true;
@@ -171,7 +169,7 @@ static void *maintain(void *unused)
 
     while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_END) {
         if (is_short) /* nothing waits for a next look */
-            tide_maintenance_purge(0);
+            tide_maintenance_purge(0, true);
         if (is_short || tide_maintenance_look() == 0)
             sleep_until_woken();
         see_to_walked();
@@ -212,12 +210,10 @@ bool tide_maintenance_check(void)
 
     if (!tide_relaxed(&tide_maintenance_is_due))
         return false;
-    if (!tide_lock_is_forking() && tide_heap_is_at_home()) {
-        if (is_inline)
-            look_inline();
-        else
-            start_once();
-    }
+    if (is_inline && !tide_lock_is_forking())
+        look_inline();
+    else if (!is_inline && !tide_lock_is_forking() && tide_heap_is_at_home())
+        start_once();
     errno = saved_errno;
     return tide_relaxed(&tide_maintenance_is_due);
 }
@@ -236,14 +232,14 @@ static size_t give_back_own(void)
 
 /* What this thread has of others' goes home first, and what is in the depot may
  * be this thread's. */
-size_t tide_maintenance_purge(size_t keep)
+size_t tide_maintenance_purge(size_t keep, bool is_only_moved)
 {
     size_t returned, cached;
 
     tide_lock(&look_lock);
     returned = give_back_own();
     tide_heap_give_back_unowned();
-    returned += tide_idle_give_back_all() + give_back_own();
+    returned += tide_idle_give_back_all(is_only_moved) + give_back_own();
     cached = tide_huge_totals().cached_bytes;
     returned += tide_huge_trim(keep);
     returned += tide_arena_trim(keep > cached ? keep - cached : 0);

@@ -68,8 +68,9 @@ static inline void tide_maintenance_note(void)
 size_t tide_maintenance_look(void);
 
 /* Returns to the OS at once what no thread has allocated, but for about keep bytes
- * and what threads hold that are running just then.  Bytes that were returned. */
-size_t tide_maintenance_purge(size_t keep);
+ * and what threads hold that are running just then (or have moved no pool since they
+ * last gave back, if so wanted).  Bytes that were returned. */
+size_t tide_maintenance_purge(size_t keep, bool is_only_moved);
 
 /* Held during a look, so that a fork finds everything at rest. */
 struct tide_lock *tide_maintenance_lock(void);

@@ -99,8 +99,10 @@ void tide_nodes_find_out(void)
 
 void tide_nodes_wait(void)
 {
-    if (tide_relaxed(&tide_nodes_state) == TIDE_NODES_ASKED)
-        tide_os_wait(&tide_nodes_state, TIDE_NODES_ASKED, WAIT_MS);
+    uint64_t end = tide_os_now_ms() + WAIT_MS, now;
+
+    while (tide_relaxed(&tide_nodes_state) == TIDE_NODES_ASKED && (now = tide_os_now_ms()) < end)
+        tide_os_wait(&tide_nodes_state, TIDE_NODES_ASKED, end - now);
 }
 
 /* The thread is not in the child, where the loader may be as it left it.

@@ -9,9 +9,9 @@
 
 #include "heap/common.h"
 #include "heap/heap.h"
+#include "heap/idle.h"
 #include "heap/maintenance.h"
 #include "heap/remote.h"
-#include "os/waiting.h"
 #include "os/topology.h"
 
 /* So many orphans keep their lists and pools for the threads to come; those of
@@ -189,7 +189,7 @@ static struct heap *adopt_orphan(void)
         tide_lock(&heap->lock);
         heap->process = getpid();
         tide_set_relaxed(&heap->thread, gettid());
-        heap->owned_at = tide_os_ticks();
+        tide_idle_note_owner(heap);
         atomic_store(&heap->state, HEAP_OWNED);
         tide_unlock(&heap->lock);
         set_owned_count(tide_relaxed(&owned_count) + 1);
@@ -211,7 +211,7 @@ static bool claim_lost(struct heap *heap)
               tgkill(process, tide_relaxed(&heap->thread), 0) != 0 && errno == ESRCH;
     if (is_lost) {
         tide_set_relaxed(&heap->thread, gettid());
-        heap->owned_at = tide_os_ticks();
+        tide_idle_note_owner(heap);
         tide_set_relaxed(&heap->fast, NULL); /* its place is gone with the thread */
     }
     tide_unlock(&heap->lock);
@@ -252,8 +252,10 @@ void tide_heap_visit_orphan(struct heap *heap)
     int saved_errno = errno;
 
     tide_lock(&heap->lock);
-    if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
+    if (tide_relaxed(&heap->state) == HEAP_ORPHAN) {
         tide_heap_drain_inbox(heap);
+        tide_owner_add(&heap->moves, 1);
+    }
     tide_unlock(&heap->lock);
     errno = saved_errno;
 }

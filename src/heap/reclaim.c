@@ -5,34 +5,32 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "arena/walk.h"
 #include "base/lock.h"
 #include "heap/heap.h"
 #include "heap/maintenance.h"
+#include "os/thread.h"
+
+enum { MOST_WAIT_MS = 20 };
 
 /* ---- Reclaiming -------------------------------------------------------- */
 
-/* Whether something came back to the calling thread's own pools. */
-static bool drain_own(void)
+/* Empty arenas that are released while somebody walks are mapped until the walk
+ * ends: most last for a moment. */
+static void wait_for_walks(void)
 {
-    struct heap *heap = tide_heap_enter();
-    bool is_more = heap && tide_relaxed(&heap->inbox);
+    _Atomic uint32_t never = 0;
 
-    if (heap) {
-        tide_heap_drain_inbox(heap);
-        tide_heap_leave(heap);
-    }
-    return is_more;
+    for (int ms = 0; tide_walk_reclaim() != 0 && ms < MOST_WAIT_MS; ms++)
+        tide_os_wait(&never, 0, 1);
 }
 
-/* What maintenance had in its hands is there again, too. */
-bool tide_reclaim(void)
+/* What maintenance had in its hands is there again, too, and what came back to this
+ * thread's pools. */
+void tide_reclaim(void)
 {
-    struct tide_lock *lock = tide_maintenance_lock();
-    bool is_free = tide_lock_try(lock), is_more = drain_own();
-
-    if (is_free)
-        tide_unlock(lock);
-    return tide_maintenance_purge(0) > 0 || is_more || !is_free;
+    tide_maintenance_purge(0, true);
+    wait_for_walks();
 }
 
 /* ---- The soft limit ---------------------------------------------------- */
@@ -74,18 +72,18 @@ static void relieve(void)
     int cancel_state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    tide_maintenance_purge(0);
+    tide_maintenance_purge(0, true);
     tell_program();
-    tide_maintenance_purge(0);
+    tide_maintenance_purge(0, true);
     pthread_setcancelstate(cancel_state, NULL);
 }
 
-/* Not where a program's function can't be called. */
+/* Not where a program's function can't be called, as in tidepool's own threads. */
 static void relieve_if_crossed(void)
 {
     pthread_t nobody = 0;
 
-    if (tide_lock_is_forking() || !tide_heap_is_at_home() ||
+    if (tide_os_is_own_thread() || tide_lock_is_forking() || !tide_heap_is_at_home() ||
         !atomic_compare_exchange_strong(&reliever, &nobody, pthread_self()))
         return;
     if (atomic_exchange(&tide_os_limits_are_crossed, false))

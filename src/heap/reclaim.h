@@ -13,10 +13,9 @@
 #include "base/bits.h"
 #include "os/limits.h"
 
-/* By a thread without locks that found no memory: all that no thread owns goes,
- * and what others returned to this thread is collected.  Whether it may find
- * memory now. */
-bool tide_reclaim(void);
+/* By a thread without locks that found no memory, and will try once more: all goes
+ * that nobody uses, and what others returned to this thread is collected. */
+void tide_reclaim(void);
 
 /* What a program does about its own memory; see tide_on_pressure. */
 typedef void tide_reclaim_handler(size_t bytes_in_use, size_t limit, void *argument);

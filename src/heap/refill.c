@@ -212,6 +212,7 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class)
         blocks = take_untouched(heap, size_class);
     if (!blocks)
         blocks = take_new(heap, size_class);
+    tide_maintenance_note(); /* what it takes from is to be looked at when it is idle */
     heap->foreign[size_class] = !is_own;
     if (blocks)
         heap->list[size_class].freed = blocks->next;

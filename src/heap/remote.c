@@ -27,8 +27,7 @@ static void send_chain(const struct chain *chain)
     if (!tide_pool_return(chain))
         return;
     put_in_inbox(owner, chain->pool);
-    if (tide_heap_is_common(owner)) /* nobody else may look for long */
-        tide_maintenance_note();
+    tide_maintenance_note(); /* the owner may not look for long */
     /* Sequentially consistent with the inbox: either the ending thread, which
      * sets the state and then looks, sees the pool, or this one sees the state. */
     if (atomic_load(&owner->state) == HEAP_ORPHAN)

@@ -20,7 +20,7 @@ void tide_heap_do_all_due(void)
 {
     bool is_left;
 
-    tide_set_relaxed(&tide_something_is_due, false);
+    atomic_exchange(&tide_something_is_due, false); /* pairs with tide_make_due */
     is_left = tide_maintenance_check();
     is_left |= tide_nodes_check();
     is_left |= tide_reclaim_check();
@@ -83,7 +83,6 @@ static void *fail(size_t size)
     return out_of_memory();
 }
 
-
 void *tide_heap_malloc_any(size_t size, bool *is_zero)
 {
     int saved_errno = errno;
@@ -93,7 +92,8 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
     if (size > PTRDIFF_MAX)
         return out_of_memory();
     block = try_malloc(size, is_zero);
-    if (TIDE_UNLIKELY(!block) && tide_reclaim()) {
+    if (TIDE_UNLIKELY(!block) && !tide_os_shortage_is_certain(size)) {
+        tide_reclaim();
         block = try_malloc(size, is_zero);
         errno = saved_errno;
     }
@@ -156,12 +156,13 @@ static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_cla
     if (size > PTRDIFF_MAX)
         return out_of_memory();
     block = try_malloc_aligned(size, alignment, size_class);
-    if (TIDE_UNLIKELY(!block) && tide_reclaim()) {
+    if (TIDE_UNLIKELY(!block) && !tide_os_shortage_is_certain(size)) {
+        tide_reclaim();
         block = try_malloc_aligned(size, alignment, size_class);
         errno = saved_errno;
     }
     tide_heap_do_due();
-    return block ? block : fail(size > alignment ? size : alignment);
+    return block ? block : fail(size > SIZE_MAX - alignment ? size : size + alignment);
 }
 
 void *tide_heap_malloc_aligned(size_t size, size_t alignment)

@@ -2,8 +2,8 @@
 #include "os/huge_pages.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,6 +11,7 @@
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "os/kernel.h"
 #include "os/map.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -25,16 +26,19 @@
 
 enum { TEXT_BYTES = 100, MOST_PAGES = 512, MOST_TRIES = 4 };
 
-/* The start of a small file as text; empty when it can't be read. */
+/* The start of a file's first line; empty when it can't be read. */
 static void read_text(const char *path, char text[TEXT_BYTES])
 {
-    int saved_errno = errno, file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? 0 : read(file, text, TEXT_BYTES - 1);
+    struct tide_lines lines;
+    const char *line;
 
-    text[length > 0 ? length : 0] = '\0';
-    if (file >= 0)
-        close(file);
-    errno = saved_errno;
+    text[0] = '\0';
+    if (!tide_os_lines_open(&lines, path))
+        return;
+    line = tide_os_lines_next(&lines);
+    if (line)
+        snprintf(text, TEXT_BYTES, "%s", line);
+    tide_os_lines_close(&lines);
 }
 
 static bool advise(void *start, size_t bytes, int advice)

@@ -43,8 +43,7 @@ static bool is_to_tell(enum cause cause)
     return !was_told(cause) && !(atomic_fetch_or(&told, 1u << cause) >> cause & 1);
 }
 
-/* More than the machine's memory and swap. */
-static bool is_absurd(size_t bytes)
+bool tide_os_shortage_is_certain(size_t bytes)
 {
     struct sysinfo machine;
     int saved_errno = errno;
@@ -167,7 +166,7 @@ static bool is_to_look(void)
 
 void tide_os_shortage_tell(size_t bytes)
 {
-    if (is_absurd(bytes) || is_hard_limit(bytes) || !is_to_look())
+    if (tide_os_shortage_is_certain(bytes) || is_hard_limit(bytes) || !is_to_look())
         return;
     if (is_process_limit(bytes, ADDRESS_SPACE) || is_process_limit(bytes, DATA) ||
         is_mappings(bytes) || is_commit(bytes) || is_cgroup(bytes))

@@ -7,11 +7,15 @@
 #ifndef TIDE_OS_SHORTAGE_H
 #define TIDE_OS_SHORTAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* So many bytes could not be had.  Says nothing about sizes that this machine
  * could never give: programs ask for such to find out what there is.  Any
  * thread. */
 void tide_os_shortage_tell(size_t bytes);
+
+/* Whether it is more than the machine's memory and swap. */
+bool tide_os_shortage_is_certain(size_t bytes);
 
 #endif

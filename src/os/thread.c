@@ -16,10 +16,18 @@
 
 #define LARGE_STACK ((size_t)8 << 20)
 
+static __attribute__((tls_model("initial-exec"))) _Thread_local bool is_own;
+
+bool tide_os_is_own_thread(void)
+{
+    return is_own;
+}
+
 static void *run_named(void *argument)
 {
     const struct tide_os_job *job = argument;
 
+    is_own = true;
     prctl(PR_SET_NAME, job->name);
     return job->run(NULL);
 }

@@ -19,6 +19,9 @@ struct tide_os_job {
  * May call malloc.  False when there can't be one more thread. */
 bool tide_os_start_thread(const struct tide_os_job *job);
 
+/* Whether the calling thread is one that was started so. */
+bool tide_os_is_own_thread(void);
+
 /* A clock that goes on steadily, of a few milliseconds' precision. */
 uint64_t tide_os_now_ms(void);
 

@@ -8,7 +8,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "base/options.h"
 #include "os/cpu.h"
 #include "os/hwloc_plugin.h"
+#include "os/kernel.h"
 
 /* A static program has no loader, and needs none for this. */
 #pragma weak dlopen
@@ -46,21 +46,24 @@ void tide_os_topology_start(char *const *environment)
 /* A list such as "0" or "0-1,4". */
 static bool has_several_nodes(void)
 {
-    int file = open("/sys/devices/system/node/online", O_RDONLY | O_CLOEXEC);
-    char list[256];
-    ssize_t length = file < 0 ? 0 : read(file, list, sizeof list - 1);
+    struct tide_lines lines;
+    const char *list;
+    bool has_several;
 
-    if (file >= 0)
-        close(file);
-    list[length > 0 ? length : 0] = '\0';
-    return strpbrk(list, ",-") != NULL;
+    if (!tide_os_lines_open(&lines, "/sys/devices/system/node/online"))
+        return false;
+    list = tide_os_lines_next(&lines);
+    has_several = list && strpbrk(list, ",-");
+    tide_os_lines_close(&lines);
+    return has_several;
 }
 
 /* hwloc believes its environment, which a setuid program must not. */
 bool tide_os_topology_is_wanted(void)
 {
     int saved_errno = errno;
-    bool is_wanted = tide_options.numa != TIDE_NUMA_OFF && !getauxval(AT_SECURE) &&
+    bool can_be = dlopen || tide_options.numa != TIDE_NUMA_AUTO; /* not in static programs */
+    bool is_wanted = tide_options.numa != TIDE_NUMA_OFF && !getauxval(AT_SECURE) && can_be &&
                      (is_synthetic || has_several_nodes());
 
     if (is_wanted && !TIDE_HWLOC && tide_options.numa != TIDE_NUMA_AUTO)

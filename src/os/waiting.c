@@ -96,7 +96,7 @@ static bool is_about(const char *text, pid_t thread)
 
 /* Whether the thread sleeps and blocks no signal that has a handler, as it does
  * while a handler runs. */
-static bool is_asleep(pid_t thread, struct sleep *sleep)
+static bool is_asleep(pid_t thread, uint64_t usual, struct sleep *sleep)
 {
     char text[ROOM];
     uint64_t blocked;
@@ -104,6 +104,7 @@ static bool is_asleep(pid_t thread, struct sleep *sleep)
     return read_text(thread, "status", text) && is_about(text, thread) &&
            strstr(text, "\nState:\tS") && read_field(text, "\nSigBlk:\t", 16, &blocked) &&
            read_field(text, "\nSigCgt:\t", 16, &sleep->caught) && (blocked & sleep->caught) == 0 &&
+           (blocked & ~usual) == 0 &&
            read_field(text, "\nvoluntary_ctxt_switches:\t", 10, &sleep->switches) &&
            read_field(text, "\nnonvoluntary_ctxt_switches:\t", 10, &sleep->preemptions);
 }
@@ -145,11 +146,19 @@ static bool may_be_in_open_handler(uint64_t caught)
     return false;
 }
 
-bool tide_os_is_waiting(pid_t thread)
+uint64_t tide_os_blocked_signals(void)
+{
+    uint64_t blocked = 0;
+
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &blocked, sizeof blocked);
+    return blocked;
+}
+
+bool tide_os_is_waiting(pid_t thread, uint64_t usual)
 {
     struct sleep before, after;
     int saved_errno = errno;
-    bool is_so = is_asleep(thread, &before) && is_in_wait(thread) && is_asleep(thread, &after) &&
+    bool is_so = is_asleep(thread, usual, &before) && is_in_wait(thread) && is_asleep(thread, usual, &after) &&
                  before.switches == after.switches && before.preemptions == after.preemptions &&
                  !may_be_in_open_handler(after.caught);
 

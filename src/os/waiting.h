@@ -13,9 +13,14 @@
  * its is under way: so it was called from the program's code or from code that
  * waits for a lock, not from the middle of anything else.  False when it isn't
  * so or can't be told.  A handler that unblocks its own signal and then waits
- * can't be told; a program that has one with SA_NODEFER is left alone.  No
+ * can't be told; a program that has one with SA_NODEFER is left alone.  A signal
+ * that is blocked and not among the usual ones tells of a handler, too, one that
+ * is no longer installed.  No
  * malloc; takes some 30 us. */
-bool tide_os_is_waiting(pid_t thread);
+bool tide_os_is_waiting(pid_t thread, uint64_t usual);
+
+/* The signals that the calling thread blocks, a bit for each. */
+uint64_t tide_os_blocked_signals(void);
 
 /* The kernel's ticks since the machine started: now, and when the thread did
  * (UINT64_MAX: there is none, or it can't be told). */

@@ -141,12 +141,12 @@ size_t tide_pool_hollow(struct pool *pool)
     uint16_t free = (uint16_t)(tide_pool_freed_count(pool) + tide_relaxed(&pool->hollow));
 
     TIDE_ASSERT(tide_relaxed(&pool->state) == POOL_USED);
-    if (free == pool->free_at_look)
+    if (free == pool->free_at_look || tide_pool_bytes(pool) == tide_os_page_bytes)
+        return 0;
+    pages = free_pages(pool);
+    if (pages != 0 && !tide_arena_may_split(pool, tide_bit_count(pages) * tide_os_page_bytes))
         return 0;
     pool->free_at_look = free;
-    pages = free_pages(pool);
-    if (!tide_arena_may_split(pool, tide_bit_count(pages) * tide_os_page_bytes))
-        return 0;
     if (pool->is_zero) /* the others were never in use */
         pages &= pages_before(tide_round_up(end, tide_os_page_bytes));
     /* The page in which the next untouched block starts holds no more than the end

@@ -59,7 +59,7 @@ MAY_BE_UNUSED static void get_heap(void *heap)
 /* Until the heap's thread sleeps in a system call. */
 MAY_BE_UNUSED static void let_sleep(const struct heap *heap)
 {
-    while (!tide_os_is_waiting(tide_relaxed(&heap->thread)))
+    while (!tide_os_is_waiting(tide_relaxed(&heap->thread), UINT64_MAX))
         sched_yield();
 }
 

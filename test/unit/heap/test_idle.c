@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 
 #include "heap/remote.h"
+#include <limits.h>
+
 #include "heaps.h"
 #include "os/map.h"
 
@@ -52,7 +54,7 @@ static size_t look(void)
     size_t left;
 
     tide_lock(tide_maintenance_lock());
-    left = tide_idle_look(1000, 1000);
+    left = tide_idle_look((struct tide_effort){ 1000, 1000, UINT_MAX });
     tide_unlock(tide_maintenance_lock());
     return left;
 }
@@ -69,7 +71,7 @@ static size_t give_back_all(void)
     size_t returned;
 
     tide_lock(tide_maintenance_lock());
-    returned = tide_idle_give_back_all();
+    returned = tide_idle_give_back_all(false);
     tide_unlock(tide_maintenance_lock());
     return returned;
 }
@@ -211,11 +213,11 @@ SCENARIO(a_look_at_some_goes_on_with_the_next, NULL)
         wake_for(&sleepers[n], use_all, NULL);
     }
     look();
-    TIDE_REQUIRE(tide_idle_look(2, 0) > 0);
+    TIDE_REQUIRE(tide_idle_look((struct tide_effort){ 2, 0, UINT_MAX }) > 0);
     for (int n = 0; n < 5; n++)
         bare += keeps_nothing(sleepers[n].heap);
     TIDE_REQUIRE(0 < bare && bare < 5);
-    while (tide_idle_look(2, 0) > 0)
+    while (tide_idle_look((struct tide_effort){ 2, 0, UINT_MAX }) > 0)
         ;
     for (int n = 0; n < 5; n++)
         TIDE_REQUIRE(keeps_nothing(sleepers[n].heap));

@@ -93,14 +93,14 @@ static void wait_for_state(pid_t thread, char state)
 
 static void expect_waiting(pid_t thread)
 {
-    while (!tide_os_is_waiting(thread))
+    while (!tide_os_is_waiting(thread, UINT64_MAX))
         usleep(1000);
 }
 
 static void expect_not_waiting(pid_t thread)
 {
     for (int n = 0; n < 20; n++)
-        cr_assert_not(tide_os_is_waiting(thread));
+        cr_assert_not(tide_os_is_waiting(thread, UINT64_MAX));
 }
 
 /* What threads wait for that nobody sends. */
@@ -224,7 +224,7 @@ Test(waiting, one_that_computes_does_not)
     expect_not_waiting(doer.number);
     atomic_store(&is_over, true);
     pthread_join(doer.thread, NULL);
-    cr_assert_not(tide_os_is_waiting(gettid()));
+    cr_assert_not(tide_os_is_waiting(gettid(), UINT64_MAX));
 }
 
 /* pause is no call that programs wait for work in. */
@@ -520,7 +520,7 @@ static void live_in_namespace(void)
         _exit(CANT);
     wait_for_state(outside, 'S');
     for (int n = 0; n < 20; n++)
-        TIDE_REQUIRE(!tide_os_is_waiting(computer.number));
+        TIDE_REQUIRE(!tide_os_is_waiting(computer.number, UINT64_MAX));
     _exit(0);
 }
 
@@ -556,7 +556,7 @@ Test(waiting, errno_is_kept)
     start_doer(&doer, sleep_long);
     errno = ERANGE;
     expect_waiting(doer.number);
-    tide_os_is_waiting(0);
+    tide_os_is_waiting(0, UINT64_MAX);
     tide_os_thread_start(doer.number);
     tide_os_thread_start(0);
     tide_os_ticks();
@@ -570,7 +570,7 @@ static atomic_bool is_past;
 static void ask_while_cancelled(void)
 {
     pthread_cancel(pthread_self());
-    tide_os_is_waiting(getpid());
+    tide_os_is_waiting(getpid(), UINT64_MAX);
     tide_os_thread_start(getpid());
     tide_os_barrier();
     atomic_store(&is_past, true);
