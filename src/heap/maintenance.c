@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "arena/walk.h"
 #include "base/fatal.h"
@@ -30,7 +32,10 @@ static uint64_t pause_ms(void)
 
 /* ---- Looking: under look_lock ------------------------------------------ */
 
-enum { INLINE_ARENAS = 8 }; /* for a part of a look */
+enum {
+    INLINE_ARENAS = 8,   /* for a part of a look */
+    MOST_END_MS = 2000,
+};
 
 static const struct tide_effort effort = { .idle = 128, .busy = 8, .slices = UINT_MAX };
 static const struct tide_effort inline_effort = { .idle = 1, .busy = 1, .slices = 1 };
@@ -162,8 +167,11 @@ static void see_to_walked(void)
         atomic_store(&is_outwaiting, false); /* another try after the next look */
 }
 
+static _Atomic pid_t maintainer; /* 0: none */
+
 static void *maintain(void *unused)
 {
+    tide_set_relaxed(&maintainer, gettid());
     uint64_t pause = pause_ms();
     bool is_watching = begin_watch(pause), is_short = false;
 
@@ -253,11 +261,17 @@ void tide_maintenance_wake(void)
         tide_os_wake(&tide_maintenance_bell);
 }
 
+/* The last thread of a program runs what it gave to atexit, which must not be this
+ * one, as it has none of the program's files: it is waited for. */
 void tide_maintenance_end(void)
 {
+    pid_t thread = tide_relaxed(&maintainer);
+
     atomic_store(&tide_maintenance_is_settled, true);
     atomic_store(&tide_maintenance_bell, TIDE_BELL_END);
     tide_os_wake(&tide_maintenance_bell);
+    for (int ms = 0; thread && ms < MOST_END_MS && tgkill(getpid(), thread, 0) == 0; ms++)
+        tide_os_wait(&tide_maintenance_bell, TIDE_BELL_END, 1);
 }
 
 /* ThreadSanitizer ends a child of several threads that starts one. */
@@ -266,5 +280,6 @@ void tide_maintenance_after_fork_in_child(void)
     atomic_store(&tide_maintenance_is_settled, TIDE_THREAD_SANITIZER);
     atomic_store(&tide_maintenance_is_due, false);
     atomic_store(&is_outwaiting, false);
+    atomic_store(&maintainer, 0);
     atomic_store(&tide_maintenance_bell, TIDE_BELL_AWAKE);
 }
