@@ -135,7 +135,8 @@ TIDE_API size_t tide_purge(void);
 
 /* Tells that the calling thread won't allocate for a while: gives back all that
  * it keeps, its free pages at once and the rest for others to use.  Bytes of the
- * pages.  Never needed: a thread that sleeps for TIDEPOOL_DECAY_MS is found. */
+ * pages.  Mostly not needed: in a program of 16 MiB or more a thread that sleeps
+ * for TIDEPOOL_DECAY_MS is found, unless TIDEPOOL_MAINTENANCE is off. */
 TIDE_API size_t tide_thread_idle(void);
 
 /* ---- Limits ------------------------------------------------------------- */

@@ -5,7 +5,8 @@
  * read-modify-write.
  *
  * A thread without a heap points to one whose lists are empty and which owns
- * nothing, so that the first call misses and sets everything up; with
+ * nothing, so that the first call misses and sets everything up; so does one that
+ * is stood in for (idle.h), for that time; with
  * TIDEPOOL_CHECK=on all threads keep pointing there and every call is checked.
  * Any address may be tested: NULL and foreign ones are not in the address map.
  * The slots of runs have no owner.
