@@ -161,7 +161,7 @@ static void check_blocks(void *cpu)
     on_cpu = *(unsigned *)cpu;
     node = tide_os_node_count() == 1 ? 0 : on_cpu / CPUS_PER_NODE;
     small = tide_malloc(opaque(100));
-    large = tide_malloc(opaque(300 * 1024));
+    large = tide_malloc(opaque(TIDE_RUN_MAX));
     huge = tide_malloc(opaque(8 << 20));
     TIDE_REQUIRE(tide_arena_node(tide_arena_of(small)) == node);
     TIDE_REQUIRE(tide_arena_node(tide_arena_of(large)) == node);

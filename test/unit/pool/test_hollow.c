@@ -219,8 +219,10 @@ Test(hollow, untouched_pages_of_a_slot_that_was_used_before_go_too)
 
 Test(hollow, a_pool_with_hollow_pages_is_worth_using)
 {
-    struct pool *pool = full_pool(tide_class_of(4096));
+    struct pool *pool = full_pool(TIDE_CLASSES - 1); /* each block is a page or more ... */
 
+    if (pool->block_bytes < tide_os_page_bytes) /* ... but not in classic geometry */
+        cr_skip("pools are one page");
     for (uint32_t n = 1; n < pool->capacity; n++)
         free_one(pool, n);
     tide_pool_hollow(pool);
