@@ -19,6 +19,7 @@
 
 #include "base/fatal.h"
 #include "heap/maintenance.h"
+#include "os/thread.h"
 #include "os/waiting.h"
 #include "pool/hollow.h"
 
@@ -29,6 +30,8 @@ enum {
     FEW_REFUSALS = 8,   /* vain tries after which a thread is stood in for seldom ... */
     SELDOM = 16,        /* ... at one of so many looks */
     MOST_REFUSALS = 64, /* tries after which no further look is made for its sake */
+    MOST_WAITS = 100,   /* for a thread that is awake, in a pass */
+    WAIT_MS = 2,        /* each */
 };
 
 _Atomic size_t tide_idle_lent;
@@ -131,6 +134,7 @@ struct pass {
     bool is_owners;    /* made by the owner itself */
     bool is_only_idle; /* pools that no block was taken from since the last look */
     unsigned slices;   /* so many at most */
+    unsigned waits;    /* made so far for a thread that was awake */
     size_t returned;   /* bytes */
 };
 
@@ -196,6 +200,20 @@ static void begin_pass(struct heap *heap, bool is_whole)
 
 /* ---- Heaps of others: under the maintenance lock ----------------------- */
 
+/* A thread that woke up for a moment is waited for, some times in a pass. */
+static bool stand_in_again(struct heap *heap, struct pass *pass)
+{
+    _Atomic uint32_t never = 0;
+
+    for (;;) {
+        if (stand_in(heap))
+            return true;
+        if (pass->waits++ == MOST_WAITS || pass->slices == 1)
+            return false;
+        tide_os_wait(&never, 0, WAIT_MS);
+    }
+}
+
 /* Goes over the used pools, standing in for the owner for a slice at a time, the
  * first time already.  Whether all were seen. */
 static bool hollow_in_slices(struct heap *heap, struct pass *pass)
@@ -206,7 +224,7 @@ static bool hollow_in_slices(struct heap *heap, struct pass *pass)
         step_back(heap);
         if (!is_more)
             return true;
-        if (--pass->slices == 0 || !stand_in(heap))
+        if (--pass->slices == 0 || !stand_in_again(heap, pass))
             return false;
     }
 }
