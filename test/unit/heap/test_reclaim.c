@@ -324,5 +324,5 @@ SCENARIO(absurd_sizes_are_refused_without_a_word_or_a_limit, NO_THREAD, NULL)
 {
     TIDE_REQUIRE(is_refused(PTRDIFF_MAX) && is_refused((size_t)PTRDIFF_MAX + 1));
     TIDE_REQUIRE(is_refused((size_t)1 << 60) && is_refused(SIZE_MAX));
-    TIDE_REQUIRE(!tide_aligned_alloc((size_t)1 << 62, 100));
+    TIDE_REQUIRE(!tide_aligned_alloc(opaque((size_t)1 << 62), 100));
 }
