@@ -200,18 +200,19 @@ static void begin_pass(struct heap *heap, bool is_whole)
 
 /* ---- Heaps of others: under the maintenance lock ----------------------- */
 
-/* A thread that woke up for a moment is waited for, some times in a pass. */
-static bool stand_in_again(struct heap *heap, struct pass *pass)
+/* An idle thread that woke up for a moment is waited for, some times in a pass;
+ * one that is in use isn't disturbed again. */
+static bool stand_in_again(struct heap *heap, struct pass *pass, bool was_wanted)
 {
     _Atomic uint32_t never = 0;
 
-    for (;;) {
-        if (stand_in(heap))
-            return true;
-        if (pass->waits++ == MOST_WAITS || pass->slices == 1)
+    while (was_wanted || !stand_in(heap)) {
+        if (pass->is_only_idle || pass->slices == 0 || pass->waits++ == MOST_WAITS)
             return false;
         tide_os_wait(&never, 0, WAIT_MS);
+        was_wanted = false;
     }
+    return true;
 }
 
 /* Goes over the used pools, standing in for the owner for a slice at a time, the
@@ -219,12 +220,12 @@ static bool stand_in_again(struct heap *heap, struct pass *pass)
 static bool hollow_in_slices(struct heap *heap, struct pass *pass)
 {
     for (;;) {
-        bool is_more = hollow_slice(heap, pass);
+        bool is_more = hollow_slice(heap, pass), was_wanted = is_wanted(heap, pass);
 
         step_back(heap);
         if (!is_more)
             return true;
-        if (--pass->slices == 0 || !stand_in_again(heap, pass))
+        if (--pass->slices == 0 || !stand_in_again(heap, pass, was_wanted))
             return false;
     }
 }
