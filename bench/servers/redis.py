@@ -198,6 +198,19 @@ def start(server: Server, program: str) -> Path:
     return path
 
 
+def watch(server: Server, client: Client):
+    """A list of [seconds, resident bytes, used bytes], and what adds to it and returns the resident ones."""
+    started = time.monotonic()
+    series = []
+
+    def look() -> int:
+        resident = server.resident()
+        series.append([round(time.monotonic() - started, 3), resident, client.memory_info()["used_memory"]])
+        return resident
+
+    return series, look
+
+
 def run(setup: Setup) -> Result:
     program = tool("redis-server", "redis-server")
     load = tool("redis-benchmark", "redis-tools")
@@ -205,14 +218,7 @@ def run(setup: Setup) -> Result:
         path = start(server, program)
         client = Client(path)
         try:
-            started = time.monotonic()
-            series = []
-
-            def look() -> int:
-                resident = server.resident()
-                series.append([round(time.monotonic() - started, 3), resident, client.memory_info()["used_memory"]])
-                return resident
-
+            series, look = watch(server, client)
             at_start = look()
             result = benchmark(server, load, path, setup.amount(REQUESTS, least=200))
             loaded = look()

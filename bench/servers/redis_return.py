@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from common import Failed, Result, Server, Setup, Workload, main, tool
-from redis import Client, check_malloc, ns, some_text, start
+from redis import Client, check_malloc, ns, some_text, start, watch
 
 KEYS = 1_115_000            # at scale 100
 KEYS_SENT = 500             # at a time
@@ -93,14 +93,7 @@ def run(setup: Setup) -> Result:
         path = start(server, program)
         client = Client(path)
         try:
-            started = time.monotonic()
-            series = []
-
-            def look() -> int:
-                resident = server.resident()
-                series.append([round(time.monotonic() - started, 3), resident, client.memory_info()["used_memory"]])
-                return resident
-
+            series, look = watch(server, client)
             look()
             filling = Filling(setup.amount(KEYS, least=1000))
             filling.fill(client)

@@ -58,8 +58,8 @@ static uint64_t idle_slots(struct arena *arena, uint64_t slots)
  * meanwhile, so that no lock is held over the system calls. */
 static size_t purge(struct arena *arena, bool is_only_idle)
 {
-    uint64_t claim, rest;
     unsigned ordinary;
+    uint64_t claim;
 
     tide_lock(tide_shard_arena_lock(arena));
     claim = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
@@ -71,14 +71,7 @@ static size_t purge(struct arena *arena, bool is_only_idle)
     if (claim == 0)
         return 0;
     tide_arena_make_ordinary(arena, ordinary);
-    for (rest = claim; rest != 0;) {
-        unsigned first = tide_lowest_bit(rest);
-        unsigned count = ~(rest >> first) != 0 ? tide_lowest_bit(~(rest >> first)) : 64;
-
-        tide_os_purge((char *)arena + ((size_t)first << TIDE_SLOT_SHIFT),
-                      (size_t)count << TIDE_SLOT_SHIFT);
-        rest &= ~tide_bit_run(first, count);
-    }
+    tide_os_purge_units(arena, TIDE_SLOT_BYTES, claim);
     tide_lock(tide_shard_arena_lock(arena));
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | claim);
     tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) & ~claim);

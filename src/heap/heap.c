@@ -19,9 +19,9 @@
 #include "heap/huge.h"
 #include "heap/idle.h"
 #include "heap/maintenance.h"
+#include "heap/nodes.h"
 #include "heap/reclaim.h"
 #include "os/cgroup.h"
-#include "heap/nodes.h"
 #include "os/cpu.h"
 #include "os/limits.h"
 #include "os/map.h"
@@ -30,9 +30,9 @@
 
 #define GONE ((struct heap *)1)
 
-static struct heap none; /* never written */
+struct heap tide_heap_none;
 
-TIDE_TLS struct heap *tide_heap_fast = &none;
+TIDE_TLS struct heap *tide_heap_fast = &tide_heap_none;
 static TIDE_TLS struct heap *own;
 
 static struct tide_lock start_lock = TIDE_LOCK_INITIALIZER;
@@ -53,7 +53,7 @@ static void end_thread(void *heap)
         return;
     tide_idle_forbid(heap);
     own = GONE;
-    tide_heap_fast = &none;
+    tide_heap_fast = &tide_heap_none;
     if (TIDE_DEBUG)
         tide_heap_check(heap);
     tide_heap_hand_over(heap);

@@ -65,7 +65,7 @@ struct heap {
     struct heap **_Atomic fast; /* where the owner finds its heap; set and cleared by it */
     _Atomic uint8_t inside;   /* owner: calls under way that may wait with the heap in use */
     _Atomic bool is_lent;     /* under lock: someone stands in */
-    _Atomic uint32_t moves;   /* owner: pools that came, went or changed their state */
+    _Atomic uint32_t moves;   /* owner: refills, and pools that changed their state */
     uint32_t moves_seen;      /* under the maintenance lock: at the last look */
     uint32_t moves_rested;    /* likewise: when it gave back all that could go */
     uint8_t refusals;         /* likewise: vain tries to stand in since it last moved */
@@ -81,6 +81,10 @@ struct heap {
 
 _Static_assert(sizeof(struct free_list) == 2 * sizeof(struct block *),
                "malloc finds a class's list at twice the class");
+
+/* Has no blocks and owns no pool, and is never written: what the fast paths start
+ * from where they are to miss. */
+extern TIDE_HIDDEN struct heap tide_heap_none;
 
 /* ---- Whose heap -------------------------------------------------------- */
 

@@ -36,8 +36,7 @@ enum {
 
 _Atomic size_t tide_idle_lent;
 
-static struct heap none;  /* never written */
-static uint8_t look = 1;  /* the number of this look, never 0 */
+static uint8_t look = 1; /* the number of this look, never 0 */
 
 /* ---- Standing in ------------------------------------------------------- */
 
@@ -71,7 +70,7 @@ static bool is_away(struct heap *heap, pid_t thread)
 {
     return tide_os_barrier() && tide_os_is_waiting(thread, heap->blocked) &&
            tide_relaxed(&heap->inside) == 0 &&
-           __atomic_load_n(tide_relaxed(&heap->fast), __ATOMIC_RELAXED) == &none;
+           __atomic_load_n(tide_relaxed(&heap->fast), __ATOMIC_RELAXED) == &tide_heap_none;
 }
 
 /* Not another thread that has its number now. */
@@ -93,7 +92,7 @@ static bool borrow(struct heap *heap)
     if (TIDE_THREAD_SANITIZER || !tide_os_is_waiting(thread, heap->blocked))
         return false;
     tide_set_relaxed(&heap->is_lent, true);
-    __atomic_store_n(tide_relaxed(&heap->fast), &none, __ATOMIC_RELAXED);
+    __atomic_store_n(tide_relaxed(&heap->fast), &tide_heap_none, __ATOMIC_RELAXED);
     if (is_away(heap, thread)) {
         tide_count(&tide_idle_lent, 1);
         return true;
@@ -207,7 +206,7 @@ static bool stand_in_again(struct heap *heap, struct pass *pass, bool was_wanted
     _Atomic uint32_t never = 0;
 
     while (was_wanted || !stand_in(heap)) {
-        if (pass->is_only_idle || pass->slices == 0 || pass->waits++ == MOST_WAITS)
+        if (pass->is_only_idle || pass->waits++ == MOST_WAITS)
             return false;
         tide_os_wait(&never, 0, WAIT_MS);
         was_wanted = false;
@@ -301,7 +300,8 @@ static void try_idle(struct heap *heap, unsigned slices)
 size_t tide_idle_look(struct tide_effort effort)
 {
     static struct heap *start; /* where the last look stopped */
-    struct heap *heap = start, *first = start, *stop = start;
+    struct heap *const first = start;
+    struct heap *heap = start, *stop = start;
     size_t waiting = 0;
 
     look = look == UINT8_MAX ? 1 : (uint8_t)(look + 1);

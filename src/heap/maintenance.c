@@ -22,7 +22,7 @@ _Atomic bool tide_maintenance_is_due;
 _Atomic uint32_t tide_maintenance_bell;
 
 static struct tide_lock look_lock = TIDE_LOCK_INITIALIZER;
-static _Atomic bool is_outwaiting; /* a thread waits for walks to end */
+static _Atomic bool is_outwaiting; /* a thread of its own waits for walks to end */
 
 /* Two looks in the time that free memory waits. */
 static uint64_t pause_ms(void)
@@ -32,10 +32,7 @@ static uint64_t pause_ms(void)
 
 /* ---- Looking: under look_lock ------------------------------------------ */
 
-enum {
-    INLINE_ARENAS = 8,   /* for a part of a look */
-    MOST_END_MS = 2000,
-};
+enum { INLINE_ARENAS = 8 }; /* for a part of a look */
 
 static const struct tide_effort effort = { .idle = 128, .busy = 8, .slices = UINT_MAX };
 static const struct tide_effort inline_effort = { .idle = 1, .busy = 1, .slices = 1 };
@@ -149,6 +146,8 @@ static bool rest_and_watch(uint64_t pause, bool was_short)
     return false;
 }
 
+/* ---- Walks ------------------------------------------------------------- */
+
 static void *outwait(void *unused)
 {
     tide_walk_outwait();
@@ -167,14 +166,18 @@ static void see_to_walked(void)
         atomic_store(&is_outwaiting, false); /* another try after the next look */
 }
 
-static _Atomic pid_t maintainer; /* 0: none */
+/* ---- The thread -------------------------------------------------------- */
+
+enum { MOST_END_MS = 2000 }; /* that its end is waited for */
+
+static _Atomic pid_t maintainer; /* its number; 0: none */
 
 static void *maintain(void *unused)
 {
-    tide_set_relaxed(&maintainer, gettid());
     uint64_t pause = pause_ms();
     bool is_watching = begin_watch(pause), is_short = false;
 
+    tide_set_relaxed(&maintainer, gettid());
     while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_END) {
         if (is_short) /* nothing waits for a next look */
             tide_maintenance_purge(0, true);
@@ -226,6 +229,8 @@ bool tide_maintenance_check(void)
     return tide_relaxed(&tide_maintenance_is_due);
 }
 
+/* ---- All at once ------------------------------------------------------- */
+
 static size_t give_back_own(void)
 {
     struct heap *heap = tide_heap_enter();
@@ -254,6 +259,8 @@ size_t tide_maintenance_purge(size_t keep, bool is_only_moved)
     tide_unlock(&look_lock);
     return returned;
 }
+
+/* ---- Waking, ending ---------------------------------------------------- */
 
 void tide_maintenance_wake(void)
 {

@@ -183,6 +183,17 @@ void tide_os_purge(void *start, size_t bytes)
     errno = saved_errno;
 }
 
+void tide_os_purge_units(void *start, size_t unit_bytes, uint64_t units)
+{
+    while (units != 0) {
+        unsigned first = tide_lowest_bit(units);
+        unsigned count = ~(units >> first) != 0 ? tide_lowest_bit(~(units >> first)) : 64;
+
+        tide_os_purge((char *)start + first * unit_bytes, count * unit_bytes);
+        units &= ~tide_bit_run(first, count);
+    }
+}
+
 /* Before a mapping changes its length, and when it has or could not. */
 static bool take_growth(size_t old_bytes, size_t new_bytes)
 {

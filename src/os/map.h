@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct tide_lock;
 
@@ -34,6 +35,9 @@ void tide_os_unmap(void *start, size_t bytes);
 
 /* Gives the pages back but keeps the range, which reads as zero. */
 void tide_os_purge(void *start, size_t bytes);
+
+/* The same for those of 64 units of so many bytes each whose bits are set. */
+void tide_os_purge_units(void *start, size_t unit_bytes, uint64_t units);
 
 /* Changes the length of a mapping, where it is (false when something is in the
  * way), or by moving its pages to a new range with the given alignment (NULL

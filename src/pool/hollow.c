@@ -122,18 +122,6 @@ static void unlink_blocks(struct pool *pool, uint64_t pages)
     tide_set_relaxed(&pool->hollow, (uint16_t)(tide_relaxed(&pool->hollow) + count));
 }
 
-static void purge_pages(const struct pool *pool, uint64_t pages)
-{
-    while (pages != 0) {
-        unsigned first = tide_lowest_bit(pages);
-        unsigned count = ~(pages >> first) != 0 ? tide_lowest_bit(~(pages >> first)) : PAGES;
-
-        tide_os_purge(tide_pool_start(pool) + first * tide_os_page_bytes,
-                      count * tide_os_page_bytes);
-        pages &= ~tide_bit_run(first, count);
-    }
-}
-
 size_t tide_pool_hollow(struct pool *pool)
 {
     size_t end = (size_t)tide_relaxed(&pool->carved) * pool->block_bytes;
@@ -155,7 +143,7 @@ size_t tide_pool_hollow(struct pool *pool)
                                      ? tide_round_up(end, tide_os_page_bytes)
                                      : end);
     unlink_blocks(pool, whole);
-    purge_pages(pool, pages);
+    tide_os_purge_units(tide_pool_start(pool), tide_os_page_bytes, pages);
     pool->hollow_pages |= whole;
     pool->is_zero = true;
     return tide_bit_count(whole & ~before) * tide_os_page_bytes;

@@ -2,10 +2,8 @@
 #include "base/options.h"
 
 #include <ctype.h>
-#include <elf.h>
-#include <fcntl.h>
-#include <sys/auxv.h>
 
+#include "../auxv.h"
 #include "../unit.h"
 
 enum kind { CHOICE, COUNT, BYTES, SHARE, TEXT };
@@ -28,23 +26,6 @@ enum { ROWS = sizeof rows / sizeof *rows };
 static int64_t field(const struct tide_options *options, const struct row *row)
 {
     return *(const int64_t *)((const char *)options + row->offset);
-}
-
-/* ---- In place of the C library's: whether this is a setuid program ------ */
-
-static bool is_secure;
-
-unsigned long getauxval(unsigned long type)
-{
-    Elf64_auxv_t entry = { .a_type = AT_NULL };
-    unsigned long value = 0;
-    int file = open("/proc/self/auxv", O_RDONLY | O_CLOEXEC);
-
-    while (read(file, &entry, sizeof entry) == sizeof entry && entry.a_type != AT_NULL)
-        if (entry.a_type == type)
-            value = entry.a_un.a_val;
-    close(file);
-    return type == AT_SECURE && is_secure ? 1 : value;
 }
 
 /* ---- Reading with the table's defaults before --------------------------- */

@@ -2,30 +2,11 @@
  * bound to them */
 #include "os/topology.h"
 
-#include <elf.h>
-#include <fcntl.h>
-#include <sys/auxv.h>
 #include <sys/syscall.h>
 
+#include "../auxv.h"
 #include "../nodes.h"
 #include "base/options.h"
-
-/* ---- In place of the C library's: whether this is a setuid program ------ */
-
-static bool is_secure;
-
-unsigned long getauxval(unsigned long type)
-{
-    Elf64_auxv_t entry = { .a_type = AT_NULL };
-    unsigned long value = 0;
-    int file = open("/proc/self/auxv", O_RDONLY | O_CLOEXEC);
-
-    while (read(file, &entry, sizeof entry) == sizeof entry && entry.a_type != AT_NULL)
-        if (entry.a_type == type)
-            value = entry.a_un.a_val;
-    close(file);
-    return type == AT_SECURE && is_secure ? 1 : value;
-}
 
 /* ---- Whether to look at all ---------------------------------------------- */
 

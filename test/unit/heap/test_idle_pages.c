@@ -1,0 +1,201 @@
+/* test_idle_pages.c - heap/idle.h: free pages of pools in use, and the pass over
+ * them
+ */
+#include "heap/idle.h"
+
+#include "sleepers.h"
+
+enum { PAGED = 1024 }; /* a size whose pools have several pages in each geometry, full of blocks */
+
+/* ---- Free pages of used pools ------------------------------------------ */
+
+enum { POOLS = 4 };
+
+static void *paged[POOLS][MOST_BLOCKS];
+
+/* Pools that have one block each; all but the last are used, the last one first. */
+static void make_thin_pools(void *unused)
+{
+    (void)unused;
+    for (int n = 0; n < POOLS; n++) {
+        fill_pool(PAGED, paged[n]);
+        memset(paged[n][0], n + 1, PAGED);
+    }
+    for (int n = 0; n < POOLS; n++)
+        free_all(paged[n] + 1, capacity_of(PAGED) - 1);
+}
+
+/* Of pages but the first, on which a block is allocated. */
+static bool is_whole(int pool)
+{
+    return is_resident(paged[pool][capacity_of(PAGED) - 1]);
+}
+
+/* Such as touch their pages. */
+static void touch_thin_pools(void *unused)
+{
+    for (int n = 0; n < POOLS; n++)
+        for (uint32_t k = 0; k < capacity_of(PAGED); k++)
+            TIDE_REQUIRE(is_resident(paged[n][k]));
+    (void)unused;
+}
+
+static void check_thin_pools(void *unused)
+{
+    (void)unused;
+    for (int n = 0; n < POOLS; n++)
+        for (int k = 0; k < PAGED; k++)
+            TIDE_REQUIRE(((char *)paged[n][0])[k] == n + 1);
+}
+
+/* Takes all that the current pool and the next used one have, and one of the one
+ * after; then the next one has free blocks again. */
+static void use_next_pool(void *unused)
+{
+    static void *taken[2 * MOST_BLOCKS];
+    uint32_t free = capacity_of(PAGED) - 1;
+
+    (void)unused;
+    for (uint32_t n = 0; n < 2 * free + 1; n++)
+        taken[n] = allocate(PAGED);
+    for (uint32_t n = free; n < 2 * free; n++)
+        TIDE_REQUIRE(tide_pool_of(taken[n]) == tide_pool_of(paged[POOLS - 2][0]));
+    free_all(taken + free, free);
+}
+
+SCENARIO(idle_pages, a_busy_thread_keeps_pages_of_pools_it_takes_from, NULL)
+{
+    struct sleeper sleeper;
+
+    leave_maintenance_out();
+    start_sleeper(&sleeper);
+    wake_for(&sleeper, make_thin_pools, NULL);
+    wake_for(&sleeper, touch_thin_pools, NULL);
+    look();
+    TIDE_REQUIRE(is_whole(0) && is_whole(1) && is_whole(2) && is_whole(3));
+    wake_for(&sleeper, use_next_pool, NULL);
+    look();
+    TIDE_REQUIRE(!is_whole(0) && is_whole(1) && is_whole(2) && is_whole(3));
+    TIDE_REQUIRE(sleeper.heap->current[tide_class_of(PAGED)] == tide_pool_of(paged[1][0]));
+    wake_for(&sleeper, use_another_class, NULL);
+    look();
+    TIDE_REQUIRE(!is_whole(0) && is_whole(1) && !is_whole(2) && is_whole(3));
+    tide_api_check();
+    wake_for(&sleeper, check_thin_pools, NULL);
+}
+
+SCENARIO(idle_pages, one_that_sleeps_gives_back_all_free_pages, NULL)
+{
+    struct sleeper sleeper;
+
+    leave_maintenance_out();
+    start_sleeper(&sleeper);
+    wake_for(&sleeper, make_thin_pools, NULL);
+    TIDE_REQUIRE(give_back_all() >= POOLS * (capacity_of(PAGED) * PAGED - tide_os_page_bytes));
+    TIDE_REQUIRE(!is_whole(0) && !is_whole(1) && !is_whole(2) && !is_whole(3));
+    TIDE_REQUIRE(give_back_all() == 0);
+    tide_api_check();
+    for (int round = 0; round < 3; round++) {
+        wake_for(&sleeper, check_thin_pools, NULL);
+        for (int n = 0; n < POOLS; n++)
+            wake_for(&sleeper, use_another_class, NULL);
+        give_back_all();
+        tide_api_check();
+    }
+}
+
+SCENARIO(idle_pages, orphans_give_back_free_pages, NULL)
+{
+    leave_maintenance_out();
+    own_heap();
+    run_thread(make_thin_pools, NULL);
+    look_twice();
+    TIDE_REQUIRE(!is_whole(0) && !is_whole(1) && !is_whole(2) && is_whole(3));
+    tide_heap_give_back_unowned(); /* the last pool is its current one until then */
+    look_twice();
+    TIDE_REQUIRE(!is_whole(3));
+    check_thin_pools(NULL);
+    tide_api_check();
+}
+
+enum { SHARED = 2048, SHARED_COUNT = 200, SHARED_STEP = 4 };
+
+/* Whether of the pages of shared blocks those are resident that have some. */
+static bool has_only_used_pages(void *const *shared)
+{
+    for (int n = 0; n < SHARED_COUNT; n++) {
+        uintptr_t page = tide_round_down((uintptr_t)shared[n], tide_os_page_bytes);
+        bool is_used = false;
+
+        for (int k = 0; k < SHARED_COUNT; k += SHARED_STEP)
+            is_used |= tide_round_down((uintptr_t)shared[k], tide_os_page_bytes) == page;
+        if (is_resident(shared[n]) != is_used)
+            return false;
+    }
+    return true;
+}
+
+SCENARIO(idle_pages, the_common_heap_gives_back_free_pages, NULL)
+{
+    static void *shared[SHARED_COUNT];
+
+    leave_maintenance_out();
+    make_many_heaps();
+    set_stash(0);
+    for (int n = 0; n < SHARED_COUNT; n++)
+        memset(shared[n] = allocate(SHARED), 1, SHARED);
+    TIDE_REQUIRE(is_of_common_heap(shared[0]) && is_of_common_heap(shared[SHARED_COUNT - 1]));
+    for (int n = 0; n < SHARED_COUNT; n++)
+        if (n % SHARED_STEP != 0)
+            tide_free(shared[n]);
+    tide_heap_give_back_unowned();
+    TIDE_REQUIRE(!has_only_used_pages(shared));
+    look_twice();
+    TIDE_REQUIRE(has_only_used_pages(shared));
+    tide_api_check();
+}
+
+/* ---- The pass over the used pools -------------------------------------- */
+
+IN_NEW_THREAD(idle_pages, a_pass_goes_on_behind_a_pool_that_its_owner_moves, NULL)
+{
+    unsigned c = tide_class_of(PAGED);
+    struct heap *heap = own_heap();
+    struct pool *first, *second, *third;
+
+    make_thin_pools(NULL);
+    first = heap->used[c];
+    second = first->next;
+    third = second->next;
+    heap->cursor = second;
+    tide_heap_relink(heap, first);
+    TIDE_REQUIRE(heap->used[c] == first && heap->cursor == second);
+    heap->cursor = first;
+    tide_free(tide_pool_start(first)); /* its only block */
+    TIDE_REQUIRE(heap->used[c] == second && heap->cursor == second);
+    tide_heap_relink(heap, second);
+    TIDE_REQUIRE(heap->used[c] == second && heap->cursor == third);
+    for (uint32_t n = 0; n < 2 * capacity_of(PAGED) - 1; n++) /* the current, then the second */
+        allocate(PAGED);
+    TIDE_REQUIRE(heap->current[c] == third && heap->cursor == NULL);
+}
+
+/* Those with freed blocks come first; a pool's may all go with its pages. */
+IN_NEW_THREAD(idle_pages, pools_whose_freed_blocks_went_come_last, NULL)
+{
+    unsigned c = tide_class_of(PAGED), in_page = (unsigned)tide_os_page_bytes / PAGED;
+    struct heap *heap = own_heap();
+    struct pool *some, *whole;
+
+    some = fill_pool(PAGED, paged[0]);
+    whole = fill_pool(PAGED, paged[1]);
+    fill_pool(PAGED, paged[2]);
+    for (unsigned page = 0; page < 4; page++)
+        tide_free(paged[0][page * in_page]);
+    free_all(paged[1], in_page);
+    TIDE_REQUIRE(heap->used[c] == whole && whole->next == some);
+    TIDE_REQUIRE(tide_thread_idle() == tide_os_page_bytes);
+    TIDE_REQUIRE(heap->used[c] == some && some->next == whole && !whole->freed);
+    TIDE_REQUIRE(!is_resident(paged[1][0]) && is_resident(paged[0][0]));
+    tide_heap_check(heap);
+}
