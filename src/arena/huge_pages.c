@@ -6,7 +6,7 @@
 #include "arena/shard.h"
 
 enum {
-    MOST_TRIES = 4,     /* units examined in a look: page faults wait while one is made huge */
+    MOST_TRIES = 4,     /* units examined in a look, until one is made huge: its pages wait */
     LOOKS_TO_REST = 16, /* until units found wanting are examined again */
 };
 
@@ -135,9 +135,11 @@ static bool is_seeking(void)
 
 struct tide_units_look tide_units_look_begin(void)
 {
-    tide_set_relaxed(&seen_created, tide_relaxed(&tide_shard_created));
+    size_t created = tide_relaxed(&tide_shard_created), seen = tide_relaxed(&seen_created);
+
+    tide_set_relaxed(&seen_created, created);
     return (struct tide_units_look){
-        .tries = MOST_TRIES,
+        .tries = created == seen ? MOST_TRIES : 0, /* a program that grows has no time for it */
         .is_anew = tide_relaxed(&quiet_looks) == LOOKS_TO_REST,
     };
 }
@@ -207,8 +209,8 @@ static bool make_huge(char *start)
     return true;
 }
 
-/* Under the arena's lock, given up meanwhile. */
-static void examine(struct arena *arena, unsigned unit)
+/* Under the arena's lock, given up meanwhile: whether it was made huge. */
+static bool examine(struct arena *arena, unsigned unit)
 {
     unsigned bit = 1u << unit;
     bool is_huge = is_allocated(arena, unit);
@@ -224,6 +226,7 @@ static void examine(struct arena *arena, unsigned unit)
         set_units(arena, UNIT_HUGE, tide_units_in(arena, UNIT_HUGE) | bit);
     else
         set_units(arena, UNIT_WANTING, tide_units_in(arena, UNIT_WANTING) | bit);
+    return is_huge;
 }
 
 void tide_units_look_at(struct tide_units_look *look, struct arena *arena)
@@ -243,8 +246,7 @@ void tide_units_look_at(struct tide_units_look *look, struct arena *arena)
             look->waiting_bytes += TIDE_HUGE_PAGE_BYTES;
             continue;
         }
-        look->tries--;
-        examine(arena, unit);
+        look->tries = examine(arena, unit) ? 0 : look->tries - 1;
     }
     tide_unlock(tide_shard_arena_lock(arena));
 }

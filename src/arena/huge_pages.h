@@ -7,9 +7,10 @@
  *   - of which every slot was taken at the last look, too,
  *   - whose pools' blocks are nearly all allocated,
  *   - whose pages are nearly all resident: a huge page adds a few percent,
- * and makes them huge.  One that was found wanting is passed over for some
- * looks.  Other looks, trims and threads may use the arena meanwhile; while the
- * kernel works at a unit no lock is held and its slots aren't purged.
+ * and makes one of them huge, unless an arena was made since the last look.  One
+ * that was found wanting is passed over for some looks.  Other looks, trims and
+ * threads may use the arena meanwhile; while the kernel works at a unit no lock
+ * is held and its slots aren't purged.
  *
  * Purging a part of a huge page splits it.  So a huge unit's free slots stay
  * until they are more than half of it, or until everything has to go; then the

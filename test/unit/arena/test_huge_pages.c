@@ -59,13 +59,18 @@ static struct arena *take_slots(struct pool *runs[TIDE_SLOTS])
     return arena;
 }
 
+static void look_until_rest(void)
+{
+    for (int n = 0; decay() != 0; n++)
+        TIDE_REQUIRE(n < MOST_LOOKS);
+}
+
 /* With every unit huge. */
 static struct arena *take_huge(struct pool *runs[TIDE_SLOTS])
 {
     struct arena *arena = take_slots(runs);
 
-    decay();
-    decay();
+    look_until_rest();
     TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == TIDE_ALL_UNITS);
     return arena;
 }
@@ -74,12 +79,6 @@ static void put_slots(struct pool *runs[TIDE_SLOTS], unsigned from, unsigned cou
 {
     for (unsigned slot = from; slot < from + count; slot++)
         tide_arena_put_run(runs[slot]);
-}
-
-static void look_until_rest(void)
-{
-    for (int n = 0; decay() != 0; n++)
-        TIDE_REQUIRE(n < MOST_LOOKS);
 }
 
 /* ---- Units --------------------------------------------------------------- */
@@ -101,13 +100,18 @@ Test(huge_pages, units_are_an_arenas_slots_but_the_headers)
 
 /* ---- Which are made huge ------------------------------------------------ */
 
-SCENARIO(huge_pages, a_unit_full_at_two_looks_becomes_huge)
+SCENARIO(huge_pages, units_full_at_two_looks_become_huge_one_at_a_look)
 {
     struct arena *arena = tide_arena_of(take_whole_touched());
 
     TIDE_REQUIRE(decay() + 1 > TIDE_UNITS * TIDE_HUGE_PAGE_BYTES);
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == 0 && !has_flag(unit_of(arena, 0), "hg"));
-    decay();
+    for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++) {
+        unsigned before = (1u << unit) - 1;
+
+        TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? before : 0));
+        TIDE_REQUIRE(!has_flag(unit_of(arena, unit), "hg"));
+        decay();
+    }
     TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
     for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++)
         TIDE_REQUIRE(has_flag(unit_of(arena, unit), "hg") == can_be_huge());
@@ -126,12 +130,24 @@ SCENARIO(huge_pages, its_pages_are_collapsed_and_keep_their_contents)
         return; /* seen in os/test_huge_pages, which skips */
     for (size_t n = 0; n < tide_pool_bytes(run); n += page)
         bytes[n] = (char)(n / page);
-    decay();
-    decay();
+    look_until_rest();
     TIDE_REQUIRE(transparent_bytes(arena) >= 2 * TIDE_HUGE_PAGE_BYTES);
     for (size_t n = 0; n < tide_pool_bytes(run); n++)
         TIDE_REQUIRE(bytes[n] == (n % page ? 1 : (char)(n / page)));
     tide_arena_check();
+}
+
+SCENARIO(huge_pages, none_does_while_the_program_grows)
+{
+    struct arena *arena = tide_arena_of(take_whole_touched());
+
+    for (int n = 0; n < 4; n++) {
+        decay();
+        TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == 0);
+        take_whole();
+    }
+    look_until_rest();
+    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
 }
 
 SCENARIO(huge_pages, a_unit_with_a_free_slot_does_not)
