@@ -11,6 +11,7 @@
 #define TIDE_ARENA_ORDER_H
 
 #include "arena/shard.h"
+#include "base/options.h"
 
 struct tide_search {
     const struct shard *shard;
@@ -22,9 +23,50 @@ struct tide_search {
 
 /* A search for arenas with so many slots free, of which each bucket gives so
  * many. */
-struct tide_search tide_order_begin(const struct shard *shard, unsigned slots, unsigned most);
+static inline struct tide_search tide_order_begin(const struct shard *shard, unsigned slots,
+                                                  unsigned most)
+{
+    return (struct tide_search){
+        .shard = shard,
+        .buckets = shard->nonempty & (~0u << tide_shard_bucket_for(slots)),
+        .most = most,
+    };
+}
+
+/* The shard's arena at the lowest address behind last that is in one of the
+ * buckets; NULL: none. */
+struct arena *tide_order_next_address(const struct shard *shard, uint32_t buckets,
+                                      const struct arena *last);
+
+/* The lower a bucket's number, the fuller its arenas. */
+static inline struct arena *tide_order_next_bucket(struct tide_search *search)
+{
+    unsigned bucket;
+
+    if (search->buckets == 0)
+        return NULL;
+    bucket = tide_options.arena_order == TIDE_ARENA_ORDER_EMPTIEST
+                 ? tide_log2(search->buckets)
+                 : tide_lowest_bit(search->buckets);
+    search->buckets &= ~(1u << bucket);
+    search->tries = 0;
+    return search->shard->buckets[bucket];
+}
 
 /* The next one; NULL if there are no more. */
-struct arena *tide_order_next(struct tide_search *search);
+static inline struct arena *tide_order_next(struct tide_search *search)
+{
+    struct arena *next = search->last ? search->last->next : NULL;
+
+    if (TIDE_UNLIKELY(tide_options.arena_order == TIDE_ARENA_ORDER_FIRST))
+        next = search->tries / BUCKETS < search->most /* as many as all buckets would give */
+                   ? tide_order_next_address(search->shard, search->buckets, search->last)
+                   : NULL;
+    else if (!next || search->tries >= search->most)
+        next = tide_order_next_bucket(search);
+    search->tries++;
+    search->last = next;
+    return next;
+}
 
 #endif

@@ -143,12 +143,14 @@ void tide_heap_send_all_foreign(struct heap *heap)
 /* The surplus is a batch. */
 static void put_away(struct heap *heap, unsigned size_class)
 {
+    tide_heap_begin(heap);
     if (tide_options.stash == 0)
         tide_heap_send_home(tide_heap_take_surplus(heap, size_class));
     else if (tide_depot_put(size_class, heap->surplus[size_class]))
         heap->surplus[size_class] = (struct batch){ .first = NULL };
     else
         put_all_in_outbox(&heap->outbox, tide_heap_take_surplus(heap, size_class));
+    tide_heap_end(heap);
 }
 
 static void put_small_in_outbox(struct heap *heap, struct pool *pool, struct block *block,
@@ -156,9 +158,11 @@ static void put_small_in_outbox(struct heap *heap, struct pool *pool, struct blo
 {
     if (TIDE_UNLIKELY(chain_for(&heap->outbox, pool)->first == block))
         tide_heap_report_free(block, pool->block_bytes, call);
+    tide_heap_begin(heap);
     put_in_outbox(&heap->outbox, pool, block);
     if (tide_options.stash == 0)
         send_all(&heap->outbox);
+    tide_heap_end(heap);
 }
 
 void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,

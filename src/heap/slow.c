@@ -252,13 +252,10 @@ void tide_heap_free_slow(void *address, const char *call)
     struct pool *pool =
         tide_relaxed(&heap->state) == HEAP_OWNED ? find_foreign(heap, address) : NULL;
 
-    if (TIDE_LIKELY(pool != NULL)) {
-        tide_heap_begin(heap);
+    if (TIDE_LIKELY(pool != NULL))
         tide_heap_free_remote(heap, pool, address, call);
-        tide_heap_end(heap);
-    } else if (address) {
+    else if (address)
         tide_heap_free_checked(address, call);
-    }
 }
 
 size_t tide_heap_good_size(size_t size)
