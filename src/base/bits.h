@@ -9,6 +9,7 @@
 /* On the declaration of data the fast paths read: found without the global
  * offset table. */
 #define TIDE_HIDDEN __attribute__((visibility("hidden")))
+#define TIDE_NOINLINE __attribute__((noinline))
 
 #define TIDE_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define TIDE_UNLIKELY(condition) __builtin_expect(!!(condition), 0)

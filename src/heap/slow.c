@@ -101,17 +101,24 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
     return block ? block : fail(size);
 }
 
-/* A block from this thread's own lists, the shortest way; NULL when there is no
- * memory, no heap yet, or checks are on. */
-static inline void *take_quickly(unsigned size_class)
+/* The first of the class's list; NULL when that is empty. */
+static inline void *pop(unsigned size_class)
+{
+    struct free_list *list = &tide_heap_fast->list[size_class];
+    struct block *block = list->freed;
+
+    if (TIDE_LIKELY(block != NULL))
+        list->freed = block->next;
+    return block;
+}
+
+/* For an empty list, the shortest way; NULL when there is no memory, no heap
+ * yet, or checks are on. */
+static void *refill_quickly(unsigned size_class)
 {
     struct heap *heap = tide_heap_fast;
-    struct block *block = heap->list[size_class].freed;
+    void *block;
 
-    if (TIDE_LIKELY(block != NULL)) {
-        heap->list[size_class].freed = block->next;
-        return block;
-    }
     if (tide_relaxed(&heap->state) != HEAP_OWNED)
         return NULL;
     tide_heap_begin(heap);
@@ -120,15 +127,36 @@ static inline void *take_quickly(unsigned size_class)
     return block;
 }
 
-void *tide_heap_malloc_slow(size_t size)
+static TIDE_NOINLINE void *malloc_any(size_t size)
 {
-    void *block = size <= TIDE_POOLED_MAX ? take_quickly(tide_class_of(size)) : NULL;
     bool is_zero;
 
+    return tide_heap_malloc_any(size, &is_zero);
+}
+
+static TIDE_NOINLINE void *malloc_missed(size_t size, unsigned size_class)
+{
+    void *block = refill_quickly(size_class);
+
     if (TIDE_UNLIKELY(!block))
-        return tide_heap_malloc_any(size, &is_zero);
+        return malloc_any(size);
     tide_heap_do_due();
     return block;
+}
+
+/* Sizes that are looked up have missed already. */
+void *tide_heap_malloc_slow(size_t size)
+{
+    unsigned size_class;
+    void *block;
+
+    if (size <= TIDE_LOOKUP_MAX)
+        return malloc_missed(size, tide_class_of_small(size));
+    if (size > TIDE_POOLED_MAX)
+        return malloc_any(size);
+    size_class = tide_class_of_medium(size);
+    block = pop(size_class);
+    return TIDE_LIKELY(block != NULL) ? block : malloc_missed(size, size_class);
 }
 
 static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_class)
@@ -165,15 +193,23 @@ static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_cla
     return block ? block : fail(size > SIZE_MAX - alignment ? size : size + alignment);
 }
 
-void *tide_heap_malloc_aligned(size_t size, size_t alignment)
+static TIDE_NOINLINE void *malloc_aligned_missed(size_t size, size_t alignment,
+                                                 unsigned size_class)
 {
-    unsigned size_class = tide_class_of_aligned(size, alignment);
-    void *block = size_class < TIDE_CLASSES ? take_quickly(size_class) : NULL;
+    void *block = size_class < TIDE_CLASSES ? refill_quickly(size_class) : NULL;
 
     if (TIDE_UNLIKELY(!block))
         return malloc_aligned_any(size, alignment, size_class);
     tide_heap_do_due();
     return block;
+}
+
+void *tide_heap_malloc_aligned(size_t size, size_t alignment)
+{
+    unsigned size_class = tide_class_of_aligned(size, alignment);
+    void *block = size_class < TIDE_CLASSES ? pop(size_class) : NULL;
+
+    return TIDE_LIKELY(block != NULL) ? block : malloc_aligned_missed(size, alignment, size_class);
 }
 
 static void free_own(struct pool *pool, struct block *block, const char *call)

@@ -35,10 +35,3 @@ const uint32_t tide_class_bytes[] = {
 };
 _Static_assert(sizeof tide_class_bytes / sizeof *tide_class_bytes == TIDE_CLASSES,
                "the table has a size for each class");
-
-unsigned tide_class_of_aligned_after(unsigned size_class, size_t alignment)
-{
-    while (++size_class < TIDE_CLASSES && (tide_class_bytes[size_class] & (alignment - 1)) != 0)
-        ;
-    return size_class;
-}

@@ -60,23 +60,16 @@ static inline unsigned tide_class_slots(unsigned size_class)
     return tide_class_bytes[size_class] <= TIDE_NARROW_MAX ? 1 : TIDE_WIDE_SLOTS;
 }
 
-/* The next class whose blocks are all aligned so. */
-unsigned tide_class_of_aligned_after(unsigned size_class, size_t alignment);
-
 /* The smallest class whose blocks hold size bytes and, as pools are aligned to
  * a slot, are all aligned to alignment, a power of two; TIDE_CLASSES when there
- * is none. */
+ * is none.  It is the class of the next multiple of the alignment: where classes
+ * are further apart than that, all of them are multiples of it, and where they
+ * aren't, they are at every multiple. */
 static inline unsigned tide_class_of_aligned(size_t size, size_t alignment)
 {
-    size_t multiple = tide_round_up(size, alignment);
-    unsigned size_class;
+    size_t multiple = tide_round_up(size + (size == 0), alignment);
 
-    if (multiple > TIDE_POOLED_MAX || multiple < size)
-        return TIDE_CLASSES;
-    size_class = tide_class_of(multiple);
-    return TIDE_LIKELY((tide_class_bytes[size_class] & (alignment - 1)) == 0)
-               ? size_class
-               : tide_class_of_aligned_after(size_class, alignment);
+    return multiple > TIDE_POOLED_MAX || multiple < size ? TIDE_CLASSES : tide_class_of(multiple);
 }
 
 #endif
