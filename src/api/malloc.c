@@ -37,8 +37,9 @@ void *tide_calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    block = bytes <= TIDE_POOLED_MAX ? tide_heap_malloc(bytes)
-                                     : tide_heap_malloc_any(bytes, &is_zero);
+    block = bytes <= TIDE_LOOKUP_MAX   ? tide_heap_malloc(bytes)
+            : bytes <= TIDE_POOLED_MAX ? tide_heap_malloc_slow(bytes)
+                                       : tide_heap_malloc_any(bytes, &is_zero);
     return block && !is_zero ? memset(block, 0, bytes) : block;
 }
 
