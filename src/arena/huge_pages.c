@@ -6,7 +6,7 @@
 #include "arena/shard.h"
 
 enum {
-    MOST_TRIES = 4,     /* units examined in a look, until one is made huge: its pages wait */
+    MOST_TRIES = 4,     /* units examined in a look, which ends when one is made huge */
     LOOKS_TO_REST = 16, /* until units found wanting are examined again */
 };
 
@@ -17,6 +17,7 @@ _Static_assert(TIDE_HEADER_SLOTS * TIDE_SLOT_BYTES < MOST_MISSING_BYTES,
 
 static _Atomic uint32_t quiet_looks; /* that had few to examine, since all were */
 static _Atomic size_t seen_created;  /* arenas made until the last look */
+static _Atomic size_t seen_count;    /* those that there were then */
 
 bool tide_huge_pages_advise_slow(void *start, size_t bytes)
 {
@@ -135,11 +136,14 @@ static bool is_seeking(void)
 
 struct tide_units_look tide_units_look_begin(void)
 {
-    size_t created = tide_relaxed(&tide_shard_created), seen = tide_relaxed(&seen_created);
+    size_t created = tide_relaxed(&tide_shard_created);
+    size_t count = created - tide_relaxed(&tide_shard_released);
+    bool is_growing = count > tide_relaxed(&seen_count); /* and has no time to spare */
 
+    tide_set_relaxed(&seen_count, count);
     tide_set_relaxed(&seen_created, created);
     return (struct tide_units_look){
-        .tries = created == seen ? MOST_TRIES : 0, /* a program that grows has no time for it */
+        .tries = is_growing ? 0 : MOST_TRIES,
         .is_anew = tide_relaxed(&quiet_looks) == LOOKS_TO_REST,
     };
 }

@@ -7,8 +7,8 @@
  *   - of which every slot was taken at the last look, too,
  *   - whose pools' blocks are nearly all allocated,
  *   - whose pages are nearly all resident: a huge page adds a few percent,
- * and makes one of them huge, unless an arena was made since the last look.  One
- * that was found wanting is passed over for some looks.  Other looks, trims and
+ * and makes one of them huge, unless there are more arenas than at the last look.
+ * One that was found wanting is passed over for some looks.  Other looks, trims and
  * threads may use the arena meanwhile; while the kernel works at a unit no lock
  * is held and its slots aren't purged.
  *

@@ -54,7 +54,7 @@ struct free_list {
  * in the returned word:
  *   carved - freed - hollow == left + held   blocks allocated or in a heap's list
  *   returned <= left + held
- *   held == 0 unless the state is POOL_FULL
+ *   held == 0 unless the state is POOL_FULL, or it is POOL_USED and watched
  */
 struct pool {
     struct heap *_Atomic owner;  /* NULL: none; written by the owner, read by any thread */
@@ -67,7 +67,7 @@ struct pool {
             uint32_t inverse;    /* owner; as block_bytes: see tide_pool_has_block */
         };
     };
-    _Atomic uint32_t held;       /* likewise: frees from there until the pool is empty */
+    _Atomic uint32_t held;       /* likewise: further ones until the pool is empty */
     _Atomic uint16_t carved;     /* likewise: blocks that are not untouched */
     uint16_t capacity;           /* blocks */
     uint32_t block_bytes;        /* owner; read by any thread that has a block of it */

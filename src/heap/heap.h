@@ -65,13 +65,15 @@ struct heap {
     struct heap **_Atomic fast; /* where the owner finds its heap; set and cleared by it */
     _Atomic uint8_t inside;   /* owner: calls under way that may wait with the heap in use */
     _Atomic bool is_lent;     /* under lock: someone stands in */
-    _Atomic uint32_t moves;   /* owner: refills, and pools that changed their state */
+    _Atomic uint32_t moves;   /* owner: refills, and pools that changed their state or were watched and emptied */
     uint32_t moves_seen;      /* under the maintenance lock: at the last look */
     uint32_t moves_rested;    /* likewise: when it gave back all that could go */
     uint8_t refusals;         /* likewise: vain tries to stand in since it last moved */
     struct pool *cursor;      /* owner: the next used pool to be looked at */
     uint8_t pass_class;       /* likewise: the class after it */
     bool is_passing;          /* likewise: not all pools have been looked at */
+    bool is_pass_partial;     /* likewise: it leaves out pools that are in use */
+    uint32_t moves_at_pass;   /* likewise: when it began */
     uint64_t blocked;         /* as owned_at: signals that the thread blocked then */
 
     /* A cache line that other threads write: pools with returned blocks. */

@@ -21,7 +21,7 @@
 
 extern TIDE_HIDDEN TIDE_TLS struct heap *tide_heap_fast; /* never NULL */
 
-void *tide_heap_malloc_slow(size_t size);
+void *tide_heap_malloc_slow(size_t size); /* one up to LOOKUP_MAX has missed */
 void tide_heap_free_slow(void *block, const char *call);
 void tide_heap_free_last(struct block *block); /* left has reached zero */
 

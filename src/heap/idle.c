@@ -8,7 +8,8 @@
  *   3. then the thread is seen to sleep in a system call, and not inside.
  * The fast paths make no system calls, so at that moment it was in none of them,
  * and from then on it sees 1.  It may wake up meanwhile: it waits at the lock,
- * and whoever stands in goes no further than to the next pool.  Only the owner
+ * and whoever stands in goes no further than to the next pool, once what the
+ * heap keeps was given back.  Only the owner
  * lets its fast paths start from its heap again, once it has seen that nobody
  * stands in: so it sees all that was changed.
  */
@@ -24,14 +25,15 @@
 #include "pool/hollow.h"
 
 enum {
-    SLICE = 1024,       /* work done in a heap at once, in pools that are looked at */
-    SHARED_SLICE = 64,  /* the same for one that has no thread of its own: others wait */
-    HOLLOW_WORK = 16,   /* that of looking for a pool's free pages */
-    FEW_REFUSALS = 8,   /* vain tries after which a thread is stood in for seldom ... */
-    SELDOM = 16,        /* ... at one of so many looks */
-    MOST_REFUSALS = 64, /* tries after which no further look is made for its sake */
-    MOST_WAITS = 100,   /* for a thread that is awake, in a pass */
-    WAIT_MS = 2,        /* each */
+    SLICE = 1024,         /* work done in a heap at once, in pools that are looked at */
+    SHARED_SLICE = 64,    /* the same for one that has no thread of its own: others wait */
+    HOLLOW_WORK = 16,     /* that of looking for a pool's free pages */
+    FEW_REFUSALS = 8,     /* vain tries after which a thread is stood in for seldom ... */
+    SELDOM = 16,          /* ... at one of so many looks */
+    MOST_REFUSALS = 64,   /* tries after which no further look is made for its sake */
+    MOST_WAITS = 100,     /* for a thread that is awake, in a pass */
+    MOST_BUSY_WAITS = 32, /* for one that is in use */
+    WAIT_MS = 2,          /* each */
 };
 
 _Atomic size_t tide_idle_lent;
@@ -131,6 +133,7 @@ static void step_back(struct heap *heap)
 /* What a pass over a heap's used pools has come to. */
 struct pass {
     bool is_owners;    /* made by the owner itself */
+    bool is_whole;     /* not to go on where the last one was stopped */
     bool is_only_idle; /* pools that no block was taken from since the last look */
     unsigned slices;   /* so many at most */
     unsigned waits;    /* made so far for a thread that was awake */
@@ -155,6 +158,7 @@ static unsigned hollow(struct heap *heap, struct pool *pool, struct pass *pass)
     if (pass->is_only_idle && !is_idle(pool))
         return 1;
     pass->returned += tide_pool_hollow(pool);
+    tide_pool_watch(pool);
     if (had_freed && !pool->freed)
         tide_heap_relink(heap, pool);
     return pool->free_at_look == before ? 1 : HOLLOW_WORK;
@@ -187,26 +191,30 @@ static bool hollow_slice(struct heap *heap, struct pass *pass)
     return true;
 }
 
-/* Goes on where the last pass was stopped, unless it is to be whole. */
-static void begin_pass(struct heap *heap, bool is_whole)
+/* Goes on where the last pass was stopped, unless it is to be whole or that one
+ * left pools out. */
+static void begin_pass(struct heap *heap, const struct pass *pass)
 {
-    if (heap->is_passing && !is_whole)
+    if (heap->is_passing && !pass->is_whole && (pass->is_only_idle || !heap->is_pass_partial))
         return;
     heap->cursor = NULL;
     heap->pass_class = 0;
     heap->is_passing = true;
+    heap->is_pass_partial = pass->is_only_idle;
+    heap->moves_at_pass = tide_relaxed(&heap->moves);
 }
 
 /* ---- Heaps of others: under the maintenance lock ----------------------- */
 
-/* An idle thread that woke up for a moment is waited for, some times in a pass;
- * one that is in use isn't disturbed again. */
+/* A thread that woke up for a moment is waited for, some times in a pass; fewer
+ * if it is in use, so as not to disturb it much. */
 static bool stand_in_again(struct heap *heap, struct pass *pass, bool was_wanted)
 {
+    unsigned most = pass->is_only_idle && is_owned(heap) ? MOST_BUSY_WAITS : MOST_WAITS;
     _Atomic uint32_t never = 0;
 
     while (was_wanted || !stand_in(heap)) {
-        if (pass->is_only_idle || pass->waits++ == MOST_WAITS)
+        if (pass->waits++ >= most)
             return false;
         tide_os_wait(&never, 0, WAIT_MS);
         was_wanted = false;
@@ -232,7 +240,7 @@ static bool hollow_in_slices(struct heap *heap, struct pass *pass)
 /* All that can go; false when someone uses it, or there is more. */
 static bool give_back_all(struct heap *heap, bool is_whole, unsigned slices, size_t *returned)
 {
-    struct pass pass = { .slices = slices };
+    struct pass pass = { .is_whole = is_whole, .slices = slices };
     uint32_t moves;
     bool is_done;
 
@@ -243,9 +251,9 @@ static bool give_back_all(struct heap *heap, bool is_whole, unsigned slices, siz
     else
         tide_heap_drain_inbox(heap);
     moves = tide_relaxed(&heap->moves);
-    begin_pass(heap, is_whole);
+    begin_pass(heap, &pass);
     is_done = hollow_in_slices(heap, &pass);
-    if (is_done && tide_relaxed(&heap->moves) == moves)
+    if (is_done && tide_relaxed(&heap->moves) == moves && heap->moves_at_pass == moves)
         heap->moves_rested = moves;
     *returned += pass.returned;
     return is_done;
@@ -258,11 +266,11 @@ static void give_back_some(struct heap *heap, unsigned slices)
 
     if (!stand_in(heap))
         return;
-    begin_pass(heap, false);
+    begin_pass(heap, &pass);
     hollow_in_slices(heap, &pass);
 }
 
-/* Whether the heap has moved no pool since the last look. */
+/* Whether the heap was in no use (see heap->moves) since the last look. */
 static bool is_at_rest(struct heap *heap)
 {
     uint32_t moves = tide_relaxed(&heap->moves);
@@ -339,10 +347,10 @@ size_t tide_idle_give_back_all(bool is_only_moved)
 
 size_t tide_idle_give_back(struct heap *heap)
 {
-    struct pass pass = { .is_owners = true };
+    struct pass pass = { .is_owners = true, .is_whole = true };
 
     tide_heap_give_back(heap);
-    begin_pass(heap, true);
+    begin_pass(heap, &pass);
     while (hollow_slice(heap, &pass))
         ;
     return pass.returned;

@@ -2,8 +2,8 @@
  *
  * Who looks for idle memory may stand in for a thread that sleeps outside the
  * allocator: it is then the owner of that thread's heap for a moment.  A heap
- * that its thread hasn't moved a pool in since the last look gives back all it
- * can; one in use, the free pages of used pools that no block was taken from
+ * that wasn't in use since the last look (heap->moves tells) gives back all it
+ * can; one that was, the free pages of used pools that no block was taken from
  * since.  Heaps without a thread, and the common one, give back such pages too.
  *
  * Looks, and tide_idle_give_back_all, are made under the maintenance lock.
@@ -36,8 +36,8 @@ struct tide_effort {
  * a later look. */
 size_t tide_idle_look(struct tide_effort effort);
 
-/* Lets every heap that nobody uses at this moment (and that has moved a pool since
- * it did so last) give back all it can.  Bytes of pages of used pools. */
+/* Lets every heap that nobody uses at this moment (and that was used since it did so
+ * last) give back all it can.  Bytes of pages of used pools. */
 size_t tide_idle_give_back_all(bool is_only_moved);
 
 /* The same for one heap, by its owner. */

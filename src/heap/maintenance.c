@@ -175,9 +175,12 @@ static _Atomic pid_t maintainer; /* its number; 0: none */
 static void *maintain(void *unused)
 {
     uint64_t pause = pause_ms();
-    bool is_watching = begin_watch(pause), is_short = false;
+    bool is_watching, is_short = false;
 
-    tide_set_relaxed(&maintainer, gettid());
+    atomic_store(&maintainer, gettid()); /* then the bell is read: see tide_maintenance_end */
+    if (atomic_load(&tide_maintenance_bell) == TIDE_BELL_END)
+        return unused;
+    is_watching = begin_watch(pause);
     while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_END) {
         if (is_short) /* nothing waits for a next look */
             tide_maintenance_purge(0, true);
@@ -269,13 +272,16 @@ void tide_maintenance_wake(void)
 }
 
 /* The last thread of a program runs what it gave to atexit, which must not be this
- * one, as it has none of the program's files: it is waited for. */
+ * one, as it has none of the program's files: it is waited for.  If it has just
+ * been started, and isn't seen here, it sees that this is the end before it gives
+ * up its files. */
 void tide_maintenance_end(void)
 {
-    pid_t thread = tide_relaxed(&maintainer);
+    pid_t thread;
 
     atomic_store(&tide_maintenance_is_settled, true);
     atomic_store(&tide_maintenance_bell, TIDE_BELL_END);
+    thread = atomic_load(&maintainer);
     tide_os_wake(&tide_maintenance_bell);
     for (int ms = 0; thread && ms < MOST_END_MS && tgkill(getpid(), thread, 0) == 0; ms++)
         tide_os_wait(&tide_maintenance_bell, TIDE_BELL_END, 1);

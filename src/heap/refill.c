@@ -69,6 +69,8 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
     if (change == POOL_UNCHANGED || heap->current[pool->size_class] == pool)
         return; /* the current pool stays, even empty: malloc comes back to it */
     tide_owner_add(&heap->moves, 1);
+    if (change == POOL_IS_EMPTIER)
+        return;
     if (change == POOL_IS_USABLE) {
         link_used(heap, pool);
         return;

@@ -81,13 +81,22 @@ struct block *tide_pool_take_freed(struct pool *pool)
 
 void tide_pool_fill(struct pool *pool)
 {
-    uint32_t left = tide_relaxed(&pool->left);
+    uint32_t left = tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
     uint32_t wait = tide_pool_blocks_needed(pool) - tide_pool_freed_count(pool);
 
     TIDE_ASSERT(!tide_pool_is_worth_using(pool) && wait <= left);
     tide_set_relaxed(&pool->held, left - wait);
     tide_set_relaxed(&pool->left, wait);
     tide_set_relaxed(&pool->state, POOL_FULL);
+}
+
+void tide_pool_watch(struct pool *pool)
+{
+    uint32_t allocated = tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
+
+    TIDE_ASSERT(tide_relaxed(&pool->state) == POOL_USED);
+    tide_set_relaxed(&pool->held, allocated / 4 * 3);
+    tide_set_relaxed(&pool->left, allocated - allocated / 4 * 3);
 }
 
 enum pool_change tide_pool_settle(struct pool *pool, uint32_t count)
@@ -103,6 +112,8 @@ enum pool_change tide_pool_settle(struct pool *pool, uint32_t count)
     tide_set_relaxed(&pool->held, 0);
     if (left + held == count)
         return POOL_IS_EMPTY;
+    if (tide_relaxed(&pool->state) == POOL_USED)
+        return POOL_IS_EMPTIER;
     tide_set_relaxed(&pool->state, POOL_USED);
     return POOL_IS_USABLE;
 }
@@ -113,7 +124,7 @@ void tide_pool_check(const struct pool *pool)
 
     TIDE_REQUIRE(tide_relaxed(&pool->carved) <= pool->capacity);
     TIDE_REQUIRE(left + held <= tide_relaxed(&pool->carved));
-    TIDE_REQUIRE(held == 0 || tide_relaxed(&pool->state) == POOL_FULL);
+    TIDE_REQUIRE(held == 0 || left != 0);
     TIDE_REQUIRE(pool->block_bytes == tide_class_bytes[pool->size_class]);
     for (struct block *block = pool->freed; block; block = block->next, freed++) {
         TIDE_REQUIRE(tide_pool_of(block) == pool && tide_pool_has_block(pool, block));

@@ -5,6 +5,8 @@
  * left counts down frees.  A used pool reaches zero when it is empty.  A full
  * one is used again only after a sixteenth of its blocks came back: until then
  * left holds that smaller count and held the rest.  So a free tests one thing.
+ * A used pool that is watched likewise tells when a quarter of its blocks came
+ * back.
  *
  * A heap takes blocks from a pool in bulk (a freed list whole, or a page of
  * untouched blocks) and from then on they count as allocated: malloc changes
@@ -21,8 +23,9 @@
 
 enum pool_change {
     POOL_UNCHANGED,
-    POOL_IS_USABLE, /* was full, is used */
-    POOL_IS_EMPTY,  /* no block is allocated */
+    POOL_IS_USABLE,  /* was full, is used */
+    POOL_IS_EMPTIER, /* was watched, is so no more */
+    POOL_IS_EMPTY,   /* no block is allocated */
 };
 
 /* Makes a run an unused pool of the class. */
@@ -40,6 +43,9 @@ struct block *tide_pool_take_freed(struct pool *pool);
 
 /* The pool has too few free blocks to be used: it is full until more came back. */
 void tide_pool_fill(struct pool *pool);
+
+/* From now on a used pool tells when a quarter of what is allocated came back. */
+void tide_pool_watch(struct pool *pool);
 
 /* Enters that count more blocks were freed.  With 0, just settles left having
  * reached zero. */

@@ -32,6 +32,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/atfork_early.c \
 	test/preload/common.sh \
 	test/preload/dlopen_threads.c \
+	test/preload/exit_at_once.c \
 	test/preload/exit_of_main.c \
 	test/preload/fork_mutex.c \
 	test/preload/fork_mutex_library.c \

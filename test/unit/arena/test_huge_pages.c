@@ -5,6 +5,7 @@
 
 #include "../os/smaps.h"
 #include "arenas.h"
+#include "arena/shard.h"
 
 #define ALWAYS_SCENARIO(name)                                                                \
     Test(huge_pages, name)                                                                    \
@@ -147,6 +148,25 @@ SCENARIO(huge_pages, none_does_while_the_program_grows)
         take_whole();
     }
     look_until_rest();
+    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
+}
+
+SCENARIO(huge_pages, one_does_though_other_arenas_come_and_go)
+{
+    struct arena *arena = tide_arena_of(take_whole_touched());
+
+    for (int n = 0; n < 5; n++) {
+        struct pool *other = take_whole();
+        size_t made = tide_relaxed(&tide_shard_created);
+
+        decay();
+        tide_arena_put_run(other);
+        tide_arena_trim(0);
+        tide_arena_put_run(take_whole());
+        tide_arena_trim(0);
+        TIDE_REQUIRE(tide_relaxed(&tide_shard_created) > made);
+        decay();
+    }
     TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
 }
 

@@ -104,6 +104,64 @@ SCENARIO(idle_pages, one_that_sleeps_gives_back_all_free_pages, NULL)
     }
 }
 
+/* Of each pool, the blocks of all numbers with this remainder when divided by four. */
+static void free_quarter(void *remainder)
+{
+    for (int n = 0; n < POOLS; n++)
+        for (uint32_t k = *(uint32_t *)remainder; k < capacity_of(PAGED); k += 4)
+            if (k != 0)
+                tide_free(paged[n][k]);
+}
+
+static void make_full_pools(void *unused)
+{
+    (void)unused;
+    for (int n = 0; n < POOLS; n++)
+        fill_pool(PAGED, paged[n]);
+    for (int n = 0; n < POOLS; n++)
+        memset(paged[n][0], n + 1, PAGED);
+}
+
+/* Its last pool is the current one until the first look gives it back. */
+SCENARIO(idle_pages, one_that_only_frees_is_looked_at_again, NULL)
+{
+    struct sleeper sleeper;
+    uint32_t remainder = 3;
+
+    leave_maintenance_out();
+    start_sleeper(&sleeper);
+    wake_for(&sleeper, make_full_pools, NULL);
+    wake_for(&sleeper, free_quarter, &remainder);
+    while (look() > 0)
+        ;
+    for (remainder = 0; remainder < 3; remainder++)
+        wake_for(&sleeper, free_quarter, &remainder);
+    TIDE_REQUIRE(is_whole(0) && is_whole(1) && is_whole(2) && is_whole(3));
+    TIDE_REQUIRE(look() > 0);
+    while (look() > 0)
+        ;
+    TIDE_REQUIRE(!is_whole(0) && !is_whole(1) && !is_whole(2) && !is_whole(3));
+    tide_api_check();
+    wake_for(&sleeper, check_thin_pools, NULL);
+}
+
+SCENARIO(idle_pages, a_pass_that_left_pools_out_is_not_gone_on_with, NULL)
+{
+    struct sleeper sleeper;
+
+    leave_maintenance_out();
+    start_sleeper(&sleeper);
+    wake_for(&sleeper, make_thin_pools, NULL);
+    look(); /* the pools may be in use: they are only noted */
+    sleeper.heap->cursor = NULL;
+    sleeper.heap->pass_class = TIDE_CLASSES; /* as if it had been stopped at the end */
+    sleeper.heap->is_passing = true;
+    TIDE_REQUIRE(sleeper.heap->is_pass_partial);
+    look();
+    TIDE_REQUIRE(!is_whole(0) && !is_whole(1) && !is_whole(2) && !is_whole(3));
+    tide_api_check();
+}
+
 SCENARIO(idle_pages, orphans_give_back_free_pages, NULL)
 {
     leave_maintenance_out();

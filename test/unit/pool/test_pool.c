@@ -266,6 +266,48 @@ Test(pool, bulk_in_a_used_pool_empties_it_or_changes_nothing)
     tide_pool_check(pool);
 }
 
+/* ---- Watching ----------------------------------------------------------- */
+
+Test(pool, a_watched_pool_tells_once_when_a_quarter_came_back)
+{
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        struct pool *pool = open_pool(c);
+        uint32_t capacity = pool->capacity, told = 0;
+
+        carve_all(pool, blocks);
+        tide_pool_watch(pool);
+        tide_pool_check(pool);
+        for (uint32_t n = 0; n < capacity - 1u; n++) {
+            enum pool_change change = free_block(pool, blocks[n]);
+
+            if (change == POOL_IS_EMPTIER && told == 0)
+                told = n + 1;
+            else
+                cr_assert_eq(change, POOL_UNCHANGED, "class %u, free %u", c, n);
+            tide_pool_check(pool);
+        }
+        cr_assert(capacity / 4 <= told && told <= capacity / 4 + 3, "class %u: %u", c, told);
+        cr_assert_eq(free_block(pool, blocks[capacity - 1]), POOL_IS_EMPTY);
+        drop_pool(pool);
+    }
+}
+
+Test(pool, a_watched_pool_can_be_filled_again)
+{
+    struct pool *pool = open_pool(1);
+    uint32_t enough = blocks_to_wait_for(pool);
+
+    carve_all(pool, blocks);
+    free_block(pool, blocks[0]);
+    tide_pool_watch(pool);
+    tide_pool_take_freed(pool);
+    tide_pool_fill(pool);
+    assert_full(pool, enough);
+    for (uint32_t n = 0; n < enough - 1; n++)
+        cr_assert_eq(free_block(pool, blocks[n]), POOL_UNCHANGED);
+    cr_assert_eq(free_block(pool, blocks[enough]), POOL_IS_USABLE);
+}
+
 /* ---- Everything at random ----------------------------------------------- */
 
 Test(pool, its_counts_agree_with_a_model)
@@ -329,10 +371,10 @@ static void check_circle(void)
     tide_pool_check(broken);
 }
 
-static void check_held_while_used(void)
+static void check_held_with_nothing_left(void)
 {
-    tide_count(&broken->left, -1u);
-    tide_count(&broken->held, 1);
+    tide_count(&broken->held, tide_relaxed(&broken->left));
+    tide_set_relaxed(&broken->left, 0);
     tide_pool_check(broken);
 }
 
@@ -352,6 +394,6 @@ Test(pool, check_sees_what_is_broken)
     assert_broken(run_apart(check_lost_block));
     assert_broken(run_apart(check_stray_block));
     assert_broken(run_apart(check_circle));
-    assert_broken(run_apart(check_held_while_used));
+    assert_broken(run_apart(check_held_with_nothing_left));
     assert_broken(run_apart(check_wrong_size));
 }
