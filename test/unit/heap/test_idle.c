@@ -167,6 +167,42 @@ SCENARIO(idle, one_that_sleeps_in_the_allocator_is_left_alone, NULL)
     TIDE_REQUIRE(keeps_nothing(sleeper.heap));
 }
 
+static atomic_bool is_freeing;
+
+static void free_foreign(void *unused)
+{
+    (void)unused;
+    atomic_store(&is_freeing, true);
+    free_all(foreign[0], FOREIGN);
+}
+
+SCENARIO(idle, one_that_waits_for_the_depot_is_left_alone, NULL)
+{
+    struct sleeper sleeper;
+    unsigned c = tide_class_of(LENT);
+
+    leave_maintenance_out();
+    for (int n = 0; n < FOREIGN; n++)
+        foreign[0][n] = allocate(LENT);
+    start_sleeper(&sleeper);
+    let_sleep(sleeper.heap);
+    tide_depot_lock_all();
+    peer_ask(&sleeper.peer, free_foreign, NULL);
+    while (!atomic_load(&is_freeing))
+        sched_yield();
+    let_sleep(sleeper.heap); /* with a batch to be put away */
+    TIDE_REQUIRE(tide_relaxed(&sleeper.heap->inside) != 0);
+    give_back_all();
+    TIDE_REQUIRE(sleeper.heap->surplus[c].first && list_of(sleeper.heap, c));
+    tide_depot_unlock_all(false);
+    peer_wait(&sleeper.peer);
+    let_sleep(sleeper.heap);
+    TIDE_REQUIRE(tide_relaxed(&sleeper.heap->inside) == 0 && stored_of(LENT) > 0);
+    give_back_all();
+    TIDE_REQUIRE(keeps_nothing(sleeper.heap));
+    tide_api_check();
+}
+
 /* ---- Heaps whose thread is gone ---------------------------------------- */
 
 static struct heap *lost;
