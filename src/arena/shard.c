@@ -4,6 +4,7 @@
 #include "arena/arena.h"
 #include "arena/reserve.h"
 #include "arena/walk.h"
+#include "os/limits.h"
 #include "os/thread.h"
 
 enum {
@@ -126,9 +127,11 @@ static void note_release(struct shard *shard)
 }
 
 /* Whether the shard has more empty arenas than it keeps: one, and as many as
- * it lately released just to map them again. */
+ * it lately released just to map them again; none above the soft limit. */
 static bool has_surplus(struct shard *shard)
 {
+    if (tide_os_limits_is_above_soft())
+        return shard->empty_arenas > 0;
     if (shard->empty_arenas <= 1)
         return false;
     if (shard->empty_to_keep > 1 && tide_os_now_ms() - shard->missed_at > FORGET_MS)

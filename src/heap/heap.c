@@ -175,10 +175,22 @@ struct tide_lock *tide_heap_start_lock(void)
 
 /* ---- Start ------------------------------------------------------------- */
 
+/* What needs no memory, and is there though nothing else can be started: the
+ * shards and locks that calls look at which find that there is no memory. */
+static void start_locks(void)
+{
+    static bool is_done; /* under start_lock */
+
+    if (is_done)
+        return;
+    is_done = true;
+    tide_arena_start(tide_options.shards ? (unsigned)tide_options.shards : tide_os_cpu_count(),
+                     tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL);
+    tide_huge_start();
+}
+
 static bool start_layers(char *const *environment)
 {
-    unsigned shards;
-
     tide_os_start();
     if (tide_os_page_bytes > TIDE_SLOT_BYTES)
         tide_base_fatal("the " TIDE_GEOMETRY_NAME " geometry needs memory pages of at most %zu "
@@ -186,11 +198,9 @@ static bool start_layers(char *const *environment)
                         TIDE_SLOT_BYTES, tide_os_page_bytes);
     tide_options_read(environment);
     tide_nodes_start(environment);
+    start_locks();
     if (!tide_address_map_start())
         return false;
-    shards = tide_options.shards ? (unsigned)tide_options.shards : tide_os_cpu_count();
-    tide_arena_start(shards, tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL);
-    tide_huge_start();
     if (tide_options.limit_soft || tide_options.limit_hard)
         tide_os_limits_start(tide_options.limit_soft, tide_options.limit_hard);
     if (pthread_key_create(&key, end_thread) != 0)

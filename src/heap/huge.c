@@ -14,6 +14,7 @@
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/maintenance.h"
+#include "os/limits.h"
 #include "os/map.h"
 #include "os/topology.h"
 
@@ -334,7 +335,8 @@ void tide_huge_free(void *block)
 {
     struct huge *huge = tide_huge_at(block);
     size_t most = (size_t)tide_options.huge_cache;
-    bool is_kept = huge->bytes <= most && huge->block == huge->start + tide_os_page_bytes;
+    bool is_kept = huge->bytes <= most && huge->block == huge->start + tide_os_page_bytes &&
+                   !tide_os_limits_is_above_soft();
 
     tide_lock(lock);
     unlink_block(huge);

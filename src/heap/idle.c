@@ -108,6 +108,11 @@ static bool is_owned(struct heap *heap)
     return tide_relaxed(&heap->state) == HEAP_OWNED && !tide_heap_is_common(heap);
 }
 
+static bool is_own(struct heap *heap)
+{
+    return is_owned(heap) && tide_relaxed(&heap->thread) == gettid();
+}
+
 /* Makes the calling thread the heap's owner for a moment; false when it can't. */
 static bool stand_in(struct heap *heap)
 {
@@ -240,7 +245,7 @@ static bool hollow_in_slices(struct heap *heap, struct pass *pass)
 /* All that can go; false when someone uses it, or there is more. */
 static bool give_back_all(struct heap *heap, bool is_whole, unsigned slices, size_t *returned)
 {
-    struct pass pass = { .is_whole = is_whole, .slices = slices };
+    struct pass pass = { .is_owners = is_own(heap), .is_whole = is_whole, .slices = slices };
     uint32_t moves;
     bool is_done;
 
@@ -262,7 +267,7 @@ static bool give_back_all(struct heap *heap, bool is_whole, unsigned slices, siz
 /* What is used goes on being so. */
 static void give_back_some(struct heap *heap, unsigned slices)
 {
-    struct pass pass = { .is_only_idle = true, .slices = slices };
+    struct pass pass = { .is_owners = is_own(heap), .is_only_idle = true, .slices = slices };
 
     if (!stand_in(heap))
         return;
@@ -312,7 +317,8 @@ size_t tide_idle_look(struct tide_effort effort)
     struct heap *heap = start, *stop = start;
     size_t waiting = 0;
 
-    look = look == UINT8_MAX ? 1 : (uint8_t)(look + 1);
+    if (!effort.is_same)
+        look = look == UINT8_MAX ? 1 : (uint8_t)(look + 1);
     tide_os_barrier(); /* the first one takes long, and is made without locks here */
     do {
         heap = tide_heap_next(heap);

@@ -30,6 +30,7 @@ struct tide_effort {
     unsigned idle;   /* heaps that are idle */
     unsigned busy;   /* those that are in use */
     unsigned slices; /* of the work in each */
+    bool is_same;    /* look: it goes on with the last one */
 };
 
 /* Goes on with the heap at which the last look stopped.  How many heaps wait for

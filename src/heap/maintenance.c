@@ -32,10 +32,12 @@ static uint64_t pause_ms(void)
 
 /* ---- Looking: under look_lock ------------------------------------------ */
 
-enum { INLINE_ARENAS = 8 }; /* for a part of a look */
+enum {
+    INLINE_ARENAS = 8, /* for a part of a look */
+    INLINE_HEAPS = 16, /* parts of a look that are for heaps, or for slices of one */
+};
 
 static const struct tide_effort effort = { .idle = 128, .busy = 8, .slices = UINT_MAX };
-static const struct tide_effort inline_effort = { .idle = 1, .busy = 1, .slices = 1 };
 
 size_t tide_maintenance_look(void)
 {
@@ -52,6 +54,18 @@ size_t tide_maintenance_look(void)
     return left;
 }
 
+/* A slice of one heap.  Whether there may be more to do. */
+static bool look_at_heap(void)
+{
+    static unsigned parts; /* of this look, so far */
+    struct tide_effort a_slice = { .idle = 1, .busy = 1, .slices = 1, .is_same = parts > 0 };
+    bool is_more = tide_idle_look(a_slice) > 0 && ++parts < INLINE_HEAPS;
+
+    if (!is_more)
+        parts = 0;
+    return is_more;
+}
+
 /* A part of a look.  Whether it was the last. */
 static bool look_on(void)
 {
@@ -63,7 +77,8 @@ static bool look_on(void)
         tide_heap_decay_unowned();
         break;
     case IDLE:
-        tide_idle_look(inline_effort);
+        if (look_at_heap())
+            return false;
         break;
     case HUGE:
         tide_huge_decay();

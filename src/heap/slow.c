@@ -41,6 +41,34 @@ static unsigned class_to_use(unsigned size_class)
     return TIDE_UNLIKELY(tide_options.check && size_class == 0) ? 1 : size_class;
 }
 
+/* The common heap's blocks of a cache line serve smaller sizes. */
+static bool is_block(const void *address, unsigned size_class)
+{
+    const struct pool *pool;
+    unsigned found;
+
+    if (tide_memory_at(address) != TIDE_ARENA || tide_slot_of(address) < TIDE_HEADER_SLOTS)
+        return false;
+    pool = tide_pool_of(address);
+    found = tide_relaxed(&pool->size_class);
+    return tide_relaxed(&pool->owner) && tide_pool_has_block(pool, address) &&
+           (found == size_class || (size_class < TIDE_LINE_CLASS && found == TIDE_LINE_CLASS));
+}
+
+/* The block's first word is to link it to another free one of its class. */
+static void check_taken(const struct block *block, unsigned size_class)
+{
+    unsigned bytes = tide_pool_of(block)->block_bytes;
+
+    if (block->next && !is_block(block->next, size_class))
+        tide_base_fatal("the freed block %p of %u bytes was written to: its first word is %p",
+                        (const void *)block, bytes, (void *)block->next);
+    if (tide_arena_mark_live(block))
+        tide_base_fatal("the free list of %u-byte blocks holds %p, which is allocated: a freed "
+                        "block was written to",
+                        bytes, (const void *)block);
+}
+
 static void *take_block(struct heap *heap, unsigned size_class)
 {
     struct block *block = heap->list[size_class].freed;
@@ -49,10 +77,8 @@ static void *take_block(struct heap *heap, unsigned size_class)
         heap->list[size_class].freed = block->next;
     else
         block = tide_heap_refill(heap, size_class);
-    if (TIDE_UNLIKELY(tide_options.check && block) && tide_arena_mark_live(block))
-        tide_base_fatal("the free list of %u-byte blocks holds %p, which is allocated: a freed "
-                        "block was written to",
-                        tide_pool_of(block)->block_bytes, (void *)block);
+    if (TIDE_UNLIKELY(tide_options.check && block))
+        check_taken(block, size_class);
     return block;
 }
 

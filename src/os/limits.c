@@ -86,6 +86,11 @@ size_t tide_os_limits_hard(void)
 
 /* ---- Counting ---------------------------------------------------------- */
 
+bool tide_os_limits_is_above_soft(void)
+{
+    return tide_relaxed(&mapped) > soft_limit;
+}
+
 size_t tide_os_limits_mapped(void)
 {
     return tide_relaxed(&mapped);

@@ -30,6 +30,9 @@ void tide_os_limits_set(size_t soft, size_t hard);
 size_t tide_os_limits_soft(void);
 size_t tide_os_limits_hard(void);
 
+/* Whether more is mapped than the soft limit, so that nothing free is to be kept. */
+bool tide_os_limits_is_above_soft(void);
+
 /* Bytes mapped now. */
 size_t tide_os_limits_mapped(void);
 

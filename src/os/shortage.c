@@ -22,6 +22,10 @@
  * user to log in (vm.admin_reserve_kbytes, vm.user_reserve_kbytes). */
 #define RESERVE ((uint64_t)136 << 20)
 
+/* Address space that is mapped before the first arena: a byte for each there can
+ * be, and little else. */
+#define START_BYTES (((size_t)1 << (TIDE_ADDRESS_BITS - TIDE_ARENA_SHIFT)) + ((size_t)1 << 20))
+
 enum {
     NEAR_MAPPINGS = 8,   /* so few are left that a mapping and its neighbours don't fit */
     FULL_PERCENT = 97,   /* of a control group's limit */
@@ -91,7 +95,13 @@ static bool is_hard_limit(size_t bytes)
     return true;
 }
 
-/* An aligned mapping may need an arena's size more for a moment. */
+/* An aligned mapping may need an arena's size more for a moment; the first one
+ * comes after the address map. */
+static size_t mapped_besides(void)
+{
+    return 2 * TIDE_ARENA_BYTES + (tide_os_limits_mapped() == 0 ? START_BYTES : 0);
+}
+
 static bool is_process_limit(size_t bytes, enum cause cause)
 {
     bool is_data = cause == DATA;
@@ -100,7 +110,7 @@ static bool is_process_limit(size_t bytes, enum cause cause)
 
     if (getrlimit(is_data ? RLIMIT_DATA : RLIMIT_AS, &limit) != 0 ||
         limit.rlim_cur == RLIM_INFINITY || !read_statm(is_data ? 5 : 0, &used) ||
-        used + mapped_for(bytes) + 2 * TIDE_ARENA_BYTES <= limit.rlim_cur)
+        used + mapped_for(bytes) + mapped_besides() <= limit.rlim_cur)
         return false;
     if (is_to_tell(cause))
         tide_base_warn(FAILED "the process's limit of %s is reached: it has %" PRIu64 " of %" PRIu64

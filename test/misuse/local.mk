@@ -37,7 +37,9 @@ misuse_programs = \
 	test/misuse/realloc_freed \
 	test/misuse/realloc_interior \
 	test/misuse/usable_size_foreign \
-	test/misuse/usable_size_freed
+	test/misuse/usable_size_freed \
+	test/misuse/write_after_free \
+	test/misuse/write_after_free_static
 
 test_misuse_double_free_SOURCES = test/misuse/double_free.c
 test_misuse_double_free_LDADD = $(TIDE_CORE_LIBS)
@@ -109,6 +111,10 @@ test_misuse_usable_size_foreign_SOURCES = test/misuse/usable_size_foreign.c
 test_misuse_usable_size_foreign_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_usable_size_freed_SOURCES = test/misuse/usable_size_freed.c
 test_misuse_usable_size_freed_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_write_after_free_SOURCES = test/misuse/write_after_free.c
+test_misuse_write_after_free_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_write_after_free_static_SOURCES = test/misuse/write_after_free_static.c
+test_misuse_write_after_free_static_LDADD = $(TIDE_CORE_LIBS)
 
 misuse_scripts = test/misuse/run.sh test/misuse/test_settings.sh
 

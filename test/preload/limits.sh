@@ -65,6 +65,9 @@ equal "answer of the probe" "$answer" ok
 quiet "$tmp/probe.err"
 
 # In classic geometry 512 MiB of it are the address map's.
+limited start bash -c "ulimit -v 20000 && exec '$tmp/limits' 10"
+equal "answer without memory for the first block" "$answer" "failed 0"
+told start 'RLIMIT_AS, is reached'
 limited address_space bash -c "ulimit -v 900000 && exec '$tmp/limits' 1000"
 between "$answer" 200 900
 told address_space 'RLIMIT_AS, is reached'

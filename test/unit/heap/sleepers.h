@@ -45,7 +45,7 @@ MAY_BE_UNUSED static size_t look(void)
     size_t left;
 
     tide_lock(tide_maintenance_lock());
-    left = tide_idle_look((struct tide_effort){ 1000, 1000, UINT_MAX });
+    left = tide_idle_look((struct tide_effort){ .idle = 1000, .busy = 1000, .slices = UINT_MAX });
     tide_unlock(tide_maintenance_lock());
     return left;
 }

@@ -91,11 +91,11 @@ SCENARIO(idle, a_look_at_some_goes_on_with_the_next, NULL)
         wake_for(&sleepers[n], use_all, NULL);
     }
     look();
-    TIDE_REQUIRE(tide_idle_look((struct tide_effort){ 2, 0, UINT_MAX }) > 0);
+    TIDE_REQUIRE(tide_idle_look((struct tide_effort){ .idle = 2, .slices = UINT_MAX }) > 0);
     for (int n = 0; n < 5; n++)
         bare += keeps_nothing(sleepers[n].heap);
     TIDE_REQUIRE(0 < bare && bare < 5);
-    while (tide_idle_look((struct tide_effort){ 2, 0, UINT_MAX }) > 0)
+    while (tide_idle_look((struct tide_effort){ .idle = 2, .slices = UINT_MAX }) > 0)
         ;
     for (int n = 0; n < 5; n++)
         TIDE_REQUIRE(keeps_nothing(sleepers[n].heap));
