@@ -65,7 +65,7 @@ struct heap {
     struct heap **_Atomic fast; /* where the owner finds its heap; set and cleared by it */
     _Atomic uint8_t inside;   /* owner: calls under way that may wait with the heap in use */
     _Atomic bool is_lent;     /* under lock: someone stands in */
-    _Atomic uint32_t moves;   /* owner: refills, and pools that changed their state or got emptier */
+    _Atomic uint32_t moves;   /* owner: refills, and pools that change state or get emptier */
     uint32_t moves_seen;      /* under the maintenance lock: at the last look */
     uint32_t moves_rested;    /* likewise: when it gave back all that could go */
     uint8_t refusals;         /* likewise: vain tries to stand in since it last moved */

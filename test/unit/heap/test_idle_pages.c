@@ -238,6 +238,27 @@ IN_NEW_THREAD(idle_pages, a_pass_goes_on_behind_a_pool_that_its_owner_moves, NUL
     TIDE_REQUIRE(heap->current[c] == third && heap->cursor == NULL);
 }
 
+/* Nobody waits for it, as for the heaps of many. */
+IN_NEW_THREAD(idle_pages, a_slice_of_ones_own_heap_is_as_large_as_of_a_sleepers, NULL)
+{
+    enum { MANY = 40 };
+    static void *blocks[MANY][MOST_BLOCKS];
+    int whole = 0;
+
+    leave_maintenance_out();
+    for (int n = 0; n < MANY; n++)
+        fill_pool(PAGED, blocks[n]);
+    for (int n = 0; n < MANY; n++)
+        free_all(blocks[n] + 1, capacity_of(PAGED) - 1);
+    tide_lock(tide_maintenance_lock());
+    for (int n = 0; n < 2; n++)
+        tide_idle_look((struct tide_effort){ .idle = 1, .busy = 1, .slices = 1 });
+    tide_unlock(tide_maintenance_lock());
+    for (int n = 0; n < MANY; n++)
+        whole += is_resident(blocks[n][capacity_of(PAGED) - 1]);
+    TIDE_REQUIRE(whole <= 1);
+}
+
 /* Those with freed blocks come first; a pool's may all go with its pages. */
 IN_NEW_THREAD(idle_pages, pools_whose_freed_blocks_went_come_last, NULL)
 {
