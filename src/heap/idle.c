@@ -9,9 +9,8 @@
  * The fast paths make no system calls, so at that moment it was in none of them,
  * and from then on it sees 1.  It may wake up meanwhile: it waits at the lock,
  * and whoever stands in goes no further than to the next pool, once what the heap
- * keeps was given back.  Only the owner
- * lets its fast paths start from its heap again, once it has seen that nobody
- * stands in: so it sees all that was changed.
+ * keeps was given back.  Only the owner lets its fast paths start from its heap
+ * again, once it has seen that nobody stands in: so it sees all that was changed.
  */
 #include "heap/idle.h"
 
