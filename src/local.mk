@@ -37,6 +37,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/map.h \
 	src/os/pressure.c \
 	src/os/pressure.h \
+	src/os/process.c \
+	src/os/process.h \
 	src/os/rcu.c \
 	src/os/rcu.h \
 	src/os/records.c \
@@ -45,8 +47,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/shortage.h \
 	src/os/thread.c \
 	src/os/thread.h \
-	src/os/waiting.c \
-	src/os/waiting.h \
+	src/os/barrier.c \
+	src/os/barrier.h \
 	src/os/topology.c \
 	src/os/topology.h \
 	src/arena/address_map.c \
@@ -81,6 +83,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/common.h \
 	src/heap/depot.c \
 	src/heap/depot.h \
+	src/heap/fork.c \
+	src/heap/fork.h \
 	src/heap/heap.c \
 	src/heap/heap.h \
 	src/heap/heap_fast.h \
@@ -104,6 +108,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/maintenance.h \
 	src/heap/slow.c \
 	src/heap/slow.h \
+	src/heap/tidy.c \
+	src/heap/tidy.h \
 	src/api/aligned.c \
 	src/api/glibc.c \
 	src/api/libstdcxx.c \

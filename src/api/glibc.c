@@ -17,6 +17,7 @@
 #include "heap/maintenance.h"
 #include "heap/reclaim.h"
 #include "heap/slow.h"
+#include "os/barrier.h"
 
 size_t tide_usable_size(const void *block)
 {
@@ -57,14 +58,7 @@ size_t tide_purge(void)
 
 size_t tide_thread_idle(void)
 {
-    struct heap *heap = tide_heap_enter();
-    size_t returned = 0;
-
-    if (heap && !tide_heap_is_common(heap))
-        returned = tide_idle_give_back(heap);
-    if (heap)
-        tide_heap_leave(heap);
-    return returned;
+    return tide_idle_give_back_own();
 }
 
 struct tide_mallinfo2 tide_mallinfo2(void)
@@ -148,9 +142,11 @@ void tide_malloc_stats(void)
     tide_base_print("allocated       %zu bytes; free but resident at most %zu bytes\n",
                     stats.pooled_bytes + stats.run_bytes + stats.huge.bytes,
                     stats.returnable_bytes);
-    tide_base_print("heaps           %zu, of which %zu without a thread; records %zu bytes; sleeping "
-                    "threads stood in for %zu times\n",
-                    stats.heaps, stats.orphans, stats.record_bytes, tide_relaxed(&tide_idle_lent));
+    tide_base_print("heaps           %zu, of which %zu without a thread; records %zu bytes\n",
+                    stats.heaps, stats.orphans, stats.record_bytes);
+    tide_base_print("maintenance     by %s; heaps tidied for their threads %zu times%s\n",
+                    tide_maintenance_name(), tide_relaxed(&tide_idle_taken),
+                    tide_os_has_barrier() ? "" : ", and not any more: membarrier is refused");
     for (enum lock_kind kind = 0; kind < LOCK_KINDS; kind++)
         tide_base_print("lock %-10s taken %" PRIu64 " times, waited for %" PRIu64 " times, %" PRIu64
                         " us in all\n",

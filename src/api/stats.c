@@ -106,10 +106,11 @@ static void subtract_known_lists(struct stats *stats)
     tide_unlock(tide_common_lock());
     tide_depot_visit(subtract_block, stats);
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
-        tide_lock(&heap->lock);
-        if (tide_relaxed(&heap->state) == HEAP_ORPHAN)
+        if (tide_relaxed(&heap->state) != HEAP_ORPHAN || !tide_heap_close(heap))
+            continue;
+        if (tide_relaxed(&heap->state) == HEAP_ORPHAN && tide_heap_is_left(heap))
             subtract_lists(stats, heap);
-        tide_unlock(&heap->lock);
+        tide_heap_open(heap);
     }
 }
 
@@ -122,8 +123,6 @@ static void gather_locks(struct tide_lock locks[LOCK_KINDS])
     tide_lock_add_counts(&locks[LOCK_ORPHANS], tide_heap_orphans_lock());
     tide_lock_add_counts(&locks[LOCK_COMMON], tide_common_lock());
     tide_depot_lock_counts(&locks[LOCK_DEPOT]);
-    for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
-        tide_lock_add_counts(&locks[LOCK_HEAP], &heap->lock);
 }
 
 void tide_stats_gather(struct stats *stats)
@@ -148,7 +147,7 @@ void tide_stats_gather(struct stats *stats)
 const char *tide_stats_lock_name(enum lock_kind kind)
 {
     static const char *const names[] = {
-        "global", "arena", "shard", "huge", "orphans", "heap", "common", "depot",
+        "global", "arena", "shard", "huge", "orphans", "common", "depot",
     };
 
     _Static_assert(sizeof names / sizeof *names == LOCK_KINDS, "a name for each kind");
@@ -157,22 +156,20 @@ const char *tide_stats_lock_name(enum lock_kind kind)
 
 static void check_heap(struct heap *heap)
 {
-    tide_lock(tide_heap_lock_of(heap));
+    if (tide_heap_is_common(heap))
+        tide_lock(tide_common_lock());
     if (tide_relaxed(&heap->state) != HEAP_RETIRED)
         tide_heap_check(heap);
-    tide_unlock(tide_heap_lock_of(heap));
+    if (tide_heap_is_common(heap))
+        tide_unlock(tide_common_lock());
 }
 
 static void check_pool(const struct pool *pool)
 {
     struct heap *owner = pool->back ? NULL : tide_relaxed(&pool->owner);
 
-    if (!owner)
-        return;
-    tide_lock(tide_heap_lock_of(owner));
-    if (tide_relaxed(&pool->owner) == owner && tide_relaxed(&owner->state) != HEAP_RETIRED)
+    if (owner && tide_relaxed(&owner->state) != HEAP_RETIRED)
         tide_pool_check(pool);
-    tide_unlock(tide_heap_lock_of(owner));
 }
 
 /* The maintenance thread rests meanwhile; the caller sees to the others. */

@@ -24,7 +24,6 @@ enum lock_kind {
     LOCK_SHARD,
     LOCK_HUGE,
     LOCK_ORPHANS,
-    LOCK_HEAP,
     LOCK_COMMON,
     LOCK_DEPOT,
     LOCK_KINDS,

@@ -69,6 +69,14 @@ void tide_address_map_clear(const void *start, size_t bytes)
     tide_address_map_set(start, bytes, TIDE_FOREIGN, TIDE_FOREIGN);
 }
 
+void *tide_address_map_next(const void *start, enum tide_memory what)
+{
+    for (uintptr_t piece = ((uintptr_t)start >> TIDE_ARENA_SHIFT) + 1; piece < tide_address_pieces; piece++)
+        if (tide_relaxed(&tide_address_map[piece]) == what)
+            return (void *)(piece << TIDE_ARENA_SHIFT);
+    return NULL;
+}
+
 struct tide_lock *tide_address_map_lock(void)
 {
     return &lock;

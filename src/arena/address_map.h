@@ -47,6 +47,10 @@ bool tide_address_map_set(const void *start, size_t bytes, enum tide_memory what
 
 void tide_address_map_clear(const void *start, size_t bytes);
 
+/* The first piece after start that has what; NULL for start is the first of all, and
+ * NULL is the end.  For the child of a fork. */
+void *tide_address_map_next(const void *start, enum tide_memory what);
+
 /* For fork. */
 struct tide_lock;
 struct tide_lock *tide_address_map_lock(void);

@@ -108,7 +108,7 @@ void tide_arena_make_ordinary(struct arena *arena, unsigned units)
             tide_os_refuse_huge_pages(unit_start(arena, unit), TIDE_HUGE_PAGE_BYTES);
 }
 
-bool tide_arena_may_split_slow(struct pool *pool, size_t bytes)
+bool tide_arena_may_split_slow(struct pool *pool, size_t bytes, unsigned *ordinary)
 {
     struct arena *arena = tide_arena_of(pool);
     unsigned first = tide_pool_slot(pool), last = first + pool->slots - 1;
@@ -122,8 +122,7 @@ bool tide_arena_may_split_slow(struct pool *pool, size_t bytes)
     if (may_split)
         set_units(arena, UNIT_HUGE, tide_units_in(arena, UNIT_HUGE) & ~huge);
     tide_unlock(tide_shard_arena_lock(arena));
-    if (may_split)
-        tide_arena_make_ordinary(arena, huge);
+    *ordinary = may_split ? huge : 0;
     return may_split;
 }
 

@@ -81,17 +81,18 @@ uint64_t tide_arena_split_units_locked(struct arena *arena, uint64_t slots, bool
 void tide_arena_make_ordinary(struct arena *arena, unsigned units);
 
 /* Whether so many bytes of the pool's, which no block is on, can go and are worth
- * it: in a huge unit more than half of the pool; the unit is ordinary then.  Not
- * in the reserve.  No locks of arenas held. */
-bool tide_arena_may_split_slow(struct pool *pool, size_t bytes);
-static inline bool tide_arena_may_split(struct pool *pool, size_t bytes)
+ * it: in a huge unit more than half of the pool; the unit counts as ordinary then,
+ * and *units is what has to be made so before.  Not in the reserve.  No locks of
+ * arenas held. */
+bool tide_arena_may_split_slow(struct pool *pool, size_t bytes, unsigned *units);
+static inline bool tide_arena_may_split(struct pool *pool, size_t bytes, unsigned *units)
 {
     const struct arena *arena = tide_arena_of(pool);
+    unsigned special = tide_units_in(arena, UNIT_HUGE) | tide_units_in(arena, UNIT_CHANGING);
 
-    unsigned units = tide_units_in(arena, UNIT_HUGE) | tide_units_in(arena, UNIT_CHANGING);
-
+    *units = 0;
     return !tide_reserve_has(arena) &&
-           (TIDE_LIKELY(units == 0) || tide_arena_may_split_slow(pool, bytes));
+           (TIDE_LIKELY(special == 0) || tide_arena_may_split_slow(pool, bytes, units));
 }
 
 /* One look for units to make huge: begin, each arena, which the caller holds on

@@ -80,6 +80,8 @@ struct pool {
     /* A cache line that other threads write. */
     _Alignas(TIDE_CACHE_LINE) _Atomic uint64_t returned; /* see pool/returned.h */
     struct pool *next_inbox;     /* whoever set the queued bit in returned, then the owner */
+    _Atomic uint64_t purged;     /* pages that were set aside and purged, for the owner */
+    struct pool *next_purged;    /* whoever put the first of them there, then the owner */
     uint64_t hollow_pages;       /* owner: those that are; see pool/hollow.h */
     _Atomic uint16_t hollow;     /* owner; read by walkers: carved blocks that start in them */
     uint16_t free_at_look;       /* owner: blocks that were free when such pages were looked for */

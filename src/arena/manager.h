@@ -109,6 +109,10 @@ struct tide_lock *tide_arena_global_lock(void);
 void tide_arena_before_fork(void);
 void tide_arena_after_fork(bool in_child);
 
+/* In a fork child that none of the locks was taken for: lists all arenas anew, as the
+ * address map has them.  A slot that was changing hands is nobody's for good. */
+void tide_arena_mend_in_child(void);
+
 /* Walks everything and asserts its invariants. */
 void tide_arena_check(void);
 

@@ -1,5 +1,8 @@
 /* arena/upkeep.c - the rest of manager.h: walking, trimming, counts, fork and
  * checks.  The locks are explained in shard.h. */
+#include <string.h>
+
+#include "arena/address_map.h"
 #include "arena/arena.h"
 #include "arena/huge_pages.h"
 #include "arena/manager.h"
@@ -222,6 +225,30 @@ void tide_arena_after_fork(bool in_child)
             tide_lock_reset(&tide_shards[n].own_lock, false);
         else
             tide_unlock(tide_shards[n].lock);
+    }
+}
+
+static void empty_shard(struct shard *shard)
+{
+    tide_lock_reset(&shard->own_lock, false);
+    memset(shard->buckets, 0, sizeof shard->buckets);
+    shard->nonempty = 0;
+    shard->empty_arenas = 0;
+    tide_set_relaxed(&shard->all, NULL);
+}
+
+void tide_arena_mend_in_child(void)
+{
+    if (tide_shard_global_lock)
+        tide_lock_reset(tide_shard_global_lock, true);
+    for (unsigned n = 0; n < tide_shard_count; n++)
+        empty_shard(&tide_shards[n]);
+    for (struct arena *arena = tide_address_map_next(NULL, TIDE_ARENA); arena;
+         arena = tide_address_map_next(arena, TIDE_ARENA)) {
+        tide_lock_reset(&arena->lock, false);
+        arena->tenants = 0;
+        arena->is_fork_locked = false;
+        tide_shard_enlist(arena);
     }
 }
 

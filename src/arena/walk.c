@@ -200,3 +200,10 @@ void tide_walk_after_fork_in_child(void)
         left++;
     tide_set_relaxed(&count, left);
 }
+
+void tide_walk_forget(void)
+{
+    tide_set_relaxed(&waiting, NULL);
+    taken = grace = NULL;
+    tide_set_relaxed(&count, 0);
+}

@@ -55,4 +55,7 @@ struct tide_lock *tide_walk_lock(void);
 void tide_walk_before_fork(void);
 void tide_walk_after_fork_in_child(void);
 
+/* In a fork child that the lock was not taken for: the arenas that waited are lost. */
+void tide_walk_forget(void);
+
 #endif

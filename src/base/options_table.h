@@ -26,8 +26,8 @@
     ROW(pool_stock, COUNT, 4, 0, 1024, "", "empty pools that a thread keeps")                \
     ROW(decay_ms, COUNT, 1000, -1, 86400000, "",                                             \
         "milliseconds that free memory waits to be used again; -1: for good")                \
-    ROW(maintenance, CHOICE, 1, 0, 1, "off|on",                                              \
-        "a thread that gives memory back when it has waited")                                \
+    ROW(maintenance, CHOICE, 0, 0, 2, "auto|off|on",                                         \
+        "a thread that gives memory back when it has waited; auto: with several threads")    \
     ROW(pressure, CHOICE, 1, 0, 1, "off|on",                                                 \
         "that thread lets nothing wait while memory is short")                               \
     ROW(limit_soft, SHARE, 0, 0, INT64_C(1) << 50, "",                                       \

@@ -1,17 +1,27 @@
 /* heap/common.c - the one heap that threads share, under its lock
  *
- * It serves threads that have run their destructors; and, in a program of many
- * threads, the first few blocks of each class for each heap, so that a thread
- * that allocates little doesn't hold a page of every class, and blocks so large
- * that the lock costs little beside using them.  To whoever frees them they are
- * foreign.
+ * It serves threads that have run their destructors, those whose own heap someone has
+ * taken just now, and tidepool's own; and, in a program of many threads, the first few
+ * blocks of each class for each heap, so that a thread that allocates little doesn't
+ * hold a page of every class, and blocks so large that the lock costs little beside
+ * using them.  To whoever frees them they are foreign.
+ *
+ * No system call is made under the lock: pools that are empty are set aside until it
+ * is given up, and a new one is fetched before it is taken again.
  */
 #include "heap/common.h"
 
-#include "heap/remote.h"
+#include <errno.h>
 
-static struct heap common; /* under common_lock */
-static bool is_bare;       /* under common_lock: gave back, and wasn't used since */
+#include "base/fatal.h"
+#include "heap/tidy.h"
+#include "os/cpu.h"
+#include "os/records.h"
+
+static struct heap first;                 /* under common_lock, as all that follow */
+static struct heap *_Atomic common = &first; /* written in fork children; read by any */
+static struct pool *fetched;              /* a new one, of no class yet */
+static struct tide_aside aside;           /* pools alone, to be put back */
 static struct tide_lock common_lock = TIDE_LOCK_INITIALIZER;
 
 enum {
@@ -20,56 +30,126 @@ enum {
     LARGE_MIN = 2048,
 };
 
+static void start(struct heap *heap)
+{
+    tide_set_relaxed(&heap->state, HEAP_OWNED);
+    heap->aside = &aside;
+    tide_heap_open(heap);
+}
+
 struct heap *tide_common_start(void)
 {
-    tide_lock_reset(&common.lock, false);
-    tide_set_relaxed(&common.state, HEAP_OWNED);
-    common.is_idle = is_bare = true;
-    return &common;
+    start(&first);
+    return &first;
+}
+
+/* Its pools can't be trusted, so they are nobody's for good, and another takes its
+ * place. */
+struct heap *tide_common_replace(void)
+{
+    struct heap *heap = tide_os_record(sizeof *heap);
+
+    if (!heap)
+        tide_base_fatal("no memory for the heap that threads share in a child of a fork");
+    tide_set_relaxed(&tide_common_heap()->state, HEAP_RETIRED);
+    fetched = NULL;
+    aside.pools = NULL;
+    start(heap);
+    tide_set_release(&common, heap);
+    return heap;
 }
 
 struct heap *tide_common_heap(void)
 {
-    return &common;
+    return tide_acquire(&common);
 }
 
 bool tide_heap_is_common(const struct heap *heap)
 {
-    return heap == &common;
-}
-
-static void begin_use(void)
-{
-    tide_lock(&common_lock);
-    common.is_idle = is_bare = false;
+    return heap == tide_common_heap();
 }
 
 struct heap *tide_common_enter(void)
 {
-    begin_use();
-    return &common;
+    tide_lock(&common_lock);
+    return tide_common_heap();
 }
 
 void tide_common_leave(void)
 {
+    struct pool *pools = aside.pools;
+
+    aside.pools = NULL;
     tide_unlock(&common_lock);
+    tide_aside_put_pools(pools);
+}
+
+/* ---- Taking ------------------------------------------------------------ */
+
+struct pool *tide_common_take_fetched(unsigned slots)
+{
+    struct pool *pool = fetched;
+
+    if (!pool || pool->slots != slots)
+        return NULL;
+    fetched = NULL;
+    return pool;
+}
+
+static struct pool *take_run(unsigned slots)
+{
+    struct tide_tenant tenant = { .arena = NULL };
+    int saved_errno = errno;
+    struct pool *pool;
+
+    tide_arena_settle(&tenant, tide_os_cpu_now());
+    pool = tide_arena_take_run(&tenant, slots, 1);
+    tide_arena_leave(&tenant);
+    errno = saved_errno;
+    return pool;
+}
+
+/* Gives the lock up meanwhile.  False when there is no memory. */
+static bool fetch(unsigned slots)
+{
+    struct pool *pool;
+
+    tide_common_leave();
+    pool = take_run(slots);
+    tide_common_enter();
+    if (pool && fetched) {
+        fetched->next = aside.pools;
+        aside.pools = fetched;
+    }
+    fetched = pool ? pool : fetched;
+    return pool != NULL;
+}
+
+struct block *tide_common_take(unsigned size_class)
+{
+    struct heap *heap = tide_common_heap();
+    struct block *block = heap->list[size_class].freed;
+
+    if (block) {
+        heap->list[size_class].freed = block->next;
+        return block;
+    }
+    do
+        block = tide_heap_refill(heap, size_class);
+    while (!block && fetch(tide_class_slots(size_class)));
+    return block;
 }
 
 static struct block *take(unsigned size_class, uint32_t count)
 {
     struct block *taken = NULL, *block;
 
-    begin_use();
-    while (count-- > 0) {
-        block = common.list[size_class].freed;
-        if (block)
-            common.list[size_class].freed = block->next;
-        else if (!(block = tide_heap_refill(&common, size_class)))
-            break;
+    tide_common_enter();
+    while (count-- > 0 && (block = tide_common_take(size_class))) {
         block->next = taken;
         taken = block;
     }
-    tide_unlock(&common_lock);
+    tide_common_leave();
     return taken;
 }
 
@@ -80,7 +160,7 @@ struct block *tide_common_share(struct heap *heap, unsigned size_class)
     unsigned from = size_class < TIDE_LINE_CLASS ? TIDE_LINE_CLASS : size_class;
     uint32_t count = 1u << heap->shares[size_class];
 
-    if (tide_heap_count() <= FEW_HEAPS || heap == &common)
+    if (tide_heap_count() <= FEW_HEAPS || tide_heap_is_common(heap))
         return NULL;
     if (tide_class_bytes[size_class] >= LARGE_MIN)
         return take(size_class, 1);
@@ -88,22 +168,6 @@ struct block *tide_common_share(struct heap *heap, unsigned size_class)
         return NULL;
     heap->shares[size_class]++;
     return take(from, count);
-}
-
-bool tide_common_tidy(bool is_only_idle)
-{
-    bool is_waiting;
-
-    tide_lock(&common_lock);
-    is_waiting = is_only_idle && !common.is_idle;
-    if (is_waiting)
-        tide_heap_drain_inbox(&common);
-    else if (!is_bare || tide_relaxed(&common.inbox))
-        tide_heap_give_back(&common);
-    is_bare = !is_waiting;
-    common.is_idle = true;
-    tide_unlock(&common_lock);
-    return is_waiting;
 }
 
 struct tide_lock *tide_common_lock(void)

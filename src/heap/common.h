@@ -10,18 +10,23 @@ struct heap *tide_common_start(void);
 /* The heap itself, to be looked at under its lock. */
 struct heap *tide_common_heap(void);
 
-/* For a thread past its destructors. */
+/* In a fork child: a new one, to be listed, as the old one can't be trusted. */
+struct heap *tide_common_replace(void);
+
+/* Locks it, for a thread that has no other heap to use just now. */
 struct heap *tide_common_enter(void);
 void tide_common_leave(void);
+
+/* Under the lock, which it may give up meanwhile: a block; NULL when there is no
+ * memory. */
+struct block *tide_common_take(unsigned size_class);
+
+/* Under the lock: the pool that was fetched for it, if it has so many slots. */
+struct pool *tide_common_take_fetched(unsigned slots);
 
 /* Blocks of at least the class for a heap that has none left, linked; NULL when
  * it should take them from its own pools, or there is no memory. */
 struct block *tide_common_share(struct heap *heap, unsigned size_class);
-
-/* Lets it collect what was returned, and give back all that can go; the latter,
- * if is_only_idle, not when something was taken since the last such call: then
- * true, as it waits for the next. */
-bool tide_common_tidy(bool is_only_idle);
 
 /* For fork. */
 struct tide_lock *tide_common_lock(void);

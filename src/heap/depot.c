@@ -163,3 +163,14 @@ void tide_depot_unlock_all(bool in_child)
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         tide_lock_after_fork(&depots[c].lock, in_child);
 }
+
+void tide_depot_forget(void)
+{
+    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
+        tide_lock_reset(&depots[c].lock, false);
+        depots[c].newest = NULL;
+        depots[c].least = 0;
+        tide_set_relaxed(&depots[c].bytes, 0);
+        tide_set_relaxed(&tide_depot_stored[c], 0);
+    }
+}

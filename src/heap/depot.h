@@ -65,4 +65,7 @@ void tide_depot_lock_counts(struct tide_lock *sum);
 void tide_depot_lock_all(void);
 void tide_depot_unlock_all(bool in_child);
 
+/* In a fork child that none of them was taken for: what is here is nobody's for good. */
+void tide_depot_forget(void);
+
 #endif

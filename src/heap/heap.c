@@ -1,9 +1,10 @@
 /* heap/heap.c - a heap's life: birth, thread exit, fork; what comes in between is
  * in orphans.c
  *
- * Two words of thread-local storage: tide_heap_fast, which the fast paths use,
- * and own, the thread's heap (NULL before the first call, GONE after the
- * thread's destructors).  A thread past them uses the common heap.
+ * Two words of thread-local storage, which only their thread writes: tide_heap_fast,
+ * which the fast paths start from, and own, the thread's heap (NULL before the first
+ * call, GONE after the thread's destructors and in tidepool's own threads).  A thread
+ * that is GONE uses the common heap.
  */
 #include "heap/heap.h"
 
@@ -15,9 +16,9 @@
 #include "base/fatal.h"
 #include "base/options.h"
 #include "heap/common.h"
+#include "heap/fork.h"
 #include "heap/heap_fast.h"
 #include "heap/huge.h"
-#include "heap/idle.h"
 #include "heap/maintenance.h"
 #include "heap/nodes.h"
 #include "heap/reclaim.h"
@@ -26,11 +27,11 @@
 #include "os/limits.h"
 #include "os/map.h"
 #include "os/records.h"
-#include "os/waiting.h"
+#include "os/thread.h"
 
 #define GONE ((struct heap *)1)
 
-struct heap tide_heap_none;
+struct heap tide_heap_none = { .door = &tide_heap_none };
 
 TIDE_TLS struct heap *tide_heap_fast = &tide_heap_none;
 static TIDE_TLS struct heap *own;
@@ -45,18 +46,20 @@ static struct heap *_Atomic heaps; /* pushed to by any thread, never taken from 
 
 /* A thread may find another's heap in its key: the C library doesn't clear what
  * a thread set past its destructors, and gives the stack with it to a new one. */
-static void end_thread(void *heap)
+static void end_thread(void *argument)
 {
+    struct heap *heap = argument;
     int saved_errno = errno;
+    bool is_taken;
 
     if (heap != own)
         return;
-    tide_idle_forbid(heap);
     own = GONE;
     tide_heap_fast = &tide_heap_none;
-    if (TIDE_DEBUG)
+    is_taken = tide_heap_begin(heap) != heap;
+    if (TIDE_DEBUG && !is_taken)
         tide_heap_check(heap);
-    tide_heap_hand_over(heap);
+    tide_heap_hand_over(heap, is_taken);
     if (gettid() == getpid())
         tide_maintenance_end();
     errno = saved_errno;
@@ -91,58 +94,81 @@ static void fit_shards(void)
         tide_arena_limit_homes(cpus);
 }
 
-/* With checks on all calls take the slow path. */
-static void use_fast_paths(struct heap *heap)
+/* A heap for the calling thread, that nobody else uses; NULL when there is no memory. */
+static struct heap *make(void)
 {
-    if (!tide_options.check)
-        tide_heap_fast = heap;
+    struct heap *heap = tide_heap_adopt();
+
+    if (heap)
+        return heap;
+    heap = tide_os_record(sizeof *heap);
+    if (!heap)
+        return NULL;
+    tide_set_relaxed(&heap->door, &tide_heap_none);
+    tide_set_relaxed(&heap->state, HEAP_OWNED);
+    enlist(heap);
+    tide_heap_count_born();
+    return heap;
 }
 
-static struct heap *be_born(void)
+static void note_owner(struct heap *heap)
+{
+    heap->process = getpid();
+    heap->thread = gettid();
+}
+
+/* With checks on all calls take the slow path. */
+static bool be_born(void)
 {
     int saved_errno = errno;
     struct heap *heap;
     unsigned cpu;
 
     if (!tide_acquire(&is_started) && !tide_heap_start(environ))
-        return NULL;
-    heap = tide_heap_adopt();
-    if (!heap) {
-        heap = tide_os_record(sizeof *heap);
-        if (!heap)
-            return NULL;
-        heap->process = getpid();
-        tide_set_relaxed(&heap->thread, gettid());
-        tide_idle_note_owner(heap);
-        tide_lock_reset(&heap->lock, false);
-        tide_set_relaxed(&heap->state, HEAP_OWNED);
-        enlist(heap);
-        tide_heap_count_born();
-    }
+        return false;
+    heap = make();
+    if (!heap)
+        return false;
+    note_owner(heap);
     fit_shards();
     cpu = tide_os_cpu_now();
     tide_arena_settle(&heap->tenant, cpu);
     tide_nodes_note_heap(cpu);
-    tide_set_relaxed(&heap->inside, 1);
+    atomic_store(&heap->state, HEAP_OWNED);
+    tide_heap_open(heap);
     own = heap;
-    use_fast_paths(heap);
-    tide_set_release(&heap->fast, &tide_heap_fast);
+    if (!tide_options.check)
+        tide_heap_fast = heap;
     pthread_setspecific(key, heap); /* may allocate, from the heap just made; may fail */
     errno = saved_errno;
-    return heap;
+    return true;
+}
+
+static bool has_own(void)
+{
+    return own != NULL && own != GONE;
+}
+
+struct heap *tide_heap_own(void)
+{
+    return has_own() ? own : NULL;
 }
 
 struct heap *tide_heap_enter(void)
 {
-    if (TIDE_LIKELY(own != NULL && own != GONE)) {
-        tide_heap_begin(own);
-        if (TIDE_UNLIKELY(tide_heap_fast != own)) { /* it was lent, or checks are on */
-            tide_idle_wait(own);
-            use_fast_paths(own);
-        }
-        return own;
+    tide_fork_check();
+    if (TIDE_UNLIKELY(own == NULL)) {
+        if (tide_os_is_own_thread())
+            own = GONE;
+        else if (!be_born())
+            return NULL;
     }
-    return own == GONE ? tide_common_enter() : be_born();
+    if (TIDE_LIKELY(own != GONE)) {
+        if (TIDE_LIKELY(tide_heap_begin(own) == own))
+            return own;
+        tide_heap_end(own);
+    }
+    return tide_common_enter();
 }
 
 void tide_heap_leave(struct heap *heap)
@@ -153,19 +179,9 @@ void tide_heap_leave(struct heap *heap)
         tide_heap_end(heap);
 }
 
-struct tide_lock *tide_heap_lock_of(struct heap *heap)
-{
-    return tide_heap_is_common(heap) ? tide_common_lock() : &heap->lock;
-}
-
 bool tide_heap_is_at_home(void)
 {
-    struct heap *heap = tide_heap_enter();
-    bool is_so = heap && heap->process == getpid();
-
-    if (heap)
-        tide_heap_leave(heap);
-    return is_so;
+    return has_own() && own->process == getpid();
 }
 
 struct tide_lock *tide_heap_start_lock(void)
@@ -192,6 +208,7 @@ static void start_locks(void)
 static bool start_layers(char *const *environment)
 {
     tide_os_start();
+    tide_os_process_start();
     if (tide_os_page_bytes > TIDE_SLOT_BYTES)
         tide_base_fatal("the " TIDE_GEOMETRY_NAME " geometry needs memory pages of at most %zu "
                         "bytes, and this system's have %zu: configure --with-geometry=server",
@@ -230,23 +247,6 @@ bool tide_heap_start(char *const *environment)
 
 /* ---- Fork -------------------------------------------------------------- */
 
-static struct heap *first_locked; /* under the orphans' lock: the newest heap of those locked */
-
-/* A heap born meanwhile isn't among them: it can't become an orphan as long as
- * the orphans' lock is held, so nobody visits it. */
-void tide_heap_lock_all(void)
-{
-    first_locked = tide_heap_next(NULL);
-    for (struct heap *heap = first_locked; heap; heap = tide_heap_next(heap))
-        tide_lock(&heap->lock);
-}
-
-void tide_heap_unlock_all(bool in_child)
-{
-    for (struct heap *heap = first_locked; heap; heap = tide_heap_next(heap))
-        tide_lock_after_fork(&heap->lock, in_child);
-}
-
 /* The parent's other threads may have been anywhere in their heaps, and fork
  * does not copy all pages at one moment: what the child sees of those heaps
  * can't be trusted, so nothing is ever taken from them again.  Frees of their
@@ -254,26 +254,59 @@ void tide_heap_unlock_all(bool in_child)
  * their locks were held.  What such a thread held on to for good: its tenancies,
  * slots that it was purging, and a pool of this thread's that it was about to
  * put in the inbox. */
-void tide_heap_after_fork_in_child(void)
+static void retire_others(bool are_orphans)
 {
-    struct heap *heap;
+    for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
+        if (heap != own && !tide_heap_is_common(heap) &&
+            (are_orphans || tide_relaxed(&heap->state) == HEAP_OWNED))
+            tide_set_relaxed(&heap->state, HEAP_RETIRED);
+}
 
+static void after_fork(void)
+{
     tide_maintenance_after_fork_in_child();
     tide_reclaim_after_fork_in_child();
     tide_nodes_after_fork_in_child();
-    for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
-        if (heap != own && !tide_heap_is_common(heap) && tide_relaxed(&heap->state) == HEAP_OWNED) {
-            tide_set_relaxed(&heap->state, HEAP_RETIRED);
-            tide_heap_count_retired();
-            tide_lock_reset(&heap->lock, false); /* one that was just born may be locked */
-        }
-    if (own && own != GONE) {
-        own->process = getpid();
-        tide_set_relaxed(&own->thread, gettid());
-        tide_idle_note_owner(own);
+}
+
+/* Nobody but a thread that looked for a lost heap can have closed the door. */
+void tide_heap_after_fork_in_child(void)
+{
+    after_fork();
+    retire_others(false);
+    tide_heap_drop_orphans_in_child(false, has_own());
+    if (has_own()) {
+        tide_heap_open(own);
+        note_owner(own);
     }
-    tide_os_forget_barrier();
     tide_maintenance_weigh();
+}
+
+/* Who had taken this thread's heap may have been anywhere in it. */
+void tide_heap_mend_in_child(void)
+{
+    struct heap *common = tide_common_heap();
+
+    after_fork();
+    if (has_own() && tide_relaxed(&own->door) != own) {
+        own = NULL;
+        tide_heap_fast = &tide_heap_none;
+    }
+    retire_others(true);
+    tide_set_relaxed(&common->state, HEAP_RETIRED);
+    enlist(tide_common_replace());
+    tide_heap_drop_orphans_in_child(true, has_own());
+    if (has_own()) {
+        own->tenant.arena = NULL;
+        note_owner(own);
+    }
+    tide_maintenance_weigh();
+}
+
+void tide_heap_note_owner(void)
+{
+    if (has_own())
+        note_owner(own);
 }
 
 /* ---- Invariants -------------------------------------------------------- */

@@ -1,10 +1,15 @@
 /* heap/heap.h - one thread's usedpools
  *
- * A heap is changed only by its owner: the thread it belongs to; a thread that
- * visits it as an orphan, or stands in for an owner that sleeps (idle.h), under
- * the heap's lock; or, for the common heap that threads share, whoever holds its
- * lock.  Others reach it in one way: they put pools with returned blocks in its
- * inbox.
+ * A heap is changed only by its owner, the thread it belongs to, in sections; by
+ * whoever has taken it, through its door; or, for the common heap that threads
+ * share, by whoever holds its lock.  Others reach it in one way: they put pools with
+ * returned blocks, or purged pages, in its two inboxes.
+ *
+ * A section is what the owner does between tide_heap_begin and tide_heap_end.  Who
+ * takes the heap closes the door (one compare-and-swap, so only one can), lets every
+ * thread pass a barrier (membarrier), and then looks whether the owner is inside.
+ * If not, it isn't before the door is open again: it finds it closed, does without
+ * its heap and waits for nobody.  src/README.md, "Why this is safe", has the argument.
  *
  * For each class there is the list malloc takes from; the current pool, which
  * that list was last filled from, whose blocks go back there when freed; and
@@ -25,6 +30,7 @@
 
 #include "arena/manager.h"
 #include "heap/depot.h"
+#include "base/fatal.h"
 #include "pool/returned.h"
 
 enum heap_state {
@@ -42,7 +48,19 @@ struct outbox {
     size_t bytes;
 };
 
+/* How far tidying a heap has come: see tidy.h. */
+struct tidying {
+    struct pool *cursor;   /* the next used pool to be looked at */
+    uint8_t step;          /* enum tidy_step */
+    uint8_t size_class;    /* within the step */
+    bool is_only_idle;     /* it leaves out what is in use */
+    bool is_disturbed;     /* the owner used the heap since it began */
+    uint32_t moves;        /* the heap's, after the last slice */
+};
+
 struct heap {
+    struct heap *_Atomic door; /* the heap; tide_heap_none while someone has taken it */
+    _Atomic uint32_t inside;   /* owner: it is in a section */
     struct free_list list[TIDE_CLASSES];
     struct pool *current[TIDE_CLASSES];
     struct pool *used[TIDE_CLASSES];
@@ -53,60 +71,84 @@ struct heap {
     struct tide_tenant tenant;
     struct pool *stock;       /* empty pools of one slot, linked by next */
     uint32_t stock_count;
+    struct tide_aside *aside; /* where empty pools go, if not to their arenas at once */
+    struct pool *arrived[2];  /* taken out of the inboxes, not collected yet */
+    struct tidying tidying;
     struct heap *next_orphan; /* under the orphans' lock */
-    bool is_idle;             /* likewise (the common heap: its): unused since the last look */
+    bool is_whole;            /* likewise: an orphan that kept its lists and pools */
     struct heap *next_heap;   /* constant: all heaps */
-    _Atomic uint32_t state;   /* enum heap_state; written by the owner under lock, read by any */
-    _Atomic pid_t thread;     /* the owner's; written under lock or before the heap is listed */
-    pid_t process;            /* likewise */
-    uint64_t owned_at;        /* likewise: in ticks (os/waiting.h) */
-
-    /* Standing in for the owner: see idle.c. */
-    struct heap **_Atomic fast; /* where the owner finds its heap; set and cleared by it */
-    _Atomic uint8_t inside;   /* owner: calls under way that may wait with the heap in use */
-    _Atomic bool is_lent;     /* under lock: someone stands in */
+    _Atomic uint32_t state;   /* enum heap_state; written by the owner, read by any */
+    pid_t process, thread;    /* the owner's; written by it before the door opens */
     _Atomic uint32_t moves;   /* owner: refills, and pools that change state or get emptier */
-    uint32_t moves_seen;      /* under the maintenance lock: at the last look */
-    uint32_t moves_rested;    /* likewise: when it gave back all that could go */
-    uint8_t refusals;         /* likewise: vain tries to stand in since it last moved */
-    struct pool *cursor;      /* owner: the next used pool to be looked at */
-    uint8_t pass_class;       /* likewise: the class after it */
-    bool is_passing;          /* likewise: not all pools have been looked at */
-    bool is_pass_partial;     /* likewise: it leaves out pools that are in use */
-    uint32_t moves_at_pass;   /* likewise: when it began */
-    uint64_t blocked;         /* as owned_at: signals that the thread blocked then */
+    _Atomic uint32_t moves_seen;   /* who looks: at the last look */
+    _Atomic uint32_t moves_rested; /* likewise: when it gave back all that could go */
+    uint8_t refusals;         /* under the maintenance lock: looks that found its owner inside */
 
-    /* A cache line that other threads write: pools with returned blocks. */
+    /* A cache line that other threads write: pools with returned blocks, and those
+     * with purged pages. */
     _Alignas(TIDE_CACHE_LINE) struct pool *_Atomic inbox;
-    struct tide_lock lock; /* held to visit an orphan, and to make or adopt one */
+    struct pool *_Atomic purged;
 };
 
 _Static_assert(sizeof(struct free_list) == 2 * sizeof(struct block *),
                "malloc finds a class's list at twice the class");
 
-/* Has no blocks and owns no pool, and is never written: what the fast paths start
- * from where they are to miss. */
+/* Has no blocks and owns no pool: what the fast paths find where they are to miss.
+ * Nothing but its mark is ever written. */
 extern TIDE_HIDDEN struct heap tide_heap_none;
 
-/* ---- Whose heap -------------------------------------------------------- */
+/* ---- Sections ---------------------------------------------------------- */
 
-/* The calling thread's heap, made or adopted if it has none; NULL and ENOMEM
- * when that fails.  Must be followed by tide_heap_leave. */
-struct heap *tide_heap_enter(void);
-void tide_heap_leave(struct heap *heap);
-
-/* Around what the owner does with its heap, if it may wait in it for a lock or
- * for memory; so that nobody stands in for it then. */
-static inline void tide_heap_begin(struct heap *heap)
+/* The owner, outside a section, begins one; what may be used in it: the heap, or
+ * tide_heap_none.  The door is looked at after the mark is set; for others the
+ * barrier in take.c sees to that order. */
+static inline struct heap *tide_heap_begin(struct heap *heap)
 {
-    tide_owner_add(&heap->inside, 1);
+    TIDE_ASSERT(heap == &tide_heap_none || tide_relaxed(&heap->inside) == 0);
+    tide_set_relaxed(&heap->inside, 1);
     atomic_signal_fence(memory_order_seq_cst);
+    return tide_acquire(&heap->door); /* pairs with the release in tide_heap_open */
 }
 
 static inline void tide_heap_end(struct heap *heap)
 {
-    atomic_signal_fence(memory_order_seq_cst);
-    tide_owner_add(&heap->inside, -1);
+    tide_set_release(&heap->inside, 0); /* pairs with the acquire in tide_heap_is_left */
+}
+
+/* Takes a heap: closes the door, if it is open.  Once tide_heap_barrier was passed, or
+ * if it is an orphan, and it is left, it belongs to the caller until it opens the
+ * door. */
+static inline bool tide_heap_close(struct heap *heap)
+{
+    struct heap *open = heap;
+
+    return atomic_compare_exchange_strong(&heap->door, &open, &tide_heap_none);
+}
+
+static inline bool tide_heap_is_left(struct heap *heap)
+{
+    return tide_acquire(&heap->inside) == 0;
+}
+
+static inline void tide_heap_open(struct heap *heap)
+{
+    tide_set_release(&heap->door, heap);
+}
+
+/* ---- Whose heap -------------------------------------------------------- */
+
+/* The heap that the calling thread may use, in a section: its own, made or adopted if
+ * it has none; the common one, locked, while someone has taken its own; NULL and
+ * ENOMEM when there is no memory.  Must be followed by tide_heap_leave. */
+struct heap *tide_heap_enter(void);
+void tide_heap_leave(struct heap *heap);
+
+/* The calling thread's own; NULL when it has none. */
+struct heap *tide_heap_own(void);
+
+static inline bool tide_heap_is_own(const struct heap *heap)
+{
+    return tide_heap_own() == heap;
 }
 
 /* Whether the calling thread may do more than was asked of it.  Not so in the
@@ -123,9 +165,6 @@ unsigned tide_heap_count(void);
 /* Whether it is the one that threads share: see common.h. */
 bool tide_heap_is_common(const struct heap *heap);
 
-/* The lock under which a heap is used by others than its owner. */
-struct tide_lock *tide_heap_lock_of(struct heap *heap);
-
 /* ---- Pools of a heap: its owner only ----------------------------------- */
 
 /* A block for the class whose list is empty, and a new list.  NULL when there is
@@ -141,8 +180,14 @@ static inline struct block *tide_heap_take_surplus(struct heap *heap, unsigned s
     return first;
 }
 
-/* Collects all pools in the inbox. */
-void tide_heap_drain_inbox(struct heap *heap);
+/* Collects pools from the inboxes, so many at most.  Whether there may be more. */
+bool tide_heap_drain(struct heap *heap, unsigned most);
+
+static inline bool tide_heap_has_arrivals(const struct heap *heap)
+{
+    return tide_relaxed(&heap->inbox) || tide_relaxed(&heap->purged) || heap->arrived[0] ||
+           heap->arrived[1];
+}
 
 /* Makes a pool (NULL: none) the current one, for a class whose list is empty. */
 void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool *pool);
@@ -153,38 +198,30 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
 /* Moves a used pool to where it belongs now: those with freed blocks come first. */
 void tide_heap_relink(struct heap *heap, struct pool *pool);
 
-/* Gives back every list, current pool and stocked pool that can go. */
-void tide_heap_give_back(struct heap *heap);
-
 /* ---- Orphans (orphans.c) ----------------------------------------------- */
 
-/* A thread has made itself a heap; under all locks, one is retired. */
+/* A thread has made itself a heap. */
 void tide_heap_count_born(void);
-void tide_heap_count_retired(void);
 
-/* Makes the heap of the calling thread, which uses it no more, an orphan. */
-void tide_heap_hand_over(struct heap *heap);
+/* Makes the heap of the calling thread, which uses it no more, an orphan.  In a
+ * section, which ends; is_taken: the door is closed. */
+void tide_heap_hand_over(struct heap *heap, bool is_taken);
 
-/* A heap without a thread, now the calling one's; NULL when there is none. */
+/* A heap without a thread, taken, now the calling one's; NULL when there is none. */
 struct heap *tide_heap_adopt(void);
 
 /* Lets an orphan's returned blocks go, so that memory comes back though no
  * thread adopts it. */
 void tide_heap_visit_orphan(struct heap *heap);
 
-/* Lets what no thread owns give back what it can: orphans, the common heap, the
- * depot.  Any thread, without locks. */
-void tide_heap_give_back_unowned(void);
+/* In a fork child, under the orphans' lock: retires all orphans, or those that someone
+ * had taken when the process was copied; so many heaps have a thread. */
+void tide_heap_drop_orphans_in_child(bool are_all, unsigned owned);
 
-/* The same for what was so, and not used, since the last call already.  How many
- * others (heaps, classes of the depot) have something to give back. */
-size_t tide_heap_decay_unowned(void);
+/* An orphan has given back all it could: threads that are born take others first. */
+void tide_heap_note_bare(struct heap *heap);
 
 /* ---- Locks ------------------------------------------------------------- */
-
-/* The heaps' own locks, around fork: after the orphans', before the arenas'. */
-void tide_heap_lock_all(void);
-void tide_heap_unlock_all(bool in_child);
 
 /* The module's locks, for fork and for their counts. */
 struct tide_lock *tide_heap_start_lock(void);
@@ -201,6 +238,12 @@ bool tide_heap_start(char *const *environment);
 /* In a fork child, under all locks: retires the heaps of threads that are not
  * in it. */
 void tide_heap_after_fork_in_child(void);
+
+/* The same in one that no handler ran in: also what had no thread is not trusted. */
+void tide_heap_mend_in_child(void);
+
+/* The calling thread is the heap's in this process. */
+void tide_heap_note_owner(void);
 
 /* ---- Invariants -------------------------------------------------------- */
 

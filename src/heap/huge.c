@@ -429,3 +429,23 @@ struct tide_lock *tide_huge_lock(void)
 {
     return &own_lock;
 }
+
+static void relist(struct huge *huge)
+{
+    if (huge->is_cached)
+        link_cached(huge);
+    else
+        link_block(huge);
+}
+
+void tide_huge_mend_in_child(void)
+{
+    all = newest = oldest = NULL;
+    totals = (struct huge_totals){ .blocks = 0 };
+    for (char *start = tide_address_map_next(NULL, TIDE_HUGE); start;
+         start = tide_address_map_next(start, TIDE_HUGE))
+        relist((struct huge *)start);
+    for (char *start = tide_address_map_next(NULL, TIDE_HUGE_ALIGNED); start;
+         start = tide_address_map_next(start, TIDE_HUGE_ALIGNED))
+        relist((struct huge *)(start - tide_os_page_bytes));
+}

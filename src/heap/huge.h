@@ -76,4 +76,8 @@ struct huge_totals tide_huge_totals(void);
 /* Its own lock, for fork and for its counts. */
 struct tide_lock *tide_huge_lock(void);
 
+/* In a fork child that the lock was not taken for: lists all anew, as the address map
+ * has them. */
+void tide_huge_mend_in_child(void);
+
 #endif

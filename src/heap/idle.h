@@ -1,47 +1,31 @@
 /* heap/idle.h - what heaps give back that aren't used now
  *
- * Who looks for idle memory may stand in for a thread that sleeps outside the
- * allocator: it is then the owner of that thread's heap for a moment.  A heap
- * that wasn't in use since the last look (heap->moves tells) gives back all it
- * can; one that was, the free pages of used pools that no block was taken from
- * since.  Heaps without a thread, and the common one, give back such pages too.
+ * Who looks for idle memory takes the heaps of others, a few at a time and for a slice
+ * of work each.  A heap that wasn't in use since the last look (heap->moves tells)
+ * gives back all it can; one that was, the free pages of used pools that no block was
+ * taken from since.
  *
- * Looks, and tide_idle_give_back_all, are made under the maintenance lock.
+ * All of it is done under the maintenance lock, outside sections.
  */
 #ifndef TIDE_HEAP_IDLE_H
 #define TIDE_HEAP_IDLE_H
 
 #include "heap/heap.h"
 
-/* How often someone stood in for a thread; written under the maintenance lock. */
-extern TIDE_HIDDEN _Atomic size_t tide_idle_lent;
+/* How often a heap was taken from its owner; written under the maintenance lock. */
+extern TIDE_HIDDEN _Atomic size_t tide_idle_taken;
 
-/* The calling thread becomes the heap's owner. */
-void tide_idle_note_owner(struct heap *heap);
+/* A look at all heaps.  How many wait for a later one. */
+size_t tide_idle_look(void);
 
-/* The owner, which is about to use its heap: waits until nobody stands in. */
-void tide_idle_wait(struct heap *heap);
+/* The same a round at a time, for who has no time.  Whether there is more of it. */
+bool tide_idle_look_on(void);
 
-/* The owner ends: nobody will stand in for it. */
-void tide_idle_forbid(struct heap *heap);
-
-/* How much a look may do. */
-struct tide_effort {
-    unsigned idle;   /* heaps that are idle */
-    unsigned busy;   /* those that are in use */
-    unsigned slices; /* of the work in each */
-    bool is_same;    /* look: it goes on with the last one */
-};
-
-/* Goes on with the heap at which the last look stopped.  How many heaps wait for
- * a later look. */
-size_t tide_idle_look(struct tide_effort effort);
-
-/* Lets every heap that nobody uses at this moment (and that was used since it did so
- * last) give back all it can.  Bytes of pages of used pools. */
+/* Lets every heap whose owner is outside it (and that was used since it did so last)
+ * give back all it can.  Bytes of pages of used pools. */
 size_t tide_idle_give_back_all(bool is_only_moved);
 
-/* The same for one heap, by its owner. */
-size_t tide_idle_give_back(struct heap *heap);
+/* The same for the calling thread's own.  Any locks but those of heaps may be held. */
+size_t tide_idle_give_back_own(void);
 
 #endif

@@ -2,7 +2,6 @@
 #include "heap/large.h"
 
 #include "base/bits.h"
-#include "heap/heap.h"
 #include "heap/maintenance.h"
 
 unsigned tide_large_slots(size_t size)
@@ -10,10 +9,10 @@ unsigned tide_large_slots(size_t size)
     return (unsigned)(tide_round_up(size, TIDE_SLOT_BYTES) >> TIDE_SLOT_SHIFT);
 }
 
-void *tide_large_malloc(struct heap *heap, size_t size, size_t alignment, bool *is_zero)
+void *tide_large_malloc(struct tide_tenant *tenant, size_t size, size_t alignment, bool *is_zero)
 {
     unsigned step = alignment <= TIDE_SLOT_BYTES ? 1 : (unsigned)(alignment >> TIDE_SLOT_SHIFT);
-    struct pool *run = tide_arena_take_run(&heap->tenant, tide_large_slots(size ? size : 1), step);
+    struct pool *run = tide_arena_take_run(tenant, tide_large_slots(size ? size : 1), step);
 
     if (!run)
         return NULL;

@@ -8,17 +8,16 @@
 #include <unistd.h>
 
 #include "arena/walk.h"
-#include "base/fatal.h"
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
 #include "heap/idle.h"
+#include "heap/remote.h"
 #include "os/pressure.h"
 #include "os/thread.h"
 
-_Atomic bool tide_maintenance_is_settled;
-_Atomic bool tide_maintenance_is_due;
+_Atomic uint32_t tide_maintenance_state;
 _Atomic uint32_t tide_maintenance_bell;
 
 static struct tide_lock look_lock = TIDE_LOCK_INITIALIZER;
@@ -32,20 +31,15 @@ static uint64_t pause_ms(void)
 
 /* ---- Looking: under look_lock ------------------------------------------ */
 
-enum {
-    INLINE_ARENAS = 8, /* for a part of a look */
-    INLINE_HEAPS = 16, /* parts of a look that are for heaps, or for slices of one */
-};
-
-static const struct tide_effort effort = { .idle = 128, .busy = 8, .slices = UINT_MAX };
+enum { INLINE_ARENAS = 8 }; /* for a part of a look */
 
 size_t tide_maintenance_look(void)
 {
     size_t left, in_arenas;
 
     tide_lock(&look_lock);
-    left = tide_heap_decay_unowned();
-    left += tide_idle_look(effort);
+    left = tide_heap_empty_depot(true);
+    left += tide_idle_look();
     left += tide_huge_decay();
     while (!tide_arena_decay(UINT_MAX, &in_arenas))
         ;
@@ -54,30 +48,18 @@ size_t tide_maintenance_look(void)
     return left;
 }
 
-/* A slice of one heap.  Whether there may be more to do. */
-static bool look_at_heap(void)
-{
-    static unsigned parts; /* of this look, so far */
-    struct tide_effort a_slice = { .idle = 1, .busy = 1, .slices = 1, .is_same = parts > 0 };
-    bool is_more = tide_idle_look(a_slice) > 0 && ++parts < INLINE_HEAPS;
-
-    if (!is_more)
-        parts = 0;
-    return is_more;
-}
-
 /* A part of a look.  Whether it was the last. */
 static bool look_on(void)
 {
-    static enum { UNOWNED, IDLE, HUGE, ARENAS } part;
+    static enum { DEPOT, HEAPS, HUGE, ARENAS } part;
     size_t waiting;
 
     switch (part) {
-    case UNOWNED:
-        tide_heap_decay_unowned();
+    case DEPOT:
+        tide_heap_empty_depot(true);
         break;
-    case IDLE:
-        if (look_at_heap())
+    case HEAPS:
+        if (tide_idle_look_on())
             return false;
         break;
     case HUGE:
@@ -86,7 +68,7 @@ static bool look_on(void)
     case ARENAS:
         if (!tide_arena_decay(INLINE_ARENAS, &waiting))
             return false;
-        part = UNOWNED;
+        part = DEPOT;
         return true;
     }
     part++;
@@ -99,7 +81,7 @@ static void look_inline(void)
     static _Atomic uint64_t next; /* written under look_lock: ms */
     uint64_t now = tide_os_now_ms();
 
-    if (now < tide_relaxed(&next) || !tide_heap_is_at_home() || !tide_lock_try(&look_lock))
+    if (now < tide_relaxed(&next) || !tide_lock_try(&look_lock))
         return;
     tide_set_relaxed(&next, now + (look_on() ? pause_ms() : 1));
     tide_unlock(&look_lock);
@@ -210,56 +192,65 @@ static void *maintain(void *unused)
     return unused;
 }
 
+static _Atomic bool is_refused; /* no thread could be started, so mallocs do its work */
+
+static bool change_state(uint32_t from, uint32_t to)
+{
+    return atomic_compare_exchange_strong(&tide_maintenance_state, &from, to);
+}
+
 static void start(void)
 {
     static const struct tide_os_job job = { maintain, "tidepool", (size_t)256 << 10 };
-
-    if (!tide_os_start_thread(&job))
-        tide_base_warn("no thread can be started to give idle memory back, so it stays until "
-                       "malloc_trim; TIDEPOOL_MAINTENANCE=off says that this is meant");
-}
-
-static void start_once(void)
-{
     int cancel_state;
 
-    tide_set_relaxed(&tide_maintenance_is_due, false);
-    if (atomic_exchange(&tide_maintenance_is_settled, true) || tide_options.decay_ms < 0)
-        return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    start();
+    if (!tide_os_start_thread(&job)) {
+        tide_set_relaxed(&is_refused, true);
+        change_state(TIDE_MAINTENANCE_RUNNING, TIDE_MAINTENANCE_DUE);
+    }
     pthread_setcancelstate(cancel_state, NULL);
 }
 
-/* Without a thread of its own it is due for good. */
+/* Whether a thread is to do the work. */
+static bool is_for_thread(void)
+{
+    static const unsigned least_heaps[] = {
+        [TIDE_MAINTENANCE_AUTO] = 2,
+        [TIDE_MAINTENANCE_OFF] = UINT_MAX,
+        [TIDE_MAINTENANCE_ON] = 1,
+    };
+
+    return tide_heap_count() >= least_heaps[tide_options.maintenance] &&
+           tide_maintenance_mapped() >= TIDE_MAINTAINED_BYTES && !tide_relaxed(&is_refused);
+}
+
+void tide_maintenance_become_due(void)
+{
+    if (change_state(TIDE_MAINTENANCE_NONE, tide_options.decay_ms < 0 ? TIDE_MAINTENANCE_SETTLED
+                                                                      : TIDE_MAINTENANCE_DUE))
+        tide_make_due();
+}
+
+/* Without a thread it is due for good. */
 bool tide_maintenance_check(void)
 {
-    bool is_inline = !tide_options.maintenance && tide_options.decay_ms >= 0;
     int saved_errno = errno;
 
-    if (!tide_relaxed(&tide_maintenance_is_due))
+    if (tide_relaxed(&tide_maintenance_state) != TIDE_MAINTENANCE_DUE)
         return false;
-    if (is_inline && !tide_lock_is_forking())
+    if (tide_lock_is_forking())
+        return true;
+    if (!is_for_thread())
         look_inline();
-    else if (!is_inline && !tide_lock_is_forking() && tide_heap_is_at_home())
-        start_once();
+    else if (tide_heap_is_at_home() &&
+             change_state(TIDE_MAINTENANCE_DUE, TIDE_MAINTENANCE_RUNNING))
+        start();
     errno = saved_errno;
-    return tide_relaxed(&tide_maintenance_is_due);
+    return tide_relaxed(&tide_maintenance_state) == TIDE_MAINTENANCE_DUE;
 }
 
 /* ---- All at once ------------------------------------------------------- */
-
-static size_t give_back_own(void)
-{
-    struct heap *heap = tide_heap_enter();
-    size_t returned = 0;
-
-    if (heap) {
-        returned = tide_idle_give_back(heap);
-        tide_heap_leave(heap);
-    }
-    return returned;
-}
 
 /* What this thread has of others' goes home first, and what is in the depot may
  * be this thread's. */
@@ -268,14 +259,29 @@ size_t tide_maintenance_purge(size_t keep, bool is_only_moved)
     size_t returned, cached;
 
     tide_lock(&look_lock);
-    returned = give_back_own();
-    tide_heap_give_back_unowned();
-    returned += tide_idle_give_back_all(is_only_moved) + give_back_own();
+    returned = tide_idle_give_back_own();
+    tide_heap_empty_depot(false);
+    returned += tide_idle_give_back_all(is_only_moved);
     cached = tide_huge_totals().cached_bytes;
     returned += tide_huge_trim(keep);
     returned += tide_arena_trim(keep > cached ? keep - cached : 0);
     tide_unlock(&look_lock);
     return returned;
+}
+
+const char *tide_maintenance_name(void)
+{
+    switch (tide_relaxed(&tide_maintenance_state)) {
+    case TIDE_MAINTENANCE_NONE:
+        return "nobody, as there is little memory";
+    case TIDE_MAINTENANCE_DUE:
+        return tide_relaxed(&is_refused) ? "calls of malloc and free, as a thread was refused"
+                                         : "calls of malloc and free";
+    case TIDE_MAINTENANCE_RUNNING:
+        return "a thread";
+    default:
+        return "nobody";
+    }
 }
 
 /* ---- Waking, ending ---------------------------------------------------- */
@@ -294,7 +300,7 @@ void tide_maintenance_end(void)
 {
     pid_t thread;
 
-    atomic_store(&tide_maintenance_is_settled, true);
+    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
     atomic_store(&tide_maintenance_bell, TIDE_BELL_END);
     thread = atomic_load(&maintainer);
     tide_os_wake(&tide_maintenance_bell);
@@ -305,8 +311,8 @@ void tide_maintenance_end(void)
 /* ThreadSanitizer ends a child of several threads that starts one. */
 void tide_maintenance_after_fork_in_child(void)
 {
-    atomic_store(&tide_maintenance_is_settled, TIDE_THREAD_SANITIZER);
-    atomic_store(&tide_maintenance_is_due, false);
+    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_NONE);
+    tide_set_relaxed(&is_refused, TIDE_THREAD_SANITIZER);
     atomic_store(&is_outwaiting, false);
     atomic_store(&maintainer, 0);
     atomic_store(&tide_maintenance_bell, TIDE_BELL_AWAKE);

@@ -1,11 +1,13 @@
 /* heap/maintenance.h - the thread that gives idle memory back
  *
- * Started once the program has some megabytes, by a malloc on its slow path;
- * gone in the child of a fork until that needs it, too.  It looks twice in
- * TIDEPOOL_DECAY_MS: what was free at the last look and still is goes.  When
- * nothing is left to go it sleeps until something is freed.  Without it
- * (TIDEPOOL_MAINTENANCE=off) a malloc on its slow path does a part of a look now
- * and then.
+ * Started once the program has some megabytes and a second thread that allocates
+ * (TIDEPOOL_MAINTENANCE=auto; on: megabytes are enough; off: never), by a malloc on
+ * its slow path; gone in the child of a fork until that needs it, too.  It looks
+ * twice in TIDEPOOL_DECAY_MS: what was free at the last look and still is goes.  When
+ * nothing is left to go it sleeps until something is freed.
+ *
+ * Without it a malloc on its slow path does a part of a look now and then, and bound.h
+ * sees to what a program keeps that makes no further call.
  *
  * While memory is short (os/pressure.h: the control group is nearly full, or
  * tasks wait for memory), which it asks once a second or at each look, whichever
@@ -26,15 +28,28 @@
 #include "heap/huge.h"
 #include "heap/nodes.h"
 
-#define TIDE_MAINTAINED_BYTES ((size_t)16 << 20) /* from as many on */
+#define TIDE_MAINTAINED_BYTES ((size_t)16 << 20) /* the thread, from as many on */
+#define TIDE_UNMAINTAINED_BYTES ((size_t)4 << 20) /* nothing, up to as many */
 
 enum tide_maintenance_bell { TIDE_BELL_AWAKE, TIDE_BELL_ASLEEP, TIDE_BELL_END };
 
-extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_settled; /* started, or never to be */
-extern TIDE_HIDDEN _Atomic bool tide_maintenance_is_due;     /* to be started, unless settled */
+enum tide_maintenance_state {
+    TIDE_MAINTENANCE_NONE,     /* the program is small */
+    TIDE_MAINTENANCE_DUE,      /* mallocs do it, or start the thread */
+    TIDE_MAINTENANCE_RUNNING,  /* the thread does */
+    TIDE_MAINTENANCE_SETTLED,  /* nobody ever will */
+};
+
+extern TIDE_HIDDEN _Atomic uint32_t tide_maintenance_state;
 extern TIDE_HIDDEN _Atomic uint32_t tide_maintenance_bell;
 
 void tide_maintenance_wake(void);
+void tide_maintenance_become_due(void);
+
+static inline size_t tide_maintenance_mapped(void)
+{
+    return tide_arena_count() * TIDE_ARENA_BYTES + tide_relaxed(&tide_huge_mapped);
+}
 
 /* The program may have more memory than before. */
 static inline void tide_maintenance_weigh(void)
@@ -42,12 +57,9 @@ static inline void tide_maintenance_weigh(void)
     if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_bell) == TIDE_BELL_ASLEEP) &&
         tide_units_look_is_due())
         tide_maintenance_wake();
-    if (TIDE_UNLIKELY(!tide_relaxed(&tide_maintenance_is_settled)) &&
-        tide_arena_count() * TIDE_ARENA_BYTES + tide_relaxed(&tide_huge_mapped) >=
-            TIDE_MAINTAINED_BYTES) {
-        tide_set_relaxed(&tide_maintenance_is_due, true);
-        tide_make_due();
-    }
+    if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_state) == TIDE_MAINTENANCE_NONE) &&
+        tide_maintenance_mapped() > TIDE_UNMAINTAINED_BYTES)
+        tide_maintenance_become_due();
     tide_nodes_weigh(tide_relaxed(&tide_huge_mapped));
 }
 
@@ -62,6 +74,9 @@ static inline void tide_maintenance_note(void)
     if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_bell) == TIDE_BELL_ASLEEP))
         tide_maintenance_wake();
 }
+
+/* Who gives idle memory back, in words. */
+const char *tide_maintenance_name(void);
 
 /* One look.  What waits for the next: bytes, heaps, classes of the depot, arenas
  * that are walked.  No locks held. */

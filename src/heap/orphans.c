@@ -4,14 +4,15 @@
  * is born.  When that takes long, or there are many, it gives back what it can.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "heap/common.h"
 #include "heap/heap.h"
-#include "heap/idle.h"
 #include "heap/maintenance.h"
 #include "heap/remote.h"
+#include "heap/tidy.h"
 #include "os/topology.h"
 
 /* So many orphans keep their lists and pools for the threads to come; those of
@@ -44,11 +45,6 @@ void tide_heap_count_born(void)
     tide_unlock(&orphans_lock);
 }
 
-void tide_heap_count_retired(void)
-{
-    set_owned_count(tide_relaxed(&owned_count) - 1);
-}
-
 unsigned tide_heap_count(void)
 {
     return tide_relaxed(&owned_count);
@@ -63,119 +59,81 @@ struct tide_lock *tide_heap_orphans_lock(void)
 
 static void push_orphan(struct heap *heap, bool is_whole)
 {
-    heap->is_idle = false;
+    heap->is_whole = is_whole;
     heap->next_orphan = orphans[is_whole];
     orphans[is_whole] = heap;
     tide_count(&whole_count, is_whole);
 }
 
-static struct heap *pop_whole(struct heap **link)
+static struct heap *pop(struct heap **link)
 {
     struct heap *heap = *link;
 
     *link = heap->next_orphan;
-    tide_count(&whole_count, -1u);
+    tide_count(&whole_count, heap->is_whole ? -1u : 0);
     return heap;
+}
+
+/* The first that nobody has taken just now; of a node, or of any. */
+static struct heap *pop_left(struct heap **link, bool is_of_node, unsigned node)
+{
+    for (; *link; link = &(*link)->next_orphan)
+        if ((!is_of_node || tide_arena_home_node(&(*link)->tenant) == node) &&
+            tide_heap_close(*link))
+            return pop(link);
+    return NULL;
 }
 
 /* A whole one has memory of its memory node, so it is for that node's threads. */
 static struct heap *pop_orphan(unsigned node)
 {
-    struct heap **link = &orphans[true], *heap;
+    struct heap *heap = pop_left(&orphans[true], true, node);
 
-    while (*link && tide_arena_home_node(&(*link)->tenant) != node)
-        link = &(*link)->next_orphan;
-    if (*link)
-        return pop_whole(link);
-    heap = orphans[false];
-    if (heap)
-        orphans[false] = heap->next_orphan;
-    return heap;
-}
-
-/* ---- Giving back ------------------------------------------------------- */
-
-/* Blocks of the current pool. */
-static void give_back_blocks(struct heap *heap, unsigned size_class)
-{
-    struct pool *pool = heap->current[size_class];
-    struct block *first = heap->list[size_class].freed, *last = first;
-    uint32_t count = 1;
-
-    if (!first)
-        return;
-    heap->list[size_class].freed = NULL;
-    for (; last->next; last = last->next)
-        count++;
-    last->next = pool->freed;
-    pool->freed = first;
-    tide_heap_place(heap, pool, tide_pool_settle(pool, count));
-}
-
-/* Makes the current pool an ordinary one: used, full, or gone. */
-static void retire_current(struct heap *heap, unsigned size_class)
-{
-    struct pool *pool = heap->current[size_class];
-
-    if (!pool)
-        return;
-    tide_heap_make_current(heap, size_class, NULL);
-    if (tide_relaxed(&pool->left) == 0) {
-        tide_set_relaxed(&pool->state, POOL_FULL); /* in no list */
-        tide_heap_place(heap, pool, POOL_IS_EMPTY);
-    } else if (tide_pool_is_worth_using(pool)) {
-        tide_heap_place(heap, pool, POOL_IS_USABLE);
-    } else {
-        tide_pool_fill(pool);
-    }
-}
-
-void tide_heap_give_back(struct heap *heap)
-{
-    struct pool *pool;
-
-    tide_heap_send_all_foreign(heap);
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        give_back_blocks(heap, c);
-    tide_heap_drain_inbox(heap);
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        retire_current(heap, c);
-    while ((pool = heap->stock)) {
-        heap->stock = pool->next;
-        heap->stock_count--;
-        tide_arena_put_run(pool);
-    }
-    tide_arena_leave(&heap->tenant);
-    tide_maintenance_note();
+    return heap ? heap : pop_left(&orphans[false], false, node);
 }
 
 /* ---- From thread to thread --------------------------------------------- */
 
-static void make_orphan(struct heap *heap, bool is_whole)
+/* Of a heap that is in its section: all that can go. */
+static void give_back(struct heap *heap)
 {
-    tide_lock(&orphans_lock);
-    tide_lock(&heap->lock);
-    /* Sequentially consistent, as the look at the inbox after it: see remote.c. */
+    struct tide_aside aside = { .page_count = 0 };
+
+    tide_heap_tidy_begin(heap, false);
+    while (tide_heap_tidy(heap, &aside) && heap->tidying.step != TIDY_POOLS)
+        tide_aside_dispose(&aside);
+    tide_aside_dispose(&aside);
+}
+
+/* Sequentially consistent, as the look at the inbox after it: see remote.c.  What comes
+ * once the section has ended is for the next that takes the heap. */
+static void leave(struct heap *heap)
+{
     atomic_store(&heap->state, HEAP_ORPHAN);
-    if (atomic_load(&heap->inbox))
-        tide_heap_drain_inbox(heap);
-    tide_unlock(&heap->lock);
+    if (atomic_load(&heap->inbox) || atomic_load(&heap->purged))
+        while (tide_heap_drain(heap, UINT_MAX))
+            ;
+}
+
+void tide_heap_hand_over(struct heap *heap, bool is_taken)
+{
+    bool is_whole = is_taken || tide_relaxed(&whole_count) < MOST_WHOLE;
+
+    if (is_taken) {
+        atomic_store(&heap->state, HEAP_ORPHAN);
+    } else {
+        if (is_whole)
+            tide_heap_send_all_foreign(heap);
+        else
+            give_back(heap);
+        leave(heap);
+    }
+    tide_heap_end(heap);
+    tide_lock(&orphans_lock);
     push_orphan(heap, is_whole);
     set_owned_count(tide_relaxed(&owned_count) - 1);
     tide_unlock(&orphans_lock);
     tide_maintenance_note();
-}
-
-void tide_heap_hand_over(struct heap *heap)
-{
-    bool is_whole = tide_relaxed(&whole_count) < MOST_WHOLE;
-
-    if (is_whole)
-        tide_heap_send_all_foreign(heap);
-    else
-        tide_heap_give_back(heap);
-    tide_heap_drain_inbox(heap);
-    make_orphan(heap, is_whole);
 }
 
 static struct heap *adopt_orphan(void)
@@ -185,41 +143,30 @@ static struct heap *adopt_orphan(void)
 
     tide_lock(&orphans_lock);
     heap = pop_orphan(node);
-    if (heap) {
-        tide_lock(&heap->lock);
-        heap->process = getpid();
-        tide_set_relaxed(&heap->thread, gettid());
-        tide_idle_note_owner(heap);
-        atomic_store(&heap->state, HEAP_OWNED);
-        tide_unlock(&heap->lock);
+    if (heap)
         set_owned_count(tide_relaxed(&owned_count) + 1);
-    }
     tide_unlock(&orphans_lock);
     return heap;
 }
 
-/* Makes the heap of a thread that is gone, but has made no orphan of it, the
- * calling thread's. */
-static bool claim_lost(struct heap *heap)
+/* The heap of a thread that is gone, but has made no orphan of it: one that was born
+ * when its thread's destructors had already run.  Its number may be another thread's
+ * by now, then it is found later; but a thread that isn't there is gone for good. */
+static bool take_lost(struct heap *heap)
 {
     pid_t process = getpid();
-    bool is_lost;
 
-    if (!tide_lock_try(&heap->lock))
+    if (tide_relaxed(&heap->state) != HEAP_OWNED || tide_heap_is_common(heap) ||
+        !tide_heap_close(heap))
         return false;
-    is_lost = tide_relaxed(&heap->state) == HEAP_OWNED && heap->process == process &&
-              tgkill(process, tide_relaxed(&heap->thread), 0) != 0 && errno == ESRCH;
-    if (is_lost) {
-        tide_set_relaxed(&heap->thread, gettid());
-        tide_idle_note_owner(heap);
-        tide_set_relaxed(&heap->fast, NULL); /* its place is gone with the thread */
-    }
-    tide_unlock(&heap->lock);
-    return is_lost;
+    if (tide_relaxed(&heap->state) == HEAP_OWNED && heap->process == process &&
+        tgkill(process, heap->thread, 0) != 0 && errno == ESRCH)
+        return true;
+    tide_heap_open(heap);
+    return false;
 }
 
-/* A heap that was born when its thread's destructors had already run.  A few
- * heaps are looked at each time; NULL when none of them is one. */
+/* A few heaps are looked at each time; NULL when none of them is lost. */
 static struct heap *adopt_lost(void)
 {
     static struct heap *_Atomic next;
@@ -232,7 +179,7 @@ static struct heap *adopt_lost(void)
         if (!heap)
             return NULL;
         tide_set_release(&next, heap->next_heap);
-        if (claim_lost(heap))
+        if (take_lost(heap))
             return heap;
     }
     return NULL;
@@ -247,54 +194,58 @@ struct heap *tide_heap_adopt(void)
 
 /* ---- Meanwhile --------------------------------------------------------- */
 
+/* Its thread was in its section when the state was set, so nobody is any more who
+ * sees it left. */
 void tide_heap_visit_orphan(struct heap *heap)
 {
+    struct tide_aside aside = { .page_count = 0 };
     int saved_errno = errno;
 
-    tide_lock(&heap->lock);
-    if (tide_relaxed(&heap->state) == HEAP_ORPHAN) {
-        tide_heap_drain_inbox(heap);
+    if (!tide_heap_close(heap))
+        return; /* what came waits for who has taken it, or the next look */
+    if (tide_relaxed(&heap->state) == HEAP_ORPHAN && tide_heap_is_left(heap)) {
+        heap->aside = &aside;
+        tide_heap_drain(heap, UINT_MAX);
         tide_owner_add(&heap->moves, 1);
+        heap->aside = NULL;
     }
-    tide_unlock(&heap->lock);
+    tide_heap_open(heap);
+    tide_aside_dispose(&aside);
     errno = saved_errno;
 }
 
-/* Of an orphan that is out of the list of whole ones. */
-static void strip(struct heap *heap)
+void tide_heap_note_bare(struct heap *heap)
 {
-    tide_lock(&heap->lock);
-    tide_heap_give_back(heap);
-    tide_count(&heap->moves, 1);
-    tide_unlock(&heap->lock);
-    push_orphan(heap, false);
-}
+    struct heap **link;
 
-void tide_heap_give_back_unowned(void)
-{
-    tide_heap_empty_depot(false);
-    tide_common_tidy(false);
     tide_lock(&orphans_lock);
-    while (orphans[true])
-        strip(pop_whole(&orphans[true]));
+    for (link = &orphans[true]; *link && *link != heap; link = &(*link)->next_orphan)
+        ;
+    if (*link)
+        push_orphan(pop(link), false);
     tide_unlock(&orphans_lock);
 }
 
-size_t tide_heap_decay_unowned(void)
-{
-    struct heap **link = &orphans[true], *heap;
-    size_t left = tide_heap_empty_depot(true) + tide_common_tidy(true);
+/* ---- Fork -------------------------------------------------------------- */
 
-    tide_lock(&orphans_lock);
-    while ((heap = *link)) {
-        if (heap->is_idle) {
-            strip(pop_whole(link));
-        } else {
-            heap->is_idle = true;
-            link = &heap->next_orphan;
-        }
+static bool is_trusted(const struct heap *heap)
+{
+    return tide_relaxed(&heap->state) == HEAP_ORPHAN && tide_relaxed(&heap->door) == heap;
+}
+
+void tide_heap_drop_orphans_in_child(bool are_all, unsigned owned)
+{
+    for (int kind = 0; kind < 2; kind++)
+        for (struct heap **link = &orphans[kind], *heap; !are_all && (heap = *link);)
+            if (is_trusted(heap)) {
+                link = &heap->next_orphan;
+            } else {
+                pop(link);
+                tide_set_relaxed(&heap->state, HEAP_RETIRED);
+            }
+    if (are_all) {
+        orphans[false] = orphans[true] = NULL;
+        tide_set_relaxed(&whole_count, 0);
     }
-    left += tide_relaxed(&whole_count);
-    tide_unlock(&orphans_lock);
-    return left;
+    set_owned_count(owned);
 }

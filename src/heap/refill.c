@@ -12,7 +12,10 @@
 #include "heap/common.h"
 #include "heap/heap.h"
 #include "heap/maintenance.h"
+#include "heap/tidy.h"
 #include "pool/returned.h"
+
+enum { MOST_DRAINED = 64 }; /* pools from the inboxes at a refill */
 
 /* ---- The used pools: the first's prev is the last ---------------------- */
 
@@ -35,8 +38,8 @@ static void unlink_used(struct heap *heap, struct pool *pool)
 {
     struct pool **first = &heap->used[pool->size_class];
 
-    if (heap->cursor == pool)
-        heap->cursor = pool->next;
+    if (heap->tidying.cursor == pool)
+        heap->tidying.cursor = pool->next;
     if (*first == pool)
         *first = pool->next;
     else
@@ -50,11 +53,19 @@ static void unlink_used(struct heap *heap, struct pool *pool)
 
 /* ---- Where pools go ---------------------------------------------------- */
 
+/* Who has taken the heap, or has the common one locked, sees to the pool later. */
+static void set_aside(struct tide_aside *aside, struct pool *pool)
+{
+    pool->next = aside->pools;
+    aside->pools = pool;
+}
+
 static void drop_pool(struct heap *heap, struct pool *pool)
 {
     tide_pool_close(pool);
-    if (pool->slots == 1 && heap->stock_count < tide_options.pool_stock &&
-        tide_relaxed(&heap->state) == HEAP_OWNED) {
+    if (heap->aside) {
+        set_aside(heap->aside, pool);
+    } else if (pool->slots == 1 && heap->stock_count < tide_options.pool_stock) {
         pool->next = heap->stock;
         heap->stock = pool;
         heap->stock_count++;
@@ -86,18 +97,48 @@ void tide_heap_relink(struct heap *heap, struct pool *pool)
     link_used(heap, pool);
 }
 
-void tide_heap_drain_inbox(struct heap *heap)
-{
-    struct pool *pool, *next;
+enum { RETURNED, PURGED }; /* indices of arrived */
 
-    if (!tide_relaxed(&heap->inbox))
-        return;
-    /* Pairs with the release in remote.c: each pool's next_inbox is seen. */
-    pool = atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
-    for (; pool; pool = next) {
-        next = pool->next_inbox; /* collecting lets others queue the pool again */
-        tide_heap_place(heap, pool, tide_pool_collect(pool));
+static struct pool *take_all(struct pool *_Atomic *inbox)
+{
+    /* Pairs with the releases in remote.c: each pool's link is seen. */
+    return tide_relaxed(inbox) ? atomic_exchange_explicit(inbox, NULL, memory_order_acquire) : NULL;
+}
+
+/* Takes the next pool out of the list, as collecting lets others queue it again. */
+static void collect_returned(struct heap *heap)
+{
+    struct pool *pool = heap->arrived[RETURNED];
+
+    heap->arrived[RETURNED] = pool->next_inbox;
+    tide_heap_place(heap, pool, tide_pool_collect(pool));
+}
+
+static void collect_purged(struct heap *heap)
+{
+    struct pool *pool = heap->arrived[PURGED];
+
+    heap->arrived[PURGED] = pool->next_purged;
+    tide_heap_place(heap, pool, tide_pool_collect_pages(pool));
+}
+
+bool tide_heap_drain(struct heap *heap, unsigned most)
+{
+    while (tide_heap_has_arrivals(heap)) {
+        if (most-- == 0)
+            return true;
+        if (!heap->arrived[RETURNED])
+            heap->arrived[RETURNED] = take_all(&heap->inbox);
+        if (heap->arrived[RETURNED]) {
+            collect_returned(heap);
+            continue;
+        }
+        if (!heap->arrived[PURGED])
+            heap->arrived[PURGED] = take_all(&heap->purged);
+        if (heap->arrived[PURGED])
+            collect_purged(heap);
     }
+    return false;
 }
 
 void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool *pool)
@@ -182,6 +223,10 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
     if (slots == 1 && pool) {
         heap->stock = pool->next;
         heap->stock_count--;
+    } else if (heap->aside) {
+        pool = tide_common_take_fetched(slots);
+        if (!pool)
+            return NULL;
     } else {
         saved_errno = errno;
         pool = tide_arena_take_run(&heap->tenant, slots, 1);
@@ -203,7 +248,7 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class)
 
     TIDE_ASSERT(!heap->list[size_class].freed);
     tide_owner_add(&heap->moves, 1);
-    tide_heap_drain_inbox(heap);
+    tide_heap_drain(heap, MOST_DRAINED);
     if (!blocks)
         blocks = take_freed(heap, size_class);
     if (!blocks) {

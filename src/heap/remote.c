@@ -1,5 +1,4 @@
-/* heap/remote.c - see remote.h.  The only locks are the depot's, and that of an
- * orphan's heap, to visit it. */
+/* heap/remote.c - see remote.h.  The only locks are the depot's. */
 #include "heap/remote.h"
 
 #include "base/options.h"
@@ -9,29 +8,45 @@
 
 enum { OUTBOX_BYTES = 16384 }; /* what an outbox may hold before all goes home */
 
-static void put_in_inbox(struct heap *owner, struct pool *pool)
+/* The owner may not look for long.  Sequentially consistent with the inbox: either
+ * the ending thread, which sets the state and then looks, sees the pool, or this one
+ * sees the state. */
+static void tell_owner(struct heap *owner)
 {
-    struct pool *first = tide_relaxed(&owner->inbox);
-
-    do
-        pool->next_inbox = first;
-    while (!atomic_compare_exchange_weak(&owner->inbox, &first, pool));
+    tide_maintenance_note();
+    if (atomic_load(&owner->state) == HEAP_ORPHAN)
+        tide_heap_visit_orphan(owner);
 }
 
 /* The pool can't go before its owner has seen the chain: the owner is read
  * first, while the chain's blocks still count as allocated. */
 static void send_chain(const struct chain *chain)
 {
-    struct heap *owner = tide_relaxed(&chain->pool->owner);
+    struct pool *pool = chain->pool, *first;
+    struct heap *owner = tide_relaxed(&pool->owner);
 
     if (!tide_pool_return(chain))
         return;
-    put_in_inbox(owner, chain->pool);
-    tide_maintenance_note(); /* the owner may not look for long */
-    /* Sequentially consistent with the inbox: either the ending thread, which
-     * sets the state and then looks, sees the pool, or this one sees the state. */
-    if (atomic_load(&owner->state) == HEAP_ORPHAN)
-        tide_heap_visit_orphan(owner);
+    first = tide_relaxed(&owner->inbox);
+    do
+        pool->next_inbox = first;
+    while (!atomic_compare_exchange_weak(&owner->inbox, &first, pool));
+    tell_owner(owner);
+}
+
+/* Likewise: so do the blocks on the pages. */
+void tide_heap_send_pages_home(const struct tide_pages *pages)
+{
+    struct pool *pool = pages->pool, *first;
+    struct heap *owner = tide_relaxed(&pool->owner);
+
+    if (!tide_pool_return_pages(pool, pages->pages))
+        return;
+    first = tide_relaxed(&owner->purged);
+    do
+        pool->next_purged = first;
+    while (!atomic_compare_exchange_weak(&owner->purged, &first, pool));
+    tell_owner(owner);
 }
 
 /* ---- Outboxes: a chain for each pool ----------------------------------- */
@@ -143,14 +158,12 @@ void tide_heap_send_all_foreign(struct heap *heap)
 /* The surplus is a batch. */
 static void put_away(struct heap *heap, unsigned size_class)
 {
-    tide_heap_begin(heap);
     if (tide_options.stash == 0)
         tide_heap_send_home(tide_heap_take_surplus(heap, size_class));
     else if (tide_depot_put(size_class, heap->surplus[size_class]))
         heap->surplus[size_class] = (struct batch){ .first = NULL };
     else
         put_all_in_outbox(&heap->outbox, tide_heap_take_surplus(heap, size_class));
-    tide_heap_end(heap);
 }
 
 static void put_small_in_outbox(struct heap *heap, struct pool *pool, struct block *block,
@@ -158,11 +171,9 @@ static void put_small_in_outbox(struct heap *heap, struct pool *pool, struct blo
 {
     if (TIDE_UNLIKELY(chain_for(&heap->outbox, pool)->first == block))
         tide_heap_report_free(block, pool->block_bytes, call);
-    tide_heap_begin(heap);
     put_in_outbox(&heap->outbox, pool, block);
     if (tide_options.stash == 0)
         send_all(&heap->outbox);
-    tide_heap_end(heap);
 }
 
 void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,

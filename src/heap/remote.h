@@ -14,8 +14,9 @@
 #define TIDE_HEAP_REMOTE_H
 
 #include "heap/heap.h"
+#include "pool/hollow.h"
 
-/* Frees a block of a pool that heap, the calling thread's own, does not own.  One
+/* In a section: frees a block of a pool that heap, the calling thread's own, does not own.  One
  * that was freed just before is reported as call's. */
 void tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block,
                            const char *call);
@@ -28,6 +29,9 @@ void tide_heap_send_all_foreign(struct heap *heap);
 
 /* Sends blocks home, to whichever pools they are of. */
 void tide_heap_send_home(struct block *blocks);
+
+/* Sends pages that were set aside, and purged, back to their pool. */
+void tide_heap_send_pages_home(const struct tide_pages *pages);
 
 /* Sends the depot's blocks home, all or those that nobody needed since the last
  * such call.  How many classes still have some there. */

@@ -6,6 +6,8 @@
 
 #include "base/fatal.h"
 #include "base/options.h"
+#include "heap/common.h"
+#include "heap/fork.h"
 #include "heap/heap_fast.h"
 #include "heap/huge.h"
 #include "heap/inspect.h"
@@ -13,6 +15,7 @@
 #include "heap/maintenance.h"
 #include "heap/reclaim.h"
 #include "heap/remote.h"
+#include "os/cpu.h"
 #include "os/map.h"
 #include "os/shortage.h"
 
@@ -73,7 +76,9 @@ static void *take_block(struct heap *heap, unsigned size_class)
 {
     struct block *block = heap->list[size_class].freed;
 
-    if (TIDE_LIKELY(block != NULL))
+    if (TIDE_UNLIKELY(tide_heap_is_common(heap)))
+        block = tide_common_take(size_class);
+    else if (TIDE_LIKELY(block != NULL))
         heap->list[size_class].freed = block->next;
     else
         block = tide_heap_refill(heap, size_class);
@@ -82,24 +87,46 @@ static void *take_block(struct heap *heap, unsigned size_class)
     return block;
 }
 
-static void *malloc_from(struct heap *heap, size_t size, bool *is_zero)
+/* A run near where the thread takes its pools; the common heap's lock isn't held over
+ * system calls. */
+static void *run_from(struct heap *heap, size_t size, size_t alignment, bool *is_zero)
 {
-    if (size <= TIDE_POOLED_MAX)
-        return take_block(heap, class_to_use(tide_class_of(size)));
-    return tide_large_malloc(heap, size, TIDE_ALIGNMENT, is_zero);
+    struct tide_tenant tenant = { .arena = NULL };
+    void *block;
+
+    if (!tide_heap_is_common(heap)) {
+        block = tide_large_malloc(&heap->tenant, size, alignment, is_zero);
+        tide_heap_leave(heap);
+        return block;
+    }
+    tide_heap_leave(heap);
+    tide_arena_settle(&tenant, tide_os_cpu_now());
+    block = tide_large_malloc(&tenant, size, alignment, is_zero);
+    tide_arena_leave(&tenant);
+    return block;
 }
 
+static void *pooled_from(struct heap *heap, unsigned size_class)
+{
+    void *block = take_block(heap, class_to_use(size_class));
+
+    tide_heap_leave(heap);
+    return block;
+}
+
+/* Starts a thread that has no heap yet, whichever kind of block it is. */
 static void *try_malloc(size_t size, bool *is_zero)
 {
     struct heap *heap = tide_heap_enter();
-    void *block;
 
     if (!heap)
         return NULL;
-    block = size <= TIDE_RUN_MAX ? malloc_from(heap, size, is_zero)
-                                 : tide_huge_malloc(size, TIDE_ALIGNMENT, is_zero);
+    if (size <= TIDE_POOLED_MAX)
+        return pooled_from(heap, tide_class_of(size));
+    if (size <= TIDE_RUN_MAX)
+        return run_from(heap, size, TIDE_ALIGNMENT, is_zero);
     tide_heap_leave(heap);
-    return block;
+    return tide_huge_malloc(size, TIDE_ALIGNMENT, is_zero);
 }
 
 /* Everything that could be done was. */
@@ -130,25 +157,19 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
 /* The first of the class's list; NULL when that is empty. */
 static inline void *pop(unsigned size_class)
 {
-    struct free_list *list = &tide_heap_fast->list[size_class];
-    struct block *block = list->freed;
-
-    if (TIDE_LIKELY(block != NULL))
-        list->freed = block->next;
-    return block;
+    return tide_heap_pop(2 * size_class);
 }
 
-/* For an empty list, the shortest way; NULL when there is no memory, no heap
- * yet, or checks are on. */
+/* For an empty list, the shortest way; NULL when there is no memory, no heap that the
+ * thread may use just now, or checks are on. */
 static void *refill_quickly(unsigned size_class)
 {
     struct heap *heap = tide_heap_fast;
-    void *block;
+    void *block = NULL;
 
-    if (tide_relaxed(&heap->state) != HEAP_OWNED)
-        return NULL;
-    tide_heap_begin(heap);
-    block = tide_heap_refill(heap, size_class);
+    tide_fork_check();
+    if (TIDE_LIKELY(heap != &tide_heap_none) && TIDE_LIKELY(tide_heap_begin(heap) == heap))
+        block = tide_heap_refill(heap, size_class);
     tide_heap_end(heap);
     return block;
 }
@@ -188,18 +209,15 @@ void *tide_heap_malloc_slow(size_t size)
 static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_class)
 {
     struct heap *heap = tide_heap_enter();
-    void *block;
 
     if (!heap)
         return NULL;
     if (size_class < TIDE_CLASSES)
-        block = take_block(heap, class_to_use(size_class));
-    else if (size <= TIDE_RUN_MAX && alignment <= TIDE_RUN_MAX)
-        block = tide_large_malloc(heap, size, alignment, NULL);
-    else
-        block = tide_huge_malloc(size, alignment, NULL);
+        return pooled_from(heap, size_class);
+    if (size <= TIDE_RUN_MAX && alignment <= TIDE_RUN_MAX)
+        return run_from(heap, size, alignment, NULL);
     tide_heap_leave(heap);
-    return block;
+    return tide_huge_malloc(size, alignment, NULL);
 }
 
 static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_class)
@@ -238,11 +256,11 @@ void *tide_heap_malloc_aligned(size_t size, size_t alignment)
     return TIDE_LIKELY(block != NULL) ? block : malloc_aligned_missed(size, alignment, size_class);
 }
 
-static void free_own(struct pool *pool, struct block *block, const char *call)
+static void free_own(struct heap *heap, struct pool *pool, struct block *block, const char *call)
 {
     if (TIDE_UNLIKELY(pool->frees_to->freed == block))
         tide_heap_report_free(block, pool->block_bytes, call);
-    tide_heap_push(pool, block);
+    tide_heap_push(heap, pool, block);
 }
 
 static void free_pooled(struct pool *pool, void *address, const char *call)
@@ -252,14 +270,16 @@ static void free_pooled(struct pool *pool, void *address, const char *call)
     if (TIDE_UNLIKELY(tide_options.check) && !tide_arena_clear_live(address))
         tide_heap_report_free(address, pool->block_bytes, call);
     heap = tide_heap_enter();
-    if (heap && tide_relaxed(&pool->owner) == heap)
-        free_own(pool, address, call);
-    else if (heap && !tide_heap_is_common(heap))
+    if (heap && tide_relaxed(&pool->owner) == heap && !tide_heap_is_common(heap)) {
+        free_own(heap, pool, address, call);
+        return;
+    }
+    if (heap && !tide_heap_is_common(heap))
         tide_heap_free_remote(heap, pool, address, call);
-    else
-        tide_heap_send_block_home(address);
     if (heap)
         tide_heap_leave(heap);
+    if (!heap || tide_heap_is_common(heap))
+        tide_heap_send_block_home(address);
 }
 
 void tide_heap_free_checked(void *address, const char *call)
@@ -282,17 +302,16 @@ void tide_heap_free_checked(void *address, const char *call)
     errno = saved_errno;
 }
 
-void tide_heap_free_last(struct block *block)
+void tide_heap_free_last(struct heap *heap, struct block *block)
 {
     struct pool *pool = tide_pool_of(block);
-    struct heap *heap = tide_relaxed(&pool->owner);
 
-    if (pool->frees_to != &pool->own)
-        return;
-    tide_heap_begin(heap);
-    tide_heap_place(heap, pool, tide_pool_settle(pool, 0));
+    tide_fork_check();
+    if (pool->frees_to == &pool->own) {
+        tide_heap_place(heap, pool, tide_pool_settle(pool, 0));
+        tide_maintenance_note();
+    }
     tide_heap_end(heap);
-    tide_maintenance_note();
 }
 
 /* The pool that address is a block of, if it is another heap's; else NULL. */
@@ -311,12 +330,16 @@ static inline struct pool *find_foreign(const struct heap *heap, const void *add
 void tide_heap_free_slow(void *address, const char *call)
 {
     struct heap *heap = tide_heap_fast;
-    struct pool *pool =
-        tide_relaxed(&heap->state) == HEAP_OWNED ? find_foreign(heap, address) : NULL;
+    struct pool *pool = NULL;
 
-    if (TIDE_LIKELY(pool != NULL))
-        tide_heap_free_remote(heap, pool, address, call);
-    else if (address)
+    tide_fork_check();
+    if (TIDE_LIKELY(heap != &tide_heap_none) && TIDE_LIKELY(tide_heap_begin(heap) == heap)) {
+        pool = find_foreign(heap, address);
+        if (TIDE_LIKELY(pool != NULL))
+            tide_heap_free_remote(heap, pool, address, call);
+    }
+    tide_heap_end(heap);
+    if (TIDE_UNLIKELY(!pool) && address)
         tide_heap_free_checked(address, call);
 }
 

@@ -250,3 +250,9 @@ struct tide_lock *tide_os_kept_lock(void)
 {
     return &kept_lock;
 }
+
+void tide_os_forget_kept(void)
+{
+    kept = NULL;
+    tide_set_relaxed(&kept_count, 0);
+}

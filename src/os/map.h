@@ -49,7 +49,8 @@ void *tide_os_move(void *start, size_t old_bytes, size_t new_bytes, size_t align
  * 0 ends it. */
 void tide_os_fail_map_every(unsigned n);
 
-/* For fork. */
+/* For fork; and in a child that the lock was not taken for: the ranges are lost. */
 struct tide_lock *tide_os_kept_lock(void);
+void tide_os_forget_kept(void);
 
 #endif

@@ -45,3 +45,9 @@ struct tide_lock *tide_os_records_lock(void)
 {
     return &lock;
 }
+
+void tide_os_forget_records(void)
+{
+    rest = NULL;
+    rest_bytes = 0;
+}

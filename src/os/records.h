@@ -15,6 +15,9 @@ void *tide_os_record(size_t bytes);
 /* Bytes handed out so far. */
 size_t tide_os_record_bytes(void);
 
+/* In a fork child that the lock was not taken for: what is left of the chunk is lost. */
+void tide_os_forget_records(void);
+
 /* For fork. */
 struct tide_lock;
 struct tide_lock *tide_os_records_lock(void);

@@ -17,6 +17,7 @@
 #define LARGE_STACK ((size_t)8 << 20)
 
 static __attribute__((tls_model("initial-exec"))) _Thread_local bool is_own;
+static _Atomic unsigned own_threads; /* that were or are being started, and run */
 
 bool tide_os_is_own_thread(void)
 {
@@ -29,7 +30,9 @@ static void *run_named(void *argument)
 
     is_own = true;
     prctl(PR_SET_NAME, job->name);
-    return job->run(NULL);
+    job->run(NULL);
+    atomic_fetch_sub(&own_threads, 1);
+    return NULL;
 }
 
 static bool create(const struct tide_os_job *job, size_t stack_bytes, int scheduling)
@@ -54,12 +57,25 @@ bool tide_os_start_thread(const struct tide_os_job *job)
     sigset_t all, before;
     bool is_started;
 
+    atomic_fetch_add(&own_threads, 1);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     is_started = create(job, job->stack_bytes, PTHREAD_EXPLICIT_SCHED) ||
                  create(job, LARGE_STACK, PTHREAD_INHERIT_SCHED);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!is_started)
+        atomic_fetch_sub(&own_threads, 1);
     return is_started;
+}
+
+unsigned tide_os_own_threads(void)
+{
+    return atomic_load(&own_threads);
+}
+
+void tide_os_forget_threads(void)
+{
+    atomic_store(&own_threads, 0);
 }
 
 uint64_t tide_os_now_ms(void)

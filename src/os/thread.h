@@ -22,6 +22,10 @@ bool tide_os_start_thread(const struct tide_os_job *job);
 /* Whether the calling thread is one that was started so. */
 bool tide_os_is_own_thread(void);
 
+/* How many such threads there are; none in the child of a fork. */
+unsigned tide_os_own_threads(void);
+void tide_os_forget_threads(void);
+
 /* A clock that goes on steadily, of a few milliseconds' precision. */
 uint64_t tide_os_now_ms(void);
 

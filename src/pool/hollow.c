@@ -19,14 +19,37 @@ struct range {
     uint32_t from, to;
 };
 
-static unsigned page_of(const struct pool *pool, uint32_t block)
+static unsigned page_shift(void)
 {
-    return (unsigned)((size_t)block * pool->block_bytes / tide_os_page_bytes);
+    return tide_log2(tide_os_page_bytes);
 }
 
-static uint32_t number_of(const struct pool *pool, const struct block *block)
+static unsigned pages_of_pool(const struct pool *pool)
 {
-    return (uint32_t)((const char *)block - tide_pool_start(pool)) / pool->block_bytes;
+    return (unsigned)(tide_pool_bytes(pool) >> page_shift());
+}
+
+/* A bit for each page that some of so many bytes at a distance from the pool's
+ * start lie on. */
+static uint64_t pages_at(size_t distance, size_t bytes)
+{
+    unsigned first = (unsigned)(distance >> page_shift());
+    unsigned last = (unsigned)((distance + bytes - 1) >> page_shift());
+
+    return tide_bit_run(first, last - first + 1);
+}
+
+static uint64_t pages_of(const struct pool *pool, const struct block *block)
+{
+    return pages_at((size_t)((const char *)block - tide_pool_start(pool)), pool->block_bytes);
+}
+
+/* The pages before a distance from the pool's start, up to which it is carved. */
+static uint64_t pages_before(size_t distance)
+{
+    unsigned count = (unsigned)(distance >> page_shift());
+
+    return count == 0 ? 0 : tide_bit_run(0, count);
 }
 
 /* The blocks that start before a page. */
@@ -44,32 +67,63 @@ static struct range blocks_in(const struct pool *pool, unsigned page)
     return (struct range){ blocks_before(pool, page), blocks_before(pool, page + 1) };
 }
 
-static bool is_in(uint64_t pages, unsigned page)
+/* Those that start in any of the pages. */
+static uint32_t count_in(const struct pool *pool, uint64_t pages)
 {
-    return pages >> page & 1;
+    uint32_t count = 0;
+
+    for (; pages != 0; pages &= pages - 1) {
+        struct range range = blocks_in(pool, tide_lowest_bit(pages));
+
+        count += range.to - range.from;
+    }
+    return count;
+}
+
+/* Whether a carved block starts before the page and ends on it or after; then
+ * *block is its number. */
+static bool is_begun(const struct pool *pool, unsigned page, uint32_t *block)
+{
+    uint32_t before = blocks_before(pool, page);
+
+    *block = before - 1;
+    return before > 0 && (size_t)before * pool->block_bytes > page * tide_os_page_bytes;
+}
+
+/* The pages that block, a number, starts on, and that it lies on. */
+static unsigned first_page(const struct pool *pool, uint32_t block)
+{
+    return (unsigned)((size_t)block * pool->block_bytes >> page_shift());
+}
+
+static uint64_t all_pages(const struct pool *pool, uint32_t block)
+{
+    return pages_at((size_t)block * pool->block_bytes, pool->block_bytes);
+}
+
+static struct block *block_at(const struct pool *pool, uint32_t number)
+{
+    return (struct block *)(tide_pool_start(pool) + (size_t)number * pool->block_bytes);
 }
 
 /* ---- Which pages are free ---------------------------------------------- */
 
-static void cross_off(const struct pool *pool, struct usage *usage, uint32_t block)
+static void cross_off(struct usage *usage, uint64_t pages)
 {
-    size_t first = (size_t)block * pool->block_bytes, last = first + pool->block_bytes - 1;
-
-    for (size_t page = first / tide_os_page_bytes; page <= last / tide_os_page_bytes; page++)
-        usage->blocks[page]--;
+    for (; pages != 0; pages &= pages - 1)
+        usage->blocks[tide_lowest_bit(pages)]--;
 }
 
 /* All carved blocks. */
 static void enter_all(const struct pool *pool, struct usage *usage)
 {
     size_t end = (size_t)tide_relaxed(&pool->carved) * pool->block_bytes;
+    uint32_t begun;
 
     for (unsigned page = 0; page * tide_os_page_bytes < end; page++) {
         struct range range = blocks_in(pool, page);
-        size_t start = page * tide_os_page_bytes;
-        bool is_begun = (size_t)range.from * pool->block_bytes > start;
 
-        usage->blocks[page] = (uint16_t)(range.to - range.from + is_begun);
+        usage->blocks[page] = (uint16_t)(range.to - range.from + is_begun(pool, page, &begun));
     }
 }
 
@@ -81,79 +135,147 @@ static uint64_t free_pages(const struct pool *pool)
 
     enter_all(pool, &usage);
     for (const struct block *block = pool->freed; block; block = block->next)
-        cross_off(pool, &usage, number_of(pool, block));
+        cross_off(&usage, pages_of(pool, block));
     for (uint64_t rest = pool->hollow_pages; rest != 0; rest &= rest - 1) {
         struct range range = blocks_in(pool, tide_lowest_bit(rest));
 
         for (; range.from < range.to; range.from++)
-            cross_off(pool, &usage, range.from);
+            cross_off(&usage, all_pages(pool, range.from));
     }
-    for (unsigned page = 0; page < tide_pool_bytes(pool) / tide_os_page_bytes; page++)
+    for (unsigned page = 0; page < pages_of_pool(pool); page++)
         free |= (uint64_t)(usage.blocks[page] == 0) << page;
     return free;
 }
 
-/* ---- Giving them back -------------------------------------------------- */
-
-/* The pages before a distance from the pool's start, up to which it is carved. */
-static uint64_t pages_before(size_t distance)
+/* A block that starts on a page that stays hollow may be given out at any time, so
+ * the pages that it ends on are no others'. */
+static uint64_t without_ends_of_hollow(const struct pool *pool, uint64_t pages)
 {
-    unsigned count = (unsigned)(distance / tide_os_page_bytes);
+    for (uint64_t rest = pages; rest != 0; rest &= rest - 1) {
+        unsigned page = tide_lowest_bit(rest);
+        uint32_t begun;
 
-    return count == 0 ? 0 : tide_bit_run(0, count);
+        if (is_begun(pool, page, &begun) &&
+            (pool->hollow_pages & ~pages) >> first_page(pool, begun) & 1)
+            pages &= ~(rest & -rest);
+    }
+    return pages;
 }
 
-/* Takes the freed blocks that start in the pages out of the list. */
-static void unlink_blocks(struct pool *pool, uint64_t pages)
+/* ---- Setting them aside ------------------------------------------------ */
+
+/* Untouched blocks may lie on pages that were in use before the pool was.  They
+ * are carved: those that start on a page of others are free, the rest hollow. */
+static void carve_rest(struct pool *pool)
+{
+    uint32_t next = tide_relaxed(&pool->carved), from;
+    size_t end = tide_round_up((size_t)next * pool->block_bytes, tide_os_page_bytes);
+    unsigned first = (unsigned)(end >> page_shift());
+
+    tide_set_relaxed(&pool->carved, pool->capacity);
+    from = blocks_before(pool, first);
+    for (; next < from; next++) {
+        struct block *block = block_at(pool, next);
+
+        block->next = pool->freed;
+        pool->freed = block;
+    }
+    if (first < pages_of_pool(pool))
+        pool->hollow_pages |= tide_bit_run(first, pages_of_pool(pool) - first);
+    tide_set_relaxed(&pool->hollow,
+                     (uint16_t)(tide_relaxed(&pool->hollow) + pool->capacity - from));
+}
+
+/* Takes the freed blocks that lie on the pages out of the list.  How many. */
+static uint32_t unlink_blocks(struct pool *pool, uint64_t pages)
 {
     struct block **link = &pool->freed, *block;
-    uint16_t count = 0;
+    uint32_t count = 0;
 
     while ((block = *link)) {
-        unsigned page = page_of(pool, number_of(pool, block));
-
-        if (is_in(pages, page)) {
+        if (pages_of(pool, block) & pages) {
             *link = block->next;
             count++;
         } else {
             link = &block->next;
         }
     }
-    tide_set_relaxed(&pool->hollow, (uint16_t)(tide_relaxed(&pool->hollow) + count));
+    return count;
 }
 
-size_t tide_pool_hollow(struct pool *pool)
+static uint32_t count_free(const struct pool *pool)
 {
-    size_t end = (size_t)tide_relaxed(&pool->carved) * pool->block_bytes;
-    uint64_t before = pool->hollow_pages, pages, whole;
-    uint16_t free = (uint16_t)(tide_pool_freed_count(pool) + tide_relaxed(&pool->hollow));
+    return tide_pool_freed_count(pool) + tide_relaxed(&pool->hollow);
+}
+
+bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
+{
+    uint64_t hollow = pool->hollow_pages, pages;
+    uint32_t of_hollow;
 
     TIDE_ASSERT(tide_relaxed(&pool->state) == POOL_USED);
-    if (free == pool->free_at_look || tide_pool_bytes(pool) == tide_os_page_bytes)
-        return 0;
+    if (count_free(pool) == pool->free_at_look || pages_of_pool(pool) == 1)
+        return false;
+    if (!pool->is_zero && tide_relaxed(&pool->carved) < pool->capacity)
+        carve_rest(pool);
+    pool->free_at_look = (uint16_t)count_free(pool);
     pages = free_pages(pool);
-    if (pages != 0 && !tide_arena_may_split(pool, tide_bit_count(pages) * tide_os_page_bytes))
-        return 0;
-    pool->free_at_look = free;
-    if (pool->is_zero) /* the others were never in use */
-        pages &= pages_before(tide_round_up(end, tide_os_page_bytes));
-    /* The page in which the next untouched block starts holds no more than the end
-     * of one before. */
-    whole = pages & pages_before(tide_relaxed(&pool->carved) == pool->capacity
-                                     ? tide_round_up(end, tide_os_page_bytes)
-                                     : end);
-    unlink_blocks(pool, whole);
-    tide_os_purge_units(tide_pool_start(pool), tide_os_page_bytes, pages);
-    pool->hollow_pages |= whole;
-    pool->is_zero = true;
-    return tide_bit_count(whole & ~before) * tide_os_page_bytes;
+    if (tide_relaxed(&pool->carved) < pool->capacity) /* the next block starts on the last */
+        pages &= pages_before((size_t)tide_relaxed(&pool->carved) * pool->block_bytes);
+    pages = without_ends_of_hollow(pool, pages);
+    *aside = (struct tide_pages){ .pool = pool, .pages = pages, .purged = hollow };
+    if ((pages & ~hollow) == 0 ||
+        !tide_arena_may_split(pool, tide_bit_count(pages) << page_shift(), &aside->units))
+        return false;
+    of_hollow = count_in(pool, pool->hollow_pages & pages);
+    pool->hollow_pages &= ~pages;
+    tide_set_relaxed(&pool->hollow, (uint16_t)(tide_relaxed(&pool->hollow) - of_hollow));
+    tide_count(&pool->left, unlink_blocks(pool, pages) + of_hollow);
+    pool->free_at_look = (uint16_t)count_free(pool);
+    return true;
+}
+
+size_t tide_pool_purge(const struct tide_pages *aside)
+{
+    uint64_t pages = aside->pages & ~aside->purged;
+
+    tide_arena_make_ordinary(tide_arena_of(aside->pool), aside->units);
+    tide_os_purge_units(tide_pool_start(aside->pool), tide_os_page_bytes, pages);
+    return tide_bit_count(pages) * tide_os_page_bytes;
 }
 
 /* ---- Using them again -------------------------------------------------- */
 
+/* Frees the block that starts on a page of others and ends on this one, if this is
+ * the first of the pages that it lies on. */
+static uint32_t free_begun(struct pool *pool, unsigned page, uint64_t pages)
+{
+    struct block *block;
+    uint32_t begun;
+
+    if (!is_begun(pool, page, &begun) ||
+        (all_pages(pool, begun) & pages & (tide_bit_run(0, page + 1) >> 1)) != 0)
+        return 0;
+    block = block_at(pool, begun);
+    block->next = pool->freed;
+    pool->freed = block;
+    return 1;
+}
+
+uint32_t tide_pool_take_back(struct pool *pool, uint64_t pages)
+{
+    uint32_t count = count_in(pool, pages);
+
+    pool->hollow_pages |= pages;
+    tide_set_relaxed(&pool->hollow, (uint16_t)(tide_relaxed(&pool->hollow) + count));
+    for (uint64_t rest = pages; rest != 0; rest &= rest - 1)
+        count += free_begun(pool, tide_lowest_bit(rest), pages);
+    pool->free_at_look = (uint16_t)(pool->free_at_look + count);
+    return count;
+}
+
 struct block *tide_pool_carve_hollow(struct pool *pool)
 {
-    char *start = tide_pool_start(pool);
     struct block *first = NULL;
     struct range range;
 
@@ -162,7 +284,7 @@ struct block *tide_pool_carve_hollow(struct pool *pool)
         pool->hollow_pages &= pool->hollow_pages - 1;
     } while (range.from == range.to);
     for (uint32_t n = range.to; n-- > range.from;) {
-        struct block *block = (struct block *)(start + (size_t)n * pool->block_bytes);
+        struct block *block = block_at(pool, n);
 
         block->next = first;
         first = block;
@@ -176,14 +298,7 @@ struct block *tide_pool_carve_hollow(struct pool *pool)
 
 void tide_pool_check_hollow(const struct pool *pool)
 {
-    uint32_t count = 0;
-
-    for (uint64_t rest = pool->hollow_pages; rest != 0; rest &= rest - 1) {
-        struct range range = blocks_in(pool, tide_lowest_bit(rest));
-
-        count += range.to - range.from;
-    }
-    TIDE_REQUIRE(count == tide_relaxed(&pool->hollow));
+    TIDE_REQUIRE(count_in(pool, pool->hollow_pages) == tide_relaxed(&pool->hollow));
     for (const struct block *block = pool->freed; block; block = block->next)
-        TIDE_REQUIRE(!is_in(pool->hollow_pages, page_of(pool, number_of(pool, block))));
+        TIDE_REQUIRE((pages_of(pool, block) & -pages_of(pool, block) & pool->hollow_pages) == 0);
 }

@@ -32,6 +32,7 @@ void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
     tide_set_relaxed(&pool->held, 0);
     tide_set_relaxed(&pool->carved, 0);
     tide_set_relaxed(&pool->returned, 0);
+    tide_set_relaxed(&pool->purged, 0);
     pool->hollow_pages = 0;
     tide_set_relaxed(&pool->hollow, 0);
     pool->free_at_look = 0;
@@ -43,7 +44,7 @@ void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
 void tide_pool_close(struct pool *pool)
 {
     TIDE_ASSERT(tide_relaxed(&pool->left) + tide_relaxed(&pool->held) == 0);
-    TIDE_ASSERT(tide_relaxed(&pool->returned) == 0);
+    TIDE_ASSERT(tide_relaxed(&pool->returned) == 0 && tide_relaxed(&pool->purged) == 0);
     set_owner(pool, NULL);
     tide_set_relaxed(&pool->state, POOL_EMPTY);
     pool->is_zero = false;

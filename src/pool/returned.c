@@ -2,6 +2,7 @@
 #include "pool/returned.h"
 
 #include "base/fatal.h"
+#include "pool/hollow.h"
 
 /* The word: first and last block as distances from the pool's start in units
  * of 8 bytes, the count, and the queued bit. */
@@ -82,4 +83,18 @@ enum pool_change tide_pool_collect(struct pool *pool)
 uint32_t tide_pool_returned_count(const struct pool *pool)
 {
     return unpack(tide_relaxed(&pool->returned)).count;
+}
+
+/* As long as there are pages here their blocks count as allocated, so the pool can't
+ * go before its owner has seen them. */
+bool tide_pool_return_pages(struct pool *pool, uint64_t pages)
+{
+    return atomic_fetch_or_explicit(&pool->purged, pages, memory_order_acq_rel) == 0;
+}
+
+enum pool_change tide_pool_collect_pages(struct pool *pool)
+{
+    uint64_t pages = atomic_exchange_explicit(&pool->purged, 0, memory_order_acq_rel);
+
+    return tide_pool_settle(pool, tide_pool_take_back(pool, pages));
 }

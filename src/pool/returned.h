@@ -22,6 +22,13 @@ struct chain {
 /* Any thread.  Whether the caller must put the pool in its owner's inbox. */
 bool tide_pool_return(const struct chain *chain);
 
+/* Any thread: pages that were set aside have been purged.  Whether the caller must put
+ * the pool among those with purged pages of its owner. */
+bool tide_pool_return_pages(struct pool *pool, uint64_t pages);
+
+/* Owner.  Takes these back; the pool is no longer among those. */
+enum pool_change tide_pool_collect_pages(struct pool *pool);
+
 /* Owner.  Takes back what was returned; the pool is no longer in the inbox. */
 enum pool_change tide_pool_collect(struct pool *pool);
 

@@ -1,0 +1,209 @@
+/* heap/fork.c - see fork.h; the order of the locks is that of base/lock.h */
+#include "heap/fork.h"
+
+#include "arena/address_map.h"
+#include "arena/manager.h"
+#include "arena/reserve.h"
+#include "arena/walk.h"
+#include "base/lock.h"
+#include "heap/common.h"
+#include "heap/depot.h"
+#include "heap/heap.h"
+#include "heap/heap_fast.h"
+#include "heap/huge.h"
+#include "heap/maintenance.h"
+#include "heap/nodes.h"
+#include "heap/reclaim.h"
+#include "os/map.h"
+#include "os/rcu.h"
+#include "os/records.h"
+#include "os/thread.h"
+
+/* The C library's lock of its list of streams; missing in others. */
+void _IO_list_lock(void) __attribute__((weak));
+void _IO_list_unlock(void) __attribute__((weak));
+void _IO_list_resetlock(void) __attribute__((weak));
+
+/* ---- Whether this thread is alone --------------------------------------- */
+
+static _Atomic unsigned passing;   /* threads between pass_in and pass_out */
+static _Atomic uint32_t is_closed; /* a thread forks that believes itself alone */
+static TIDE_TLS bool is_passing;
+
+/* Sequentially consistent with close_passage: either the one that forks sees this
+ * thread, or this one sees that it waits. */
+bool tide_fork_pass_in(void)
+{
+    if (tide_heap_own() || is_passing)
+        return false;
+    is_passing = true;
+    atomic_fetch_add(&passing, 1);
+    while (atomic_load(&is_closed))
+        tide_os_wait(&is_closed, 1, 1);
+    return true;
+}
+
+void tide_fork_pass_out(void)
+{
+    atomic_fetch_sub(&passing, 1);
+    is_passing = false;
+}
+
+/* Nobody else has a heap, or is about to use what threads share, or is tidepool's.  One
+ * heap is this thread's, which a signal may have found before it had it. */
+static bool is_alone(void)
+{
+    unsigned heaps = tide_heap_count();
+
+    return (heaps == 0 || (heaps == 1 && (tide_heap_own() || is_passing))) &&
+           atomic_load(&passing) == is_passing && tide_os_own_threads() == 0;
+}
+
+static bool close_passage(void)
+{
+    atomic_store(&is_closed, 1);
+    if (is_alone())
+        return true;
+    atomic_store(&is_closed, 0);
+    return false;
+}
+
+/* ---- Locks -------------------------------------------------------------- */
+
+/* In order; the depots' and the arena manager's locks come between the two groups. */
+static struct tide_lock *(*const outer[])(void) = {
+    tide_maintenance_lock,
+    tide_heap_start_lock,
+    tide_common_lock,
+    tide_heap_orphans_lock,
+};
+static struct tide_lock *(*const inner[])(void) = {
+    tide_huge_lock,
+    tide_walk_lock,
+    tide_reserve_lock,
+    tide_address_map_lock,
+    tide_os_records_lock,
+    tide_os_kept_lock,
+    tide_reclaim_handler_lock,
+};
+
+enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inner };
+
+static void lock_all(void)
+{
+    if (_IO_list_lock)
+        _IO_list_lock();
+    tide_nodes_wait();
+    tide_rcu_before_fork();
+    for (int n = 0; n < OUTER; n++)
+        tide_lock(outer[n]());
+    tide_depot_lock_all();
+    tide_arena_before_fork();
+    for (int n = 0; n < INNER; n++)
+        tide_lock(inner[n]());
+    tide_walk_before_fork();
+    tide_lock_begin_fork();
+}
+
+static void unlock_all(bool in_child)
+{
+    for (int n = INNER; n-- > 0;)
+        tide_lock_after_fork(inner[n](), in_child);
+    tide_arena_after_fork(in_child);
+    tide_depot_unlock_all(in_child);
+    for (int n = OUTER; n-- > 0;)
+        tide_lock_after_fork(outer[n](), in_child);
+    tide_rcu_after_fork(in_child);
+}
+
+static void unlock_streams(bool in_child)
+{
+    if (in_child && _IO_list_resetlock)
+        _IO_list_resetlock();
+    else if (!in_child && _IO_list_unlock)
+        _IO_list_unlock();
+}
+
+/* ---- Handlers ------------------------------------------------------------ */
+
+static bool was_alone; /* the forking thread only */
+
+void tide_fork_prepare(void)
+{
+    tide_reserve_before_fork();
+    was_alone = close_passage();
+    if (!was_alone)
+        lock_all();
+}
+
+static void open_passage(void)
+{
+    atomic_store(&is_closed, 0);
+    tide_os_wake(&is_closed);
+}
+
+void tide_fork_in_parent(void)
+{
+    if (was_alone) {
+        open_passage();
+        return;
+    }
+    tide_lock_end_fork();
+    unlock_all(false);
+    unlock_streams(false);
+}
+
+/* Who waits to pass isn't in the child. */
+static void forget_others(void)
+{
+    atomic_store(&passing, is_passing);
+    atomic_store(&is_closed, 0);
+    tide_os_forget_threads();
+    tide_os_process_settle();
+}
+
+void tide_fork_in_child(void)
+{
+    bool was = was_alone;
+
+    forget_others();
+    if (was) {
+        tide_heap_note_owner();
+        return;
+    }
+    tide_lock_end_fork();
+    tide_heap_after_fork_in_child();
+    tide_walk_after_fork_in_child();
+    unlock_all(true);
+    unlock_streams(true);
+}
+
+/* ---- Without handlers ----------------------------------------------------- */
+
+/* Others may have been in the middle of anything, with any lock held.  What threads
+ * share is made anew, from what can be told without locks. */
+void tide_fork_mend(void)
+{
+    bool was = is_alone();
+
+    if (tide_lock_is_forking())
+        return; /* a handler of fork's, before tidepool's own */
+    forget_others();
+    if (was) {
+        tide_heap_note_owner();
+        return;
+    }
+    tide_lock_end_fork();
+    for (int n = 0; n < INNER; n++)
+        tide_lock_reset(inner[n](), false);
+    for (int n = 0; n < OUTER; n++)
+        tide_lock_reset(outer[n](), false);
+    tide_os_forget_kept();
+    tide_os_forget_records();
+    tide_depot_forget();
+    tide_arena_mend_in_child();
+    tide_huge_mend_in_child();
+    tide_walk_forget();
+    tide_heap_mend_in_child();
+    tide_rcu_after_fork(true);
+}
