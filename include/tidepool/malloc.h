@@ -50,8 +50,9 @@ extern "C" {
  * C17 7.22.3.4, POSIX malloc(3p). */
 TIDE_API void *tide_malloc(size_t size) TIDE_ALLOCATES(1) TIDE_USE_RESULT;
 
-/* As tide_malloc for count * size bytes, all zero.  NULL and ENOMEM also when
- * the product overflows.  C17 7.22.3.2. */
+/* As tide_malloc for count * size bytes.  All that tide_usable_size tells is
+ * zero, as with glibc.  NULL and ENOMEM also when the product overflows.
+ * C17 7.22.3.2. */
 TIDE_API void *tide_calloc(size_t count, size_t size) TIDE_ALLOCATES(1, 2) TIDE_USE_RESULT;
 
 /* Resizes block to size bytes, in place or by moving; the first
