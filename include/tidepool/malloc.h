@@ -89,8 +89,8 @@ TIDE_API void tide_free_aligned_sized(void *block, size_t alignment, size_t size
 
 /* Stores in *out a block of size bytes aligned to alignment.  Returns 0, or
  * EINVAL when alignment is no power of two or no multiple of sizeof(void *),
- * or ENOMEM; then *out is as it was.  errno is never changed.
- * POSIX posix_memalign(3p). */
+ * or ENOMEM; then *out is as it was.  As with glibc, errno becomes
+ * ENOMEM with the latter and is kept otherwise.  POSIX posix_memalign(3p). */
 TIDE_API int tide_posix_memalign(void **out, size_t alignment, size_t size) TIDE_USE_RESULT;
 
 /* As tide_aligned_alloc, but an alignment that is no power of two is rounded

@@ -440,10 +440,9 @@ static void do_impossible(struct worker *worker)
     MUST_FAIL(tide_valloc(huge), ENOMEM);
     MUST_FAIL(tide_pvalloc(huge), ENOMEM);
     errno = ERRNO_BEFORE;
-    REQUIRE(tide_posix_memalign(&out, 64, huge) == ENOMEM &&
-                tide_posix_memalign(&out, 4, 100) == EINVAL &&
-                tide_posix_memalign(&out, 24, 100) == EINVAL && out == worker &&
-                errno == ERRNO_BEFORE,
+    REQUIRE(tide_posix_memalign(&out, 4, 100) == EINVAL &&
+                tide_posix_memalign(&out, 24, 100) == EINVAL && errno == ERRNO_BEFORE &&
+                tide_posix_memalign(&out, 64, huge) == ENOMEM && errno == ENOMEM && out == worker,
             "posix_memalign fails in another way than it should");
     REQUIRE(tide_good_size(huge) == huge, "good_size of the impossible isn't that itself");
     check_record(record, "after a realloc that failed");
