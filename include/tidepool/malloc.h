@@ -165,11 +165,13 @@ TIDE_API int tide_malloc_trim(size_t pad);
 
 /* What the program holds.  Fields that have no meaning here are 0:
  *   arena     bytes mapped in arenas        ordblks   free blocks in pools
+ *   uordblks  of these: in allocated blocks fordblks  of these: the others
  *   hblks     huge blocks                   hblkhd    bytes in huge blocks
- *   uordblks  bytes in allocated blocks     fordblks  mapped bytes not so used
  *   keepcost  bytes that tide_malloc_trim could return
- * Other threads go on while it is read, so figures are near, not exact, when
- * they are busy.  glibc's mallinfo2. */
+ * So, as with glibc, arena == uordblks + fordblks, and what is allocated is
+ * uordblks + hblkhd.  Huge blocks that are cached count in keepcost only.  Other
+ * threads go on while it is read, so figures are near, not exact, when they are
+ * busy.  glibc's mallinfo2. */
 struct tide_mallinfo2 {
     size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
 };

@@ -71,7 +71,9 @@ Test(resize, null_is_malloc)
 
 static size_t allocated_bytes(void)
 {
-    return tide_mallinfo2().uordblks;
+    struct tide_mallinfo2 info = tide_mallinfo2();
+
+    return info.uordblks + info.hblkhd;
 }
 
 Test(resize, size_zero_frees)
