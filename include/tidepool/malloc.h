@@ -7,9 +7,9 @@
  * freeing never changes it.
  *
  * A library configured normally also defines each standard name (malloc,
- * free, operator new, ...) with the behaviour of the tide_ name; one
- * configured with --disable-override defines only the tide_ names and can
- * live beside another malloc.
+ * free, operator new, ...) and glibc's further ones (__libc_malloc, ...) with
+ * the behaviour of the tide_ name; one configured with --disable-override
+ * defines only the tide_ names and can live beside another malloc.
  *
  * A pointer that is handed back must have come from tidepool and must be a
  * live block.  A foreign pointer, one into the middle of a block or a block

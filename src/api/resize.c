@@ -89,4 +89,5 @@ void *tide_reallocarray(void *block, size_t count, size_t size)
 }
 
 TIDE_ALSO_NAMED(realloc, tide_realloc)
+TIDE_ALSO_NAMED(__libc_realloc, tide_realloc)
 TIDE_ALSO_NAMED(reallocarray, tide_reallocarray)

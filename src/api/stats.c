@@ -17,8 +17,8 @@ static void add_pool(struct stats *stats, const struct pool *pool, bool is_full)
     struct class_stats *class_stats = &stats->classes[size_class];
     uint32_t allocated = tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
     uint32_t returned = tide_pool_returned_count(pool);
-    size_t capacity = (tide_class_slots(size_class) << TIDE_SLOT_SHIFT) /
-                      tide_class_bytes[size_class];
+    size_t capacity =
+        (tide_class_slots(size_class) << TIDE_SLOT_SHIFT) / tide_class_bytes[size_class];
 
     /* While the pool changes its class the count may still be the other's. */
     allocated = allocated > returned ? allocated - returned : 0;

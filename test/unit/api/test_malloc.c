@@ -192,7 +192,8 @@ static void leave_cached(size_t size)
 
 Test(malloc, callocs_block_from_the_cache_is_zero_to_its_end_and_not_far_too_large)
 {
-    static const size_t cached[] = { 4 * TIDE_ARENA_BYTES, 2 * TIDE_ARENA_BYTES + 5 * TIDE_SLOT_BYTES };
+    static const size_t cached[] = { 4 * TIDE_ARENA_BYTES,
+                                     2 * TIDE_ARENA_BYTES + 5 * TIDE_SLOT_BYTES };
 
     for (int n = 0; n < 2; n++) {
         size_t size = 2 * TIDE_ARENA_BYTES - 5000;
