@@ -69,7 +69,7 @@ TIDE_API void *tide_reallocarray(void *block, size_t count, size_t size)
 
 /* A block aligned to alignment, a power of two.  Size need not be a multiple
  * of alignment.  NULL and EINVAL when alignment is no power of two, NULL and
- * ENOMEM when there is no memory.  C17 7.22.3.1, C23. */
+ * ENOMEM when there is no memory.  C17 7.22.3.1, C23, glibc from 2.38 on. */
 TIDE_API void *tide_aligned_alloc(size_t alignment, size_t size)
     TIDE_ALLOCATES(2) TIDE_ALIGNED_BY(1) TIDE_USE_RESULT;
 
