@@ -72,8 +72,10 @@ struct tide_mallinfo2 tide_mallinfo2(void)
         info.ordblks += stats.classes[c].blocks - stats.classes[c].allocated;
     info.hblks = stats.huge.blocks;
     info.hblkhd = stats.huge.bytes;
-    info.uordblks = stats.pooled_bytes + stats.run_bytes + stats.huge.bytes;
-    info.fordblks = info.arena + stats.huge.bytes + stats.huge.cached_bytes - info.uordblks;
+    info.uordblks = stats.pooled_bytes + stats.run_bytes;
+    if (info.uordblks > info.arena) /* arenas came or went between the two counts */
+        info.uordblks = info.arena;
+    info.fordblks = info.arena - info.uordblks;
     info.keepcost = stats.returnable_bytes;
     return info;
 }

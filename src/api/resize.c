@@ -17,6 +17,7 @@
 #include "heap/large.h"
 #include "heap/reclaim.h"
 #include "heap/slow.h"
+#include "os/shortage.h"
 
 /* Where there is no memory, what was kept for later goes before the block is
  * copied, which would take more. */
@@ -24,7 +25,7 @@ static void *resize_huge(void *block, size_t size)
 {
     void *resized = tide_huge_resize(block, size);
 
-    if (!resized && errno == ENOMEM) {
+    if (!resized && errno == ENOMEM && !tide_os_shortage_is_certain(size)) {
         tide_reclaim();
         resized = tide_huge_resize(block, size);
     }
@@ -89,4 +90,5 @@ void *tide_reallocarray(void *block, size_t count, size_t size)
 }
 
 TIDE_ALSO_NAMED(realloc, tide_realloc)
+TIDE_ALSO_NAMED(__libc_realloc, tide_realloc)
 TIDE_ALSO_NAMED(reallocarray, tide_reallocarray)

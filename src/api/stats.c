@@ -17,12 +17,15 @@ static void add_pool(struct stats *stats, const struct pool *pool, bool is_full)
     struct class_stats *class_stats = &stats->classes[size_class];
     uint32_t allocated = tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
     uint32_t returned = tide_pool_returned_count(pool);
+    size_t capacity =
+        (tide_class_slots(size_class) << TIDE_SLOT_SHIFT) / tide_class_bytes[size_class];
 
+    /* While the pool changes its class the count may still be the other's. */
+    allocated = allocated > returned ? allocated - returned : 0;
     class_stats->pools++;
     class_stats->full_pools += is_full;
-    class_stats->blocks += (tide_class_slots(size_class) << TIDE_SLOT_SHIFT) /
-                           tide_class_bytes[size_class];
-    class_stats->allocated += allocated > returned ? allocated - returned : 0;
+    class_stats->blocks += capacity;
+    class_stats->allocated += allocated < capacity ? allocated : capacity;
 }
 
 static void add_arena(struct stats *stats, const struct arena *arena)

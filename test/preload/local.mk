@@ -11,6 +11,7 @@ PRELOAD_TESTS = \
 	test/preload/linked.sh \
 	test/preload/dlopen.sh \
 	test/preload/static.sh \
+	test/preload/libc_names.sh \
 	test/preload/exit_of_main.sh \
 	test/preload/forks.sh \
 	test/preload/fork_mutex.sh \
@@ -38,6 +39,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/fork_mutex_library.c \
 	test/preload/forks.c \
 	test/preload/late_frees.cc \
+	test/preload/libc_names.c \
 	test/preload/limits.c \
 	test/preload/linked_program.c \
 	test/preload/memcached_client.py \

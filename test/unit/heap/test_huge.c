@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "heaps.h"
+#include "os/limits.h"
 #include "os/map.h"
 
 #define SIZE (TIDE_RUN_MAX + 1)
@@ -461,6 +462,55 @@ Test(huge, a_resize_that_fails_changes_nothing)
     check_failed_resize(block, SIZE_MAX);
     tide_huge_free(block);
     tide_api_check();
+}
+
+/* All that a move to where the address map isn't writable yet asks for. */
+enum { REQUESTS = 4 };
+
+/* Takes the address space that the next mappings would be in. */
+static void fill_address_space(const char *block)
+{
+    size_t bytes = (size_t)1 << 38;
+
+    TIDE_REQUIRE(mmap((void *)(tide_round_down((uintptr_t)block, TIDE_ARENA_BYTES) - bytes), bytes,
+                      PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED);
+}
+
+static unsigned failing;
+
+static void fail_a_request(void)
+{
+    char *block = take(SIZE, PAGE), *resized;
+    struct huge_totals before;
+    size_t mapped = tide_os_limits_mapped();
+
+    fill(block, SIZE);
+    put_in_the_way(block);
+    fill_address_space(block);
+    before = tide_huge_totals();
+    tide_os_fail_map_every(failing);
+    resized = tide_huge_resize(block, 3 * TIDE_ARENA_BYTES);
+    tide_os_fail_map_every(0);
+    if (resized) {
+        TIDE_REQUIRE(is_filled(resized, SIZE));
+    } else {
+        struct huge_totals after = tide_huge_totals();
+
+        TIDE_REQUIRE(memcmp(&before, &after, sizeof before) == 0);
+        TIDE_REQUIRE(tide_os_limits_mapped() == mapped);
+        TIDE_REQUIRE(tide_huge_at(block)->block == block && is_filled(block, SIZE));
+        resized = block;
+    }
+    tide_huge_free(resized);
+    tide_huge_trim(0);
+    TIDE_REQUIRE(is_foreign(resized));
+    tide_api_check();
+}
+
+Test(huge, whichever_request_of_a_resize_fails_nothing_changes)
+{
+    for (failing = 1; failing <= REQUESTS; failing++)
+        assert_ended_well(run_apart(fail_a_request));
 }
 
 Test(huge, an_aligned_block_is_resized_in_place_or_not_at_all)
