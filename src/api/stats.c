@@ -6,6 +6,7 @@
 #include "base/fatal.h"
 #include "heap/common.h"
 #include "heap/depot.h"
+#include "heap/fork.h"
 #include "heap/heap.h"
 #include "heap/maintenance.h"
 #include "os/records.h"
@@ -128,7 +129,7 @@ static void gather_locks(struct tide_lock locks[LOCK_KINDS])
     tide_depot_lock_counts(&locks[LOCK_DEPOT]);
 }
 
-void tide_stats_gather(struct stats *stats)
+static void gather(struct stats *stats)
 {
     *stats = (struct stats){ .runs = 0 };
     add_arenas(stats);
@@ -145,6 +146,17 @@ void tide_stats_gather(struct stats *stats)
     stats->returnable_bytes += stats->huge.cached_bytes;
     stats->record_bytes = tide_os_record_bytes();
     gather_locks(stats->locks);
+}
+
+void tide_stats_gather(struct stats *stats)
+{
+    bool is_passing;
+
+    tide_fork_check();
+    is_passing = tide_fork_pass_in();
+    gather(stats);
+    if (is_passing)
+        tide_fork_pass_out();
 }
 
 const char *tide_stats_lock_name(enum lock_kind kind)

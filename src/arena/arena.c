@@ -8,6 +8,16 @@
 #include "base/fatal.h"
 #include "os/map.h"
 
+_Atomic size_t tide_arena_idle_slots;
+
+void tide_arena_count_idle(const struct arena *arena, uint64_t more, uint64_t fewer)
+{
+    size_t change = (size_t)tide_bit_count(more) - tide_bit_count(fewer);
+
+    if (change != 0 && !tide_reserve_has(arena))
+        atomic_fetch_add_explicit(&tide_arena_idle_slots, change, memory_order_relaxed);
+}
+
 /* Zero but, from the reserve, dirty and the slots it says.  The reserve's pages are
  * there already and aren't bound. */
 static struct arena *map(unsigned shard)
@@ -111,6 +121,7 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
     run->is_zero = (dirty & taken) == 0;
     tide_set_relaxed(&run->state, POOL_RUN);
     enter_rest(arena, run, first + 1, first + slots);
+    tide_arena_count_idle(arena, 0, dirty & taken);
     tide_set_relaxed(&arena->free, free & ~taken);
     tide_set_relaxed(&arena->dirty, dirty | taken);
     return run;
@@ -119,10 +130,12 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
 void tide_arena_put_locked(struct arena *arena, struct pool *run)
 {
     unsigned first = tide_pool_slot(run);
+    uint64_t slots = tide_bit_run(first, run->slots);
 
     TIDE_ASSERT(tide_relaxed(&run->owner) == NULL);
     clear_slots(arena, first, first + run->slots);
-    tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | tide_bit_run(first, run->slots));
+    tide_arena_count_idle(arena, slots, 0);
+    tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | slots);
 }
 
 bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned slots)
@@ -131,8 +144,11 @@ bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned sl
     unsigned first = tide_pool_slot(run), end = first + run->slots;
 
     if (slots < run->slots) {
+        uint64_t fewer = tide_bit_run(first + slots, run->slots - slots);
+
         clear_slots(arena, first + slots, end);
-        tide_set_relaxed(&arena->free, free | tide_bit_run(first + slots, run->slots - slots));
+        tide_arena_count_idle(arena, fewer, 0);
+        tide_set_relaxed(&arena->free, free | fewer);
     } else if (slots > run->slots) {
         uint64_t more;
 
@@ -142,6 +158,7 @@ bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned sl
         if ((free & more) != more)
             return false;
         enter_rest(arena, run, end, first + slots);
+        tide_arena_count_idle(arena, 0, more & tide_relaxed(&arena->dirty));
         tide_set_relaxed(&arena->free, free & ~more);
         tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) | more);
     }

@@ -82,6 +82,13 @@ void tide_arena_leave(struct tide_tenant *tenant);
  * bytes.  Bytes returned. */
 size_t tide_arena_trim(size_t keep);
 
+/* Returns the pages of so many free slots, at most; goes on where the last call ended.
+ * Bytes returned.  One thread at a time, as with the next. */
+size_t tide_arena_purge_some(unsigned slots);
+
+/* Bytes of free slots that have pages; near. */
+size_t tide_arena_idle_bytes(void);
+
 /* Returns the pages of slots that were free at the last time and stayed so, and
  * empty arenas without pages, and makes huge pages of what stays full
  * (huge_pages.h), for the next so many arenas.  Whether these were the last; then

@@ -57,18 +57,30 @@ static uint64_t idle_slots(struct arena *arena, uint64_t slots)
     return idle;
 }
 
-/* Returns the pages of free slots, or only of idle ones.  The slots are claimed
- * meanwhile, so that no lock is held over the system calls. */
-static size_t purge(struct arena *arena, bool is_only_idle)
+/* As many of the slots, the highest ones. */
+static uint64_t highest(uint64_t slots, unsigned most)
+{
+    unsigned surplus = tide_bit_count(slots);
+
+    for (surplus = surplus > most ? surplus - most : 0; surplus > 0; surplus--)
+        slots &= slots - 1;
+    return slots;
+}
+
+/* Returns the pages of free slots, or only of idle ones, of so many at most.  The slots
+ * are claimed meanwhile, so that no lock is held over the system calls. */
+static size_t purge(struct arena *arena, bool is_only_idle, unsigned most)
 {
     unsigned ordinary;
-    uint64_t claim;
+    uint64_t claim, dirty;
 
     tide_lock(tide_shard_arena_lock(arena));
     claim = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
     if (is_only_idle)
         claim = idle_slots(arena, claim);
-    claim = tide_arena_split_units_locked(arena, claim, !is_only_idle, &ordinary);
+    claim = tide_arena_split_units_locked(arena, highest(claim, most), !is_only_idle, &ordinary);
+    dirty = claim & tide_relaxed(&arena->dirty);
+    tide_arena_count_idle(arena, 0, dirty);
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) & ~claim);
     tide_shard_settle_and_unlock(arena);
     if (claim == 0)
@@ -99,10 +111,30 @@ size_t tide_arena_trim(size_t keep)
 
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         if (returnable > keep + returned)
-            returned += purge(arena, false);
+            returned += purge(arena, false, TIDE_SLOTS);
     if (keep == 0) /* their blocks' pages were counted above, their records' were not */
         returned += release_spares(SPARE_ANY) * tide_os_page_bytes;
     tide_walk_reclaim();
+    return returned;
+}
+
+size_t tide_arena_purge_some(unsigned slots)
+{
+    static struct arena *next; /* held */
+    size_t wanted = (size_t)slots << TIDE_SLOT_SHIFT, returned = 0;
+    bool is_begun = next != NULL;
+
+    for (;;) {
+        if (!next && (next = tide_arena_next(NULL)) == NULL)
+            break;
+        returned += purge(next, false, (unsigned)((wanted - returned) >> TIDE_SLOT_SHIFT));
+        if (returned >= wanted)
+            break;
+        next = tide_arena_next(next);
+        if (!next && !is_begun)
+            break;
+        is_begun &= next != NULL;
+    }
     return returned;
 }
 
@@ -118,7 +150,7 @@ bool tide_arena_decay(unsigned arenas, size_t *waiting)
         decaying = 0;
     }
     for (; next && arenas > 0; arenas--, next = tide_arena_next(next)) {
-        purge(next, true);
+        purge(next, true, TIDE_SLOTS);
         tide_units_look_at(&look, next);
         decaying += tide_bit_count(tide_arena_decaying_slots(next));
     }

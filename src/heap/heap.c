@@ -15,6 +15,7 @@
 #include "arena/address_map.h"
 #include "base/fatal.h"
 #include "base/options.h"
+#include "heap/bound.h"
 #include "heap/common.h"
 #include "heap/fork.h"
 #include "heap/heap_fast.h"
@@ -264,6 +265,7 @@ static void retire_others(bool are_orphans)
 
 static void after_fork(void)
 {
+    tide_set_relaxed(&tide_bound_returned, 0);
     tide_maintenance_after_fork_in_child();
     tide_reclaim_after_fork_in_child();
     tide_nodes_after_fork_in_child();

@@ -13,6 +13,7 @@
 #include "base/geometry.h"
 #include "base/lock.h"
 #include "base/options.h"
+#include "heap/bound.h"
 #include "heap/maintenance.h"
 #include "os/limits.h"
 #include "os/map.h"
@@ -26,7 +27,7 @@ static struct huge *all;                  /* under lock */
 static struct huge *newest, *oldest;      /* under lock: the cache */
 static struct huge_totals totals;         /* under lock */
 
-_Atomic size_t tide_huge_mapped;
+_Atomic size_t tide_huge_mapped, tide_huge_cached;
 
 void tide_huge_start(void)
 {
@@ -77,6 +78,7 @@ static void link_cached(struct huge *huge)
     newest = huge;
     totals.cached_blocks++;
     totals.cached_bytes += huge->bytes;
+    tide_set_relaxed(&tide_huge_cached, totals.cached_bytes);
 }
 
 static void unlink_cached(struct huge *huge)
@@ -91,6 +93,7 @@ static void unlink_cached(struct huge *huge)
         newest = huge->next;
     totals.cached_blocks--;
     totals.cached_bytes -= huge->bytes;
+    tide_set_relaxed(&tide_huge_cached, totals.cached_bytes);
 }
 
 static bool fits_better(const struct huge *huge, const struct huge *best, size_t bytes)
@@ -317,6 +320,8 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
     }
     bytes = lead + tide_round_up(size ? size : 1, page);
     huge = lead == page ? reuse(bytes, node) : NULL;
+    if (!huge)
+        tide_bound_note_taken(bytes);
     if (is_zero)
         *is_zero = !huge;
     if (!huge)

@@ -39,7 +39,7 @@ static uint64_t pages_at(size_t distance, size_t bytes)
     return tide_bit_run(first, last - first + 1);
 }
 
-static uint64_t pages_of(const struct pool *pool, const struct block *block)
+uint64_t tide_pool_pages_of(const struct pool *pool, const struct block *block)
 {
     return pages_at((size_t)((const char *)block - tide_pool_start(pool)), pool->block_bytes);
 }
@@ -108,6 +108,18 @@ static struct block *block_at(const struct pool *pool, uint32_t number)
 
 /* ---- Which pages are free ---------------------------------------------- */
 
+/* Freed blocks lie anywhere, and each tells only where the next is: one after the other
+ * they come from memory much more slowly than all of the pool does in a row. */
+static void prefetch(const struct pool *pool)
+{
+    const char *start = tide_pool_start(pool);
+    size_t end = (size_t)tide_relaxed(&pool->carved) * pool->block_bytes;
+
+    for (size_t distance = 0; distance < end; distance += TIDE_CACHE_LINE)
+        if (!(pool->hollow_pages >> (distance >> page_shift()) & 1))
+            __builtin_prefetch(start + distance);
+}
+
 static void cross_off(struct usage *usage, uint64_t pages)
 {
     for (; pages != 0; pages &= pages - 1)
@@ -133,9 +145,10 @@ static uint64_t free_pages(const struct pool *pool)
     struct usage usage = { .blocks = { 0 } };
     uint64_t free = 0;
 
+    prefetch(pool);
     enter_all(pool, &usage);
     for (const struct block *block = pool->freed; block; block = block->next)
-        cross_off(&usage, pages_of(pool, block));
+        cross_off(&usage, tide_pool_pages_of(pool, block));
     for (uint64_t rest = pool->hollow_pages; rest != 0; rest &= rest - 1) {
         struct range range = blocks_in(pool, tide_lowest_bit(rest));
 
@@ -193,7 +206,7 @@ static uint32_t unlink_blocks(struct pool *pool, uint64_t pages)
     uint32_t count = 0;
 
     while ((block = *link)) {
-        if (pages_of(pool, block) & pages) {
+        if (tide_pool_pages_of(pool, block) & pages) {
             *link = block->next;
             count++;
         } else {
@@ -206,6 +219,27 @@ static uint32_t unlink_blocks(struct pool *pool, uint64_t pages)
 static uint32_t count_free(const struct pool *pool)
 {
     return tide_pool_freed_count(pool) + tide_relaxed(&pool->hollow);
+}
+
+/* With so many free blocks: a page is free if all of its blocks are. */
+static uint32_t guess(const struct pool *pool, uint32_t free)
+{
+    unsigned per_page = (unsigned)(tide_os_page_bytes / pool->block_bytes);
+    uint64_t share = ((uint64_t)free << 16) / pool->capacity, all = (uint64_t)1 << 16;
+
+    for (unsigned n = pool->is_swept || per_page == 0 ? 1 : per_page; n != 0; n >>= 1) {
+        if (n & 1)
+            all = all * share >> 16;
+        share = share * share >> 16;
+    }
+    return (uint32_t)(16 * pages_of_pool(pool) * all >> 16);
+}
+
+uint32_t tide_pool_guess(const struct pool *pool)
+{
+    uint32_t now = guess(pool, count_free(pool)), before = guess(pool, pool->free_at_look);
+
+    return now > before ? now - before : 0;
 }
 
 bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
@@ -300,5 +334,5 @@ void tide_pool_check_hollow(const struct pool *pool)
 {
     TIDE_REQUIRE(count_in(pool, pool->hollow_pages) == tide_relaxed(&pool->hollow));
     for (const struct block *block = pool->freed; block; block = block->next)
-        TIDE_REQUIRE((pages_of(pool, block) & -pages_of(pool, block) & pool->hollow_pages) == 0);
+        TIDE_REQUIRE((tide_pool_pages_of(pool, block) & -tide_pool_pages_of(pool, block) & pool->hollow_pages) == 0);
 }
