@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <tidepool/malloc.h>
 
-#include "arena/address_map.h"
 #include "arena/manager.h"
 #include "arena/reserve.h"
 #include "arena/walk.h"
@@ -34,7 +33,6 @@ static struct tide_lock *(*const inner[])(void) = {
     tide_huge_lock,
     tide_walk_lock,
     tide_reserve_lock,
-    tide_address_map_lock,
     tide_os_records_lock,
     tide_os_kept_lock,
     tide_reclaim_handler_lock,

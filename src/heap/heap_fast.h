@@ -9,6 +9,7 @@
  * is stood in for (idle.h), for that time; with
  * TIDEPOOL_CHECK=on all threads keep pointing there and every call is checked.
  * Any address may be tested: NULL and foreign ones are not in the address map.
+ * Blocks away from its home window take the slow path.
  * The slots of runs have no owner.
  */
 #ifndef TIDE_HEAP_HEAP_FAST_H
@@ -57,7 +58,7 @@ static inline void tide_heap_free(void *address, const char *call)
     struct block *block = address;
     struct pool *pool;
 
-    if (TIDE_LIKELY(tide_memory_at(block) == TIDE_ARENA)) {
+    if (TIDE_LIKELY(tide_is_in_home_arena(block))) {
         pool = tide_slot_pool(block);
         if (TIDE_LIKELY(tide_relaxed(&pool->owner) == tide_heap_fast &&
                         pool->frees_to->freed != block)) {
