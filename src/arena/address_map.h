@@ -38,8 +38,8 @@ extern TIDE_HIDDEN _Atomic uint8_t *tide_map_home; /* its table */
 extern TIDE_HIDDEN uintptr_t tide_map_base;        /* its first address */
 extern TIDE_HIDDEN uintptr_t tide_map_pieces;      /* its entries; 0 before the start */
 
-/* Half an arena from here on isn't mapped, though its piece is entered; 0: none.
- * See arena.h, which sets it. */
+/* From here on half an arena isn't mapped, though its piece is entered; 0: none.
+ * See arena.h. */
 extern TIDE_HIDDEN _Atomic uintptr_t tide_map_hole;
 
 /* Any address: whether it is in an arena in the home window. */

@@ -25,7 +25,8 @@ static void check_sums(const struct stats *stats)
     }
     slots += stats->run_bytes / TIDE_SLOT_BYTES + stats->empty_pools + stats->free_slots;
     cr_assert_eq(stats->pooled_bytes, pooled);
-    cr_assert_eq(slots, stats->arenas.arenas * (TIDE_SLOTS - TIDE_HEADER_SLOTS),
+    cr_assert_eq(slots,
+                 stats->arena_bytes / TIDE_SLOT_BYTES - stats->arenas.arenas * TIDE_HEADER_SLOTS,
                  "every slot is something");
     cr_assert_eq(stats->arenas.arenas, stats->arenas.created - stats->arenas.released);
     cr_assert_leq(stats->orphans, stats->heaps);
