@@ -250,6 +250,25 @@ Test(stats, heaps_and_orphans_are_counted)
     cr_assert_eq(now.orphans, before.orphans + 1);
 }
 
+PROGRAM(little)
+{
+    size_t slots = 0;
+
+    tide_free(allocate(100));
+    tide_stats_gather(&now);
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        slots += now.classes[c].pools * tide_class_slots(c);
+    slots += now.run_bytes / TIDE_SLOT_BYTES + now.empty_pools + now.free_slots;
+    TIDE_REQUIRE(now.arenas.arenas > 1 || now.arena_bytes <= TIDE_ARENA_BYTES / 2 || !TIDE_UNITS);
+    TIDE_REQUIRE(slots + now.arenas.arenas * TIDE_HEADER_SLOTS ==
+                 now.arena_bytes / TIDE_SLOT_BYTES);
+}
+
+Test(stats, a_little_programs_arena_is_counted_as_far_as_it_is_mapped)
+{
+    assert_ended_well(run_program("little", NULL, NULL));
+}
+
 Test(stats, every_kind_of_lock_has_a_name)
 {
     for (int kind = 0; kind < LOCK_KINDS; kind++)

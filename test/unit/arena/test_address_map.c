@@ -6,12 +6,32 @@
 #include "arena/address_map.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 
 #include "../unit.h"
 #include "os/map.h"
 
 #define PIECE TIDE_ARENA_BYTES
 #define LIMIT ((uintptr_t)1 << TIDE_ADDRESS_BITS)
+
+/* In place of the C library's: puts the home window's table where HOME_TABLE says;
+ * and what another thread does meanwhile. */
+static void (*meanwhile)(void);
+static char *last_mapped;
+
+void *mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    const char *place = getenv("HOME_TABLE");
+    void (*now)(void) = meanwhile;
+
+    meanwhile = NULL;
+    if (now)
+        now();
+    if (place && protection == PROT_READ && bytes == 2 * TIDE_MAP_PART_BYTES)
+        start = (void *)strtoul(place, NULL, 16);
+    last_mapped = (char *)syscall(SYS_mmap, start, bytes, protection, flags, file, offset);
+    return last_mapped;
+}
 
 /* Far from everything, and the nth place is far from the others. */
 static char *far_place(unsigned n)
@@ -70,6 +90,38 @@ Test(address_map, the_first_mappings_are_not_near_the_windows_edges)
 
     cr_assert_geq(first, PART / 2);
     cr_assert(first < 3 * PART / 2 || tide_map_base + 2 * PART == LIMIT);
+}
+
+PROGRAM(home)
+{
+    uintptr_t place = strtoul(getenv("HOME_TABLE"), NULL, 16);
+
+    if ((uintptr_t)tide_map_home != place) { /* a sanitizer has something there */
+        TIDE_REQUIRE(is_mapped((void *)place));
+        return;
+    }
+    TIDE_REQUIRE(tide_map_base == strtoul(getenv("HOME_BASE"), NULL, 16));
+    TIDE_REQUIRE(tide_address_map_set((void *)place, PIECE, TIDE_ARENA, TIDE_ARENA));
+    TIDE_REQUIRE(tide_is_in_home_arena((void *)place));
+}
+
+static void assert_home_for(uintptr_t place, uintptr_t base)
+{
+    char table[40], wanted[40];
+
+    snprintf(table, sizeof table, "HOME_TABLE=%zx", (size_t)place);
+    snprintf(wanted, sizeof wanted, "HOME_BASE=%zx", (size_t)base);
+    assert_ended_well(run_program("home", table, wanted));
+}
+
+Test(address_map, home_is_the_first_mappings_part_and_the_one_that_is_nearer)
+{
+    assert_home_for(LIMIT / 4 + PART / 4, LIMIT / 4 - PART);
+    assert_home_for(LIMIT / 4 + PART / 4 * 3, LIMIT / 4);
+    assert_home_for(PART / 4, 0);
+    assert_home_for(PART / 4 * 3, 0);
+    assert_home_for(LIMIT - PART / 4 * 3, LIMIT - 2 * PART);
+    assert_home_for(LIMIT - PART / 4, LIMIT - 2 * PART);
 }
 
 Test(address_map, in_the_window_arenas_are_seen_at_once)
@@ -300,6 +352,30 @@ static void enter_pieces(void *argument)
         TIDE_REQUIRE(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_ARENA));
         TIDE_REQUIRE(tide_memory_at(place) == TIDE_ARENA);
     }
+}
+
+static char *others_mapped;
+
+static void enter_other(void *place)
+{
+    TIDE_REQUIRE(tide_address_map_set(place, PIECE, TIDE_HUGE, TIDE_HUGE_REST));
+    others_mapped = last_mapped;
+}
+
+static void enter_meanwhile(void)
+{
+    run_thread(enter_other, far_place(1) + PIECE);
+}
+
+/* Between this thread's look for the table and its making one. */
+Test(address_map, the_table_that_is_made_first_stays)
+{
+    meanwhile = enter_meanwhile;
+    cr_assert(tide_address_map_set(far_place(1), PIECE, TIDE_ARENA, TIDE_ARENA));
+    assert_entries(far_place(1), 1, TIDE_ARENA);
+    assert_entries(far_place(1) + PIECE, 1, TIDE_HUGE);
+    cr_assert(is_mapped(others_mapped) && last_mapped != others_mapped);
+    cr_assert_not(is_mapped(last_mapped), "this thread's was given back");
 }
 
 Test(address_map, threads_may_make_the_same_table_at_the_same_time)

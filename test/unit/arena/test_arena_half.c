@@ -255,6 +255,7 @@ SCENARIO(arena_half, an_empty_one_goes_and_leaves_its_neighbour)
     tide_arena_trim(0);
     TIDE_REQUIRE(!is_there(arena) && !is_mapped(arena) && !is_mapped(place - 1));
     TIDE_REQUIRE(tide_os_limits_mapped() == mapped - HALF);
+    TIDE_REQUIRE(tide_relaxed(&tide_map_hole) == 0);
     check_in_the_way(place);
     TIDE_REQUIRE(tide_arena_bytes(tide_arena_of(take(&filler, 1))) == TIDE_ARENA_BYTES);
     tide_arena_check();
@@ -281,6 +282,26 @@ SCENARIO(arena_half, one_that_went_while_somebody_walks_leaves_its_neighbour)
     tide_walk_reclaim();
     TIDE_REQUIRE(!is_mapped(arena));
     check_in_the_way(place);
+}
+
+SCENARIO(arena_half, one_that_went_while_somebody_walks_is_not_made_whole)
+{
+    struct arena *arena = take_half();
+    struct tide_walk walk;
+
+    if (!arena)
+        return;
+    fill_half(arena);
+    tide_arena_resize_run(take(&nobody, USABLE), 1); /* room for what loads liburcu */
+    tide_walk_begin(&walk);
+    if (!put_all(arena))
+        return;
+    tide_shard_release_spare(&tide_shards[0], SPARE_ANY);
+    for (int n = 0; n < 3; n++)
+        TIDE_REQUIRE(tide_arena_of(take(&nobody, HALF_SLOTS)) != arena);
+    TIDE_REQUIRE(!is_mapped(rest_of(arena)));
+    tide_walk_end(&walk);
+    tide_arena_check();
 }
 
 /* ---- Huge pages ---------------------------------------------------------- */
