@@ -1,6 +1,7 @@
 /* api/stats.c - see stats.h */
 #include "api/stats.h"
 
+#include "arena/arena.h"
 #include "arena/huge_pages.h"
 #include "arena/walk.h"
 #include "base/fatal.h"
@@ -32,9 +33,11 @@ static void add_pool(struct stats *stats, const struct pool *pool, bool is_full)
 static void add_arena(struct stats *stats, const struct arena *arena)
 {
     uint64_t returnable = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
+    uint64_t slots = tide_arena_slots(arena);
 
     stats->returnable_bytes += (size_t)tide_bit_count(returnable) << TIDE_SLOT_SHIFT;
     stats->huge_units += tide_bit_count(tide_units_in(arena, UNIT_HUGE));
+    stats->arena_bytes += tide_arena_bytes(arena);
     for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
         const struct pool *pool = (const struct pool *)arena + slot;
         uint8_t state = tide_relaxed(&pool->state);
@@ -52,7 +55,7 @@ static void add_arena(struct stats *stats, const struct arena *arena)
             stats->empty_pools++;
             break;
         case POOL_FREE:
-            stats->free_slots++;
+            stats->free_slots += slots >> slot & 1;
             break;
         default:
             break;

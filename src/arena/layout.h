@@ -114,6 +114,7 @@ _Static_assert(offsetof(struct arena, pools) == sizeof(struct pool),
 
 #define TIDE_HEADER_SLOTS ((sizeof(struct arena) + TIDE_SLOT_BYTES - 1) / TIDE_SLOT_BYTES)
 #define TIDE_ALL_FREE (~UINT64_C(0) << TIDE_HEADER_SLOTS)
+#define TIDE_HALF_FREE (TIDE_ALL_FREE & UINT32_MAX) /* of a half arena */
 _Static_assert(TIDE_HEADER_SLOTS < TIDE_SLOTS / 16, "most of an arena is for blocks");
 
 static inline struct arena *tide_arena_of(const void *address)

@@ -14,10 +14,9 @@
  *  10. huge       heap/huge.c        list and cache of huge blocks
  *  11. walked     arena/walk.c       arenas that wait for walks to end
  *  12. reserve    arena/reserve.c    arenas from the system's huge pages
- *  13. map        arena/address_map.c  making a page of the address map writable
- *  14. records    os/records.c       the allocator's own records
- *  15. kept       os/map.c           ranges that could not be unmapped
- *  16. handler    heap/reclaim.c     the program's function for the soft limit
+ *  13. records    os/records.c       the allocator's own records
+ *  14. kept       os/map.c           ranges that could not be unmapped
+ *  15. handler    heap/reclaim.c     the program's function for the soft limit
  * With arena_lock=global, 8 to 10 are one recursive lock.
  *
  * A forking thread holds all of them from the first fork handler of tidepool's

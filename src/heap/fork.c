@@ -81,7 +81,6 @@ static struct tide_lock *(*const inner[])(void) = {
     tide_huge_lock,
     tide_walk_lock,
     tide_reserve_lock,
-    tide_address_map_lock,
     tide_os_records_lock,
     tide_os_kept_lock,
     tide_reclaim_handler_lock,

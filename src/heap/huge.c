@@ -9,7 +9,6 @@
 #include "arena/huge_pages.h"
 #include "arena/manager.h"
 #include "base/bits.h"
-#include "base/fatal.h"
 #include "base/geometry.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -263,31 +262,44 @@ static bool resize_in_place(struct huge *huge, size_t bytes)
     return false;
 }
 
-/* Moves the pages to a mapping of the new length.  The old range leaves the
- * address map first: once moved, it may be another thread's. */
+/* Moves the pages to where target says, which is in the address map.  The old
+ * range leaves that first: once moved, it may be another thread's. */
+static bool move_to(struct huge *target, struct huge *huge)
+{
+    leave(huge);
+    if (tide_os_end_move(huge->start, huge->bytes, target->start, target->bytes)) {
+        struct huge *moved = (struct huge *)target->start;
+
+        moved->start = target->start;
+        moved->bytes = target->bytes;
+        moved->block = target->block;
+        return true;
+    }
+    enter(huge); /* can't fail: that part of the map is in use */
+    leave(target);
+    return false;
+}
+
+/* Moves the pages to a mapping of the new length.  NULL when that can't be; then
+ * nothing has changed. */
 static struct huge *move(struct huge *huge, size_t bytes)
 {
-    struct huge *moved;
-    char *start;
+    struct huge target = { .bytes = bytes };
 
     if (((uintptr_t)huge->start & (TIDE_ARENA_BYTES - 1)) != 0) {
         errno = EINVAL; /* not for want of memory */
         return NULL;
     }
-    leave(huge);
-    start = tide_os_move(huge->start, huge->bytes, bytes, TIDE_ARENA_BYTES);
-    if (!start) {
-        enter(huge);
+    target.start = tide_os_begin_move(huge->bytes, bytes, TIDE_ARENA_BYTES);
+    if (!target.start)
+        return NULL;
+    target.block = target.start + (huge->block - huge->start);
+    if (!enter(&target) || !move_to(&target, huge)) {
+        tide_os_cancel_move(huge->bytes, target.start, bytes);
         return NULL;
     }
-    moved = (struct huge *)start;
-    moved->block = start + (moved->block - moved->start);
-    moved->start = start;
-    moved->bytes = bytes;
-    tide_huge_pages_advise(start, bytes);
-    if (!enter(moved))
-        tide_base_fatal("no memory to enter a block of %zu bytes in the address map", bytes);
-    return moved;
+    tide_huge_pages_advise(target.start, bytes);
+    return (struct huge *)target.start;
 }
 
 /* A cached mapping that has bytes now; NULL when there is none. */
@@ -435,8 +447,11 @@ struct tide_lock *tide_huge_lock(void)
     return &own_lock;
 }
 
+/* One that was on its way to another place isn't there yet. */
 static void relist(struct huge *huge)
 {
+    if (huge->start != (char *)huge)
+        return;
     if (huge->is_cached)
         link_cached(huge);
     else

@@ -17,6 +17,7 @@ PRELOAD_TESTS = \
 	test/preload/fork_mutex.sh \
 	test/preload/late_frees.sh \
 	test/preload/limits.sh \
+	test/preload/mlock.sh \
 	test/preload/new_fails.sh \
 	test/preload/plugin.sh \
 	test/preload/compile.sh \
@@ -43,6 +44,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/limits.c \
 	test/preload/linked_program.c \
 	test/preload/memcached_client.py \
+	test/preload/mlock.c \
 	test/preload/new_fails.cc \
 	test/preload/plugin.c \
 	test/preload/plugin_new_fails.cc \
