@@ -14,6 +14,8 @@ PRELOAD_TESTS = \
 	test/preload/exit_of_main.sh \
 	test/preload/forks.sh \
 	test/preload/fork_mutex.sh \
+	test/preload/raw_forks.sh \
+	test/preload/handlers.sh \
 	test/preload/late_frees.sh \
 	test/preload/limits.sh \
 	test/preload/new_fails.sh \
@@ -30,13 +32,16 @@ PRELOAD_TESTS = \
 TESTS += $(PRELOAD_TESTS)
 EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/atfork_early.c \
+	test/preload/blocks.h \
 	test/preload/common.sh \
 	test/preload/dlopen_threads.c \
 	test/preload/exit_at_once.c \
 	test/preload/exit_of_main.c \
+	test/preload/fork_in_handler.c \
 	test/preload/fork_mutex.c \
 	test/preload/fork_mutex_library.c \
 	test/preload/forks.c \
+	test/preload/handler_sleeps.c \
 	test/preload/late_frees.cc \
 	test/preload/limits.c \
 	test/preload/linked_program.c \
@@ -45,6 +50,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/plugin.c \
 	test/preload/plugin_new_fails.cc \
 	test/preload/python_work.py \
+	test/preload/raw_forks.c \
 	test/preload/static_threads.c \
 	test/preload/templates.cc \
 	test/preload/whose_malloc.cc
