@@ -16,6 +16,8 @@ PRELOAD_TESTS = \
 	test/preload/fork_mutex.sh \
 	test/preload/raw_forks.sh \
 	test/preload/handlers.sh \
+	test/preload/user_namespace.sh \
+	test/preload/capabilities.sh \
 	test/preload/late_frees.sh \
 	test/preload/limits.sh \
 	test/preload/new_fails.sh \
@@ -49,6 +51,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/new_fails.cc \
 	test/preload/plugin.c \
 	test/preload/plugin_new_fails.cc \
+	test/preload/privileges.c \
 	test/preload/python_work.py \
 	test/preload/raw_forks.c \
 	test/preload/static_threads.c \
