@@ -16,6 +16,8 @@ PRELOAD_TESTS = \
 	test/preload/fork_mutex.sh \
 	test/preload/raw_forks.sh \
 	test/preload/handlers.sh \
+	test/preload/after_sleep.sh \
+	test/preload/fork_stdio.sh \
 	test/preload/user_namespace.sh \
 	test/preload/capabilities.sh \
 	test/preload/late_frees.sh \
@@ -33,6 +35,7 @@ PRELOAD_TESTS = \
 
 TESTS += $(PRELOAD_TESTS)
 EXTRA_DIST += $(PRELOAD_TESTS) \
+	test/preload/after_sleep.c \
 	test/preload/atfork_early.c \
 	test/preload/blocks.h \
 	test/preload/common.sh \
@@ -42,6 +45,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/fork_in_handler.c \
 	test/preload/fork_mutex.c \
 	test/preload/fork_mutex_library.c \
+	test/preload/fork_stdio.c \
 	test/preload/forks.c \
 	test/preload/handler_sleeps.c \
 	test/preload/late_frees.cc \
