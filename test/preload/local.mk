@@ -16,6 +16,9 @@ PRELOAD_TESTS = \
 	test/preload/fork_mutex.sh \
 	test/preload/raw_forks.sh \
 	test/preload/handlers.sh \
+	test/preload/seccomp.sh \
+	test/preload/seccomp_sched.sh \
+	test/preload/vfork_storm.sh \
 	test/preload/after_sleep.sh \
 	test/preload/fork_stdio.sh \
 	test/preload/user_namespace.sh \
@@ -58,6 +61,8 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/privileges.c \
 	test/preload/python_work.py \
 	test/preload/raw_forks.c \
+	test/preload/seccomp.c \
 	test/preload/static_threads.c \
 	test/preload/templates.cc \
+	test/preload/vfork_storm.c \
 	test/preload/whose_malloc.cc
