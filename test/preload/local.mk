@@ -16,6 +16,7 @@ PRELOAD_TESTS = \
 	test/preload/fork_mutex.sh \
 	test/preload/raw_forks.sh \
 	test/preload/handlers.sh \
+	test/preload/late_births.sh \
 	test/preload/seccomp.sh \
 	test/preload/seccomp_sched.sh \
 	test/preload/vfork_storm.sh \
@@ -51,6 +52,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/fork_stdio.c \
 	test/preload/forks.c \
 	test/preload/handler_sleeps.c \
+	test/preload/late_births.c \
 	test/preload/late_frees.cc \
 	test/preload/limits.c \
 	test/preload/linked_program.c \
