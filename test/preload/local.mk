@@ -16,6 +16,7 @@ PRELOAD_TESTS = \
 	test/preload/fork_mutex.sh \
 	test/preload/raw_forks.sh \
 	test/preload/handlers.sh \
+	test/preload/tracer.sh \
 	test/preload/late_births.sh \
 	test/preload/seccomp.sh \
 	test/preload/seccomp_sched.sh \
@@ -66,5 +67,6 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/seccomp.c \
 	test/preload/static_threads.c \
 	test/preload/templates.cc \
+	test/preload/tracer.c \
 	test/preload/vfork_storm.c \
 	test/preload/whose_malloc.cc
