@@ -57,9 +57,9 @@ stress_programs += test/stress/signals
 test_stress_signals_SOURCES = test/stress/signals.c $(stress_common)
 test_stress_signals_LDADD = $(TIDE_CORE_LIBS)
 
-stress_programs += test/stress/stand_in
-test_stress_stand_in_SOURCES = test/stress/stand_in.c $(stress_common)
-test_stress_stand_in_LDADD = $(TIDE_CORE_LIBS)
+stress_programs += test/stress/taken
+test_stress_taken_SOURCES = test/stress/taken.c $(stress_common)
+test_stress_taken_LDADD = $(TIDE_CORE_LIBS)
 
 stress_programs += test/stress/thread_churn
 test_stress_thread_churn_SOURCES = test/stress/thread_churn.c $(stress_common)
@@ -83,7 +83,7 @@ stress_scripts = \
 	test/stress/producer_consumer_modes.sh \
 	test/stress/remote_free_modes.sh \
 	test/stress/signals_modes.sh \
-	test/stress/stand_in_modes.sh \
+	test/stress/taken_modes.sh \
 	test/stress/thread_churn_modes.sh \
 	test/stress/walkers_modes.sh
 

@@ -248,6 +248,20 @@ IN_NEW_THREAD(idle_taken, a_section_finds_the_door, NULL)
     TIDE_REQUIRE(tide_heap_is_left(heap));
 }
 
+/* As if the fast path had found the door closed, and then it was opened. */
+IN_NEW_THREAD(idle_taken, a_malloc_that_missed_finds_its_list_again, NULL)
+{
+    unsigned c = tide_class_of(100);
+    struct heap *heap = own_heap();
+    struct block *first, *next;
+
+    tide_free(allocate(100));
+    first = list_of(heap, c);
+    next = first->next;
+    TIDE_REQUIRE(tide_heap_malloc_slow(100) == first && list_of(heap, c) == next);
+    tide_heap_check(heap);
+}
+
 IN_NEW_THREAD(idle_taken, nothing_is_behind_a_closed_door, NULL)
 {
     struct heap *heap = own_heap();
