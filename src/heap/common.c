@@ -125,17 +125,23 @@ static bool fetch(unsigned slots)
     return pool != NULL;
 }
 
-struct block *tide_common_take(unsigned size_class)
+static struct block *pop_or_refill(unsigned size_class)
 {
     struct heap *heap = tide_common_heap();
     struct block *block = heap->list[size_class].freed;
 
-    if (block) {
-        heap->list[size_class].freed = block->next;
-        return block;
-    }
+    if (!block)
+        return tide_heap_refill(heap, size_class);
+    heap->list[size_class].freed = block->next;
+    return block;
+}
+
+struct block *tide_common_take(unsigned size_class)
+{
+    struct block *block;
+
     do
-        block = tide_heap_refill(heap, size_class);
+        block = pop_or_refill(size_class); /* others may have refilled it meanwhile */
     while (!block && fetch(tide_class_slots(size_class)));
     return block;
 }

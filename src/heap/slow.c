@@ -178,16 +178,21 @@ static inline void *pop(unsigned size_class)
     return tide_heap_pop(2 * size_class);
 }
 
-/* For an empty list, the shortest way; NULL when there is no memory, no heap that the
- * thread may use just now, or checks are on. */
+/* The shortest way when the list was found empty, or the door closed; NULL when there is
+ * no memory, no heap that the thread may use just now, or checks are on. */
 static void *refill_quickly(unsigned size_class)
 {
     struct heap *heap = tide_heap_fast;
-    void *block = NULL;
+    struct block *block = NULL;
 
     tide_fork_check();
-    if (TIDE_LIKELY(heap != &tide_heap_none) && TIDE_LIKELY(tide_heap_begin(heap) == heap))
-        block = tide_heap_refill(heap, size_class);
+    if (TIDE_LIKELY(heap != &tide_heap_none) && TIDE_LIKELY(tide_heap_begin(heap) == heap)) {
+        block = heap->list[size_class].freed;
+        if (TIDE_UNLIKELY(block != NULL))
+            heap->list[size_class].freed = block->next;
+        else
+            block = tide_heap_refill(heap, size_class);
+    }
     tide_heap_end(heap);
     return block;
 }

@@ -242,6 +242,8 @@ uint32_t tide_pool_guess(const struct pool *pool)
     return now > before ? now - before : 0;
 }
 
+/* With the pages go blocks, that count as allocated and keep the pool: so pages that no
+ * block lies on don't go alone. */
 bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
 {
     uint64_t hollow = pool->hollow_pages, pages;
@@ -258,7 +260,7 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
         pages &= pages_before((size_t)tide_relaxed(&pool->carved) * pool->block_bytes);
     pages = without_ends_of_hollow(pool, pages);
     *aside = (struct tide_pages){ .pool = pool, .pages = pages, .purged = hollow };
-    if ((pages & ~hollow) == 0 ||
+    if ((pages & ~hollow & pages_at(0, (size_t)pool->capacity * pool->block_bytes)) == 0 ||
         !tide_arena_may_split(pool, tide_bit_count(pages) << page_shift(), &aside->units))
         return false;
     of_hollow = count_in(pool, pool->hollow_pages & pages);
@@ -269,13 +271,12 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
     return true;
 }
 
+/* Also those that were hollow before: blocks of other pages may have ended on them. */
 size_t tide_pool_purge(const struct tide_pages *aside)
 {
-    uint64_t pages = aside->pages & ~aside->purged;
-
     tide_arena_make_ordinary(tide_arena_of(aside->pool), aside->units);
-    tide_os_purge_units(tide_pool_start(aside->pool), tide_os_page_bytes, pages);
-    return tide_bit_count(pages) * tide_os_page_bytes;
+    tide_os_purge_units(tide_pool_start(aside->pool), tide_os_page_bytes, aside->pages);
+    return tide_bit_count(aside->pages & ~aside->purged) * tide_os_page_bytes;
 }
 
 /* ---- Using them again -------------------------------------------------- */

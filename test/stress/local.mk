@@ -67,9 +67,9 @@ stress_programs += test/stress/signal_storm
 test_stress_signal_storm_SOURCES = test/stress/signal_storm.c $(stress_common)
 test_stress_signal_storm_LDADD = $(TIDE_CORE_LIBS)
 
-stress_programs += test/stress/stand_in
-test_stress_stand_in_SOURCES = test/stress/stand_in.c $(stress_common)
-test_stress_stand_in_LDADD = $(TIDE_CORE_LIBS)
+stress_programs += test/stress/taken
+test_stress_taken_SOURCES = test/stress/taken.c $(stress_common)
+test_stress_taken_LDADD = $(TIDE_CORE_LIBS)
 
 stress_programs += test/stress/thread_churn
 test_stress_thread_churn_SOURCES = test/stress/thread_churn.c $(stress_common)
@@ -95,7 +95,7 @@ stress_scripts = \
 	test/stress/remote_free_modes.sh \
 	test/stress/signal_storm_modes.sh \
 	test/stress/signals_modes.sh \
-	test/stress/stand_in_modes.sh \
+	test/stress/taken_modes.sh \
 	test/stress/thread_churn_modes.sh \
 	test/stress/walkers_modes.sh
 

@@ -168,7 +168,7 @@ static void test_detached(size_t threads)
 static struct heap *find_heap_of(pid_t thread)
 {
     struct heap *heap = tide_heap_next(NULL);
-    while (heap != NULL && atomic_load(&heap->thread) != thread)
+    while (heap != NULL && heap->thread != thread)
         heap = tide_heap_next(heap);
     return heap;
 }
@@ -187,7 +187,7 @@ static void test_stack_used_again(void)
 
     start_standing(&reuser, false);
     start_together(true);
-    REQUIRE(atomic_load(&lost->thread) != latter.id, "no thread took the lost heap over");
+    REQUIRE(lost->thread != latter.id, "no thread took the lost heap over");
     end_standing(&reuser);
     REQUIRE(atomic_load(&lost->state) == HEAP_OWNED, "a thread that had no heap ended another's");
     end_together();

@@ -18,8 +18,6 @@ unit_tests = \
 	test/unit/os/test_rcu \
 	test/unit/os/test_records \
 	test/unit/os/test_topology \
-	test/unit/os/test_waiting \
-	test/unit/os/test_waiting_signals \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
 	test/unit/arena/test_arena_half \
@@ -41,8 +39,8 @@ unit_tests = \
 	test/unit/heap/test_heap_orphans \
 	test/unit/heap/test_huge \
 	test/unit/heap/test_idle \
-	test/unit/heap/test_idle_lent \
 	test/unit/heap/test_idle_pages \
+	test/unit/heap/test_idle_taken \
 	test/unit/heap/test_inspect \
 	test/unit/heap/test_large \
 	test/unit/heap/test_maintenance \
@@ -67,7 +65,6 @@ endif
 noinst_HEADERS += \
 	test/unit/unit.h \
 	test/unit/auxv.h \
-	test/unit/os/doers.h \
 	test/unit/heap/sleepers.h \
 	test/unit/os/trees.h \
 	test/unit/nodes.h \

@@ -8,6 +8,7 @@
 
 #include "../heap/heaps.h"
 #include "config.h"
+#include "os/barrier.h"
 #include "os/map.h"
 
 static const size_t sizes[] = {
@@ -313,7 +314,6 @@ static void check_purge_of_sleeper(size_t (*purge)(void))
     peer_do(&peer, make_thin_pools, NULL);
     TIDE_REQUIRE(count_resident_ends() == THIN_POOLS);
     if (tide_os_barrier()) {
-        let_sleep(heap);
         TIDE_REQUIRE(purge() > 0);
         TIDE_REQUIRE(is_bare(heap) && count_resident_ends() == 0);
     }
@@ -375,7 +375,6 @@ IN_NEW_THREAD(glibc, purge_works_in_a_fork_child, NULL)
 
     peer_start(&peer);
     peer_do(&peer, get_heap, &heap);
-    let_sleep(heap);
     make_thin_pools(NULL);
     outcome = run_apart(purge_in_child);
     TIDE_REQUIRE(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0);

@@ -228,7 +228,8 @@ static void use_in_handler(void)
         return;
     handler_calls++;
     TIDE_REQUIRE(tide_depot_put(c, (struct batch){ tide_depot_take(c), LENT }));
-    tide_common_tidy(false);
+    tide_common_enter();
+    tide_common_leave();
     blocks[0] = allocate(SIZE);
     blocks[1] = allocate(TIDE_SLOT_BYTES);
     blocks[2] = allocate(TIDE_RUN_MAX + 1);

@@ -14,7 +14,7 @@ static struct pool *wholes[WHOLES];
 /* No other thread is to map anything where an arena was. */
 static void take_wholes(void)
 {
-    atomic_store(&tide_maintenance_is_settled, true);
+    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
     fill();
     tide_arena_trim(0);
     for (int n = 0; n < WHOLES; n++)

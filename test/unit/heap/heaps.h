@@ -7,6 +7,7 @@
 #ifndef TIDE_TEST_HEAPS_H
 #define TIDE_TEST_HEAPS_H
 
+#include <limits.h>
 #include <sched.h>
 #include <tidepool/malloc.h>
 
@@ -16,8 +17,8 @@
 #include "heap/common.h"
 #include "heap/heap.h"
 #include "heap/heap_fast.h"
+#include "heap/idle.h"
 #include "heap/maintenance.h"
-#include "os/waiting.h"
 #include "pool/returned.h"
 
 #define IN_NEW_THREAD(suite, name, setting)                                                   \
@@ -36,7 +37,7 @@
 /* For tests that count what is allocated: no thread starts meanwhile. */
 MAY_BE_UNUSED static void leave_maintenance_out(void)
 {
-    atomic_store(&tide_maintenance_is_settled, true);
+    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
 }
 
 /* The calling thread's heap, which is not the common one. */
@@ -54,13 +55,6 @@ MAY_BE_UNUSED static void get_heap(void *heap)
 {
     *(struct heap **)heap = own_heap();
     TIDE_REQUIRE(tide_relaxed(&(*(struct heap **)heap)->state) == HEAP_OWNED);
-}
-
-/* Until the heap's thread sleeps in a system call. */
-MAY_BE_UNUSED static void let_sleep(const struct heap *heap)
-{
-    while (!tide_os_is_waiting(tide_relaxed(&heap->thread), UINT64_MAX))
-        sched_yield();
 }
 
 MAY_BE_UNUSED static size_t count_heaps(void)
@@ -215,6 +209,42 @@ MAY_BE_UNUSED static bool is_bare(const struct heap *heap)
         if (list_of(heap, c) || heap->current[c])
             return false;
     return !heap->stock && !heap->tenant.arena;
+}
+
+/* What the heaps keep whose threads are outside them goes, and what the calling one's
+ * does.  Bytes of free pages of used pools. */
+MAY_BE_UNUSED static size_t give_back_all(void)
+{
+    size_t returned;
+
+    tide_lock(tide_maintenance_lock());
+    returned = tide_idle_give_back_all(false);
+    tide_unlock(tide_maintenance_lock());
+    return returned;
+}
+
+/* How many heaps wait for the next look. */
+MAY_BE_UNUSED static size_t look(void)
+{
+    size_t left;
+
+    tide_lock(tide_maintenance_lock());
+    left = tide_idle_look();
+    tide_unlock(tide_maintenance_lock());
+    return left;
+}
+
+/* The first look sees that it moves no more, the second gives all back. */
+MAY_BE_UNUSED static void look_twice(void)
+{
+    look();
+    look();
+}
+
+/* Whether it may have something to give back. */
+MAY_BE_UNUSED static bool has_moved(const struct heap *heap)
+{
+    return tide_relaxed(&heap->moves) != tide_relaxed(&heap->moves_rested);
 }
 
 /* Pools of the size in the whole program, and allocated blocks in them. */

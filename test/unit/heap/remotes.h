@@ -115,7 +115,7 @@ MAY_BE_UNUSED static uint32_t count_outbox(void)
 MAY_BE_UNUSED static void drain(void *unused)
 {
     (void)unused;
-    tide_heap_drain_inbox(owners_heap);
+    tide_heap_drain(owners_heap, UINT_MAX);
     tide_heap_check(owners_heap);
 }
 

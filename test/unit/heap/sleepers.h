@@ -1,14 +1,12 @@
-/* test/unit/heap/sleepers.h - threads that sleep between their jobs, and looks for
- * what they keep, one at a time, as there is no maintenance thread
+/* test/unit/heap/sleepers.h - threads that are outside the allocator between their
+ * jobs, and what they keep; there is no maintenance thread
  */
 #ifndef TIDE_TEST_SLEEPERS_H
 #define TIDE_TEST_SLEEPERS_H
 
-#include <limits.h>
-
 #include "heaps.h"
-#include "heap/idle.h"
 #include "heap/remote.h"
+#include "os/barrier.h"
 #include "os/map.h"
 
 /* A test in a program of its own, where the kernel has what it takes. */
@@ -36,35 +34,6 @@ MAY_BE_UNUSED static void wake_for(struct sleeper *sleeper, void (*function)(voi
                                    void *argument)
 {
     peer_do(&sleeper->peer, function, argument);
-    let_sleep(sleeper->heap);
-}
-
-/* How many heaps wait for the next look. */
-MAY_BE_UNUSED static size_t look(void)
-{
-    size_t left;
-
-    tide_lock(tide_maintenance_lock());
-    left = tide_idle_look((struct tide_effort){ .idle = 1000, .busy = 1000, .slices = UINT_MAX });
-    tide_unlock(tide_maintenance_lock());
-    return left;
-}
-
-/* The first look sees that it moves no more, the second gives all back. */
-MAY_BE_UNUSED static void look_twice(void)
-{
-    look();
-    look();
-}
-
-MAY_BE_UNUSED static size_t give_back_all(void)
-{
-    size_t returned;
-
-    tide_lock(tide_maintenance_lock());
-    returned = tide_idle_give_back_all(false);
-    tide_unlock(tide_maintenance_lock());
-    return returned;
 }
 
 /* Also of other threads' blocks. */
@@ -131,14 +100,6 @@ MAY_BE_UNUSED static void use_another_class(void *unused)
     (void)unused;
     for (uint32_t n = 0; n <= capacity_of(TIDE_POOLED_MAX); n++)
         allocate(TIDE_POOLED_MAX);
-}
-
-/* Until it is inside its heap, and sleeps: for the lock. */
-MAY_BE_UNUSED static void wait_until_it_waits(const struct sleeper *sleeper)
-{
-    while (tide_relaxed(&sleeper->heap->inside) == 0)
-        sched_yield();
-    let_sleep(sleeper->heap);
 }
 
 #endif

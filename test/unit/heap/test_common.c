@@ -103,7 +103,7 @@ IN_NEW_THREAD(common, a_heap_has_its_shares_once, NULL)
     for (uint32_t n = 0; n < shares_of(SIZE); n++)
         TIDE_REQUIRE(is_of_common_heap(allocate(SIZE)));
     tide_free(allocate(SIZE));
-    tide_heap_give_back(own_heap());
+    tide_idle_give_back_own();
     TIDE_REQUIRE(!own_heap()->current[size_class]);
     expect_own(allocate(SIZE));
 }
@@ -220,6 +220,58 @@ IN_NEW_THREAD(common, without_memory_there_is_no_share_and_all_is_well_after, NU
     tide_heap_check(common_heap());
 }
 
+enum { SHARED = 2048 };
+
+static void *filled[MOST_BLOCKS];
+
+static void allocate_shared(void *place)
+{
+    *(void **)place = allocate(SHARED);
+}
+
+/* Lets a thread, whose heap is taken, allocate while no arena can be used.  It has found
+ * the common heap without a block, then. */
+static void ask_without_arenas(struct peer *peer, void *place)
+{
+    uint64_t before = tide_relaxed(&tide_common_lock()->acquired);
+
+    tide_arena_before_fork();
+    peer_ask(peer, allocate_shared, place);
+    while (tide_relaxed(&tide_common_lock()->acquired) == before)
+        sched_yield();
+}
+
+/* The lock is given up while a pool is fetched, and others refill the list meanwhile. */
+IN_NEW_THREAD(common, a_pool_that_is_fetched_makes_no_block_be_lost, NULL)
+{
+    unsigned c = tide_class_of(SHARED);
+    uint32_t few = sixteenth_of(SHARED) + 1;
+    struct heap *heap, *own = own_heap();
+    struct peer peer;
+    void *late, *next;
+
+    peer_start(&peer);
+    peer_do(&peer, get_heap, &heap);
+    TIDE_REQUIRE(tide_heap_close(own) && tide_heap_close(heap));
+    fill_pool(SHARED, filled);
+    TIDE_REQUIRE(is_of_common_heap(filled[0]));
+    while (list_of(common_heap(), c))
+        allocate(SHARED);
+    ask_without_arenas(&peer, &late);
+    for (uint32_t n = 0; n < few; n++)
+        tide_free(filled[n]);
+    allocate(SHARED); /* makes a list of those */
+    next = list_of(common_heap(), c);
+    TIDE_REQUIRE(length_of(next) == few - 1);
+    tide_arena_after_fork(false);
+    peer_wait(&peer);
+    TIDE_REQUIRE(late == next && length_of(list_of(common_heap(), c)) == few - 2);
+    tide_heap_check(common_heap());
+    tide_heap_open(own);
+    tide_heap_open(heap);
+    peer_end(&peer);
+}
+
 /* ---- Giving back --------------------------------------------------------- */
 
 /* Takes large blocks of the common heap and sends them home again. */
@@ -240,11 +292,12 @@ IN_NEW_THREAD(common, it_gives_back_all_that_can_go, NULL)
 {
     make_many_heaps();
     use_and_return();
-    TIDE_REQUIRE(!tide_common_tidy(false));
+    give_back_all();
     TIDE_REQUIRE(is_bare(common_heap()) && pools_of_size(LARGE) == 0);
     tide_heap_check(common_heap());
     use_and_return();
-    TIDE_REQUIRE(!tide_common_tidy(false) && is_bare(common_heap()));
+    give_back_all();
+    TIDE_REQUIRE(is_bare(common_heap()) && !has_moved(common_heap()));
 }
 
 IN_NEW_THREAD(common, what_is_in_use_stays, NULL)
@@ -253,7 +306,7 @@ IN_NEW_THREAD(common, what_is_in_use_stays, NULL)
 
     make_many_heaps();
     kept = memset(allocate(SIZE), 1, SIZE);
-    tide_common_tidy(false);
+    give_back_all();
     TIDE_REQUIRE(is_bare(common_heap()) && pools_of_size(SIZE) == 1);
     TIDE_REQUIRE(kept[0] + kept[SIZE - 1] == 2);
     TIDE_REQUIRE(is_in_used_list(common_heap(), tide_pool_of(kept)));
@@ -264,11 +317,14 @@ IN_NEW_THREAD(common, it_gives_back_once_it_is_idle, NULL)
 {
     make_many_heaps();
     use_and_return();
-    TIDE_REQUIRE(tide_common_tidy(true));
-    TIDE_REQUIRE(!tide_relaxed(&common_heap()->inbox) && !is_bare(common_heap()));
+    look();
+    TIDE_REQUIRE(has_moved(common_heap()) && !is_bare(common_heap()));
+    TIDE_REQUIRE(!tide_relaxed(&common_heap()->inbox));
     use_and_return();
-    TIDE_REQUIRE(tide_common_tidy(true) && !is_bare(common_heap()));
-    TIDE_REQUIRE(!tide_common_tidy(true));
+    look();
+    TIDE_REQUIRE(has_moved(common_heap()) && !is_bare(common_heap()));
+    look();
+    TIDE_REQUIRE(!has_moved(common_heap()));
     TIDE_REQUIRE(is_bare(common_heap()) && pools_of_size(LARGE) == 0);
 }
 
@@ -279,14 +335,16 @@ IN_NEW_THREAD(common, it_gives_back_again_after_it_used_a_pool_that_stayed, NULL
 
     make_many_heaps();
     kept = allocate(SIZE);
-    tide_common_tidy(false);
+    give_back_all();
     more = allocate(SIZE);
-    TIDE_REQUIRE(tide_pool_of(more) == tide_pool_of(kept) && !common_heap()->tenant.arena);
+    TIDE_REQUIRE(tide_pool_of(more) == tide_pool_of(kept));
     tide_free(kept);
     tide_free(more);
     tide_heap_send_all_foreign(own_heap());
-    TIDE_REQUIRE(tide_common_tidy(true) && pools_of_size(SIZE) == 1);
-    TIDE_REQUIRE(!tide_common_tidy(true) && pools_of_size(SIZE) == 0);
+    look();
+    TIDE_REQUIRE(has_moved(common_heap()) && pools_of_size(SIZE) == 1);
+    look();
+    TIDE_REQUIRE(!has_moved(common_heap()) && pools_of_size(SIZE) == 0);
 }
 
 /* ---- Threads past their destructors -------------------------------------- */
@@ -354,9 +412,9 @@ Test(common, a_late_free_goes_home_at_once)
     void *block = allocate(SIZE);
     struct heap *heap = own_heap();
 
-    tide_heap_drain_inbox(heap);
+    tide_heap_drain(heap, UINT_MAX);
     do_late(free_late, &block);
-    tide_heap_drain_inbox(heap);
+    tide_heap_drain(heap, UINT_MAX);
     cr_assert_eq(tide_pool_returned_count(tide_pool_of(block)), 0);
 }
 

@@ -152,7 +152,7 @@ IN_NEW_THREAD(heap, giving_back_leaves_nothing_but_pools_in_use, NULL)
         kept[c] = c % 2 ? allocate(tide_class_bytes[c]) : NULL;
         tide_free(freed);
     }
-    tide_heap_give_back(heap);
+    tide_idle_give_back_own();
     tide_heap_check(heap);
     TIDE_REQUIRE(!heap->stock && heap->stock_count == 0 && !heap->tenant.arena);
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
@@ -169,7 +169,7 @@ IN_NEW_THREAD(heap, giving_back_keeps_a_full_pool_full, NULL)
     struct pool *pool = fill_pool(SIZE, blocks[0]);
     struct heap *heap = own_heap();
 
-    tide_heap_give_back(heap);
+    tide_idle_give_back_own();
     TIDE_REQUIRE(tide_relaxed(&pool->state) == POOL_FULL && !heap->used[size_class]);
     tide_heap_check(heap);
     free_all(blocks[0], sixteenth_of(SIZE));
@@ -186,11 +186,11 @@ IN_NEW_THREAD(heap, giving_back_and_going_on_lose_no_block, NULL)
 
         for (uint32_t n = 0; n < count; n++)
             *(uint32_t *)(blocks[0][n] = allocate(SIZE)) = n;
-        tide_heap_give_back(own_heap());
+        tide_idle_give_back_own();
         for (uint32_t n = 0; n < count; n++)
             TIDE_REQUIRE(*(uint32_t *)blocks[0][n] == n);
         free_all(blocks[0], count);
-        tide_heap_give_back(own_heap());
+        tide_idle_give_back_own();
         TIDE_REQUIRE(pools_of_size(SIZE) == pools);
         tide_heap_check(own_heap());
     }

@@ -117,7 +117,7 @@ Test(heap_orphans, orphans_give_back_what_they_can_on_demand)
     void *block;
     struct heap *heap = make_orphan(&block);
 
-    tide_heap_give_back_unowned();
+    give_back_all();
     cr_assert(is_bare(heap));
     cr_assert(is_in_used_list(heap, tide_pool_of(block)));
     tide_heap_check(heap);
@@ -126,26 +126,22 @@ Test(heap_orphans, orphans_give_back_what_they_can_on_demand)
     tide_api_check();
 }
 
-/* A look, at which so many orphans wait for the next; the common heap does not. */
-static void expect_waiting(size_t count)
-{
-    tide_common_tidy(true);
-    cr_assert_eq(tide_heap_decay_unowned(), count);
-}
-
 Test(heap_orphans, orphans_that_nobody_adopts_give_all_back)
 {
     void *block;
     struct heap *heap = make_orphan(&block);
 
-    expect_waiting(1);
-    cr_assert_not(is_bare(heap));
-    expect_waiting(0);
-    cr_assert(is_bare(heap));
+    leave_maintenance_out();
+    look();
+    cr_assert(has_moved(heap) && !is_bare(heap));
+    look();
+    cr_assert(is_bare(heap) && !heap->is_whole);
+    while (has_moved(heap)) /* its pages came home */
+        look();
     run_thread(allocate_one, &block);
     cr_assert_eq(tide_relaxed(&tide_pool_of(block)->owner), heap);
-    expect_waiting(1);
-    cr_assert_not(is_bare(heap), "it was adopted meanwhile");
+    look();
+    cr_assert(has_moved(heap) && !is_bare(heap), "it was adopted meanwhile");
     tide_api_check();
 }
 
@@ -197,7 +193,7 @@ static void check_frees_to_an_orphan(int64_t stash)
     tide_heap_send_all_foreign(own_heap());
     tide_heap_empty_depot(false);
     cr_assert_eq(pools_of_size(SIZE), pools + 1); /* the current one, for who adopts the heap */
-    tide_heap_give_back_unowned();
+    give_back_all();
     cr_assert_eq(pools_of_size(SIZE), pools);
     tide_api_check();
 }
@@ -334,7 +330,7 @@ Test(heap_orphans, a_late_free_of_the_threads_own_block_reaches_the_orphan)
     cr_assert_eq(pthread_key_create(&late_key, run_late), 0);
     run_thread(begin_with_block, NULL);
     cr_assert_eq(pools_of_size(SIZE), pools + 1);
-    tide_heap_give_back_unowned();
+    give_back_all();
     cr_assert_eq(pools_of_size(SIZE), pools, "it was the pool's only block");
     tide_api_check();
 }

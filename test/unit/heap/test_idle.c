@@ -1,5 +1,5 @@
-/* test_idle.c - heap/idle.h: what threads that sleep give back, and who is left
- * alone
+/* test_idle.c - heap/idle.h: what threads give back that are outside the allocator,
+ * and who is left alone
  */
 #include "heap/idle.h"
 
@@ -33,6 +33,7 @@ static void check_that_all_goes(void)
         look_twice();
         TIDE_REQUIRE(keeps_nothing(heap));
     }
+    look_twice(); /* this thread's own */
     TIDE_REQUIRE(look() == 0);
 }
 
@@ -60,6 +61,7 @@ SCENARIO(idle, what_others_lent_it_comes_home, NULL)
     look_twice();
     tide_heap_empty_depot(false);
     give_back_all();
+    give_back_all(); /* what the sleeper's sent home to this one's */
     TIDE_REQUIRE(allocated_in(pool) == 1);
     TIDE_REQUIRE(pools_of_size(LENT) == 2); /* this one, and that of the block the thread kept */
     tide_api_check();
@@ -80,28 +82,65 @@ SCENARIO(idle, all_that_sleep_give_back_on_demand, NULL)
     tide_api_check();
 }
 
-SCENARIO(idle, a_look_at_some_goes_on_with_the_next, NULL)
+static bool look_on(void)
 {
-    static struct sleeper sleepers[5];
-    int bare = 0;
+    bool is_more;
+
+    tide_lock(tide_maintenance_lock());
+    is_more = tide_idle_look_on();
+    tide_unlock(tide_maintenance_lock());
+    return is_more;
+}
+
+/* A round at a time, each of one heap's. */
+SCENARIO(idle, a_look_goes_on_with_the_next_heap, NULL)
+{
+    static struct sleeper sleepers[3];
+    int bare = 0, before;
 
     leave_maintenance_out();
-    for (int n = 0; n < 5; n++) {
+    for (int n = 0; n < 3; n++) {
         start_sleeper(&sleepers[n]);
         wake_for(&sleepers[n], use_all, NULL);
     }
-    look();
-    TIDE_REQUIRE(tide_idle_look((struct tide_effort){ .idle = 2, .slices = UINT_MAX }) > 0);
-    for (int n = 0; n < 5; n++)
-        bare += keeps_nothing(sleepers[n].heap);
-    TIDE_REQUIRE(0 < bare && bare < 5);
-    while (tide_idle_look((struct tide_effort){ .idle = 2, .slices = UINT_MAX }) > 0)
+    while (look_on())
         ;
-    for (int n = 0; n < 5; n++)
-        TIDE_REQUIRE(keeps_nothing(sleepers[n].heap));
+    for (int n = 0; n < 3; n++)
+        TIDE_REQUIRE(!is_bare(sleepers[n].heap));
+    do {
+        before = bare;
+        TIDE_REQUIRE(look_on());
+        bare = 0;
+        for (int n = 0; n < 3; n++)
+            bare += keeps_nothing(sleepers[n].heap);
+        TIDE_REQUIRE(bare == before || bare == before + 1);
+    } while (bare < 3);
+    while (look_on())
+        ;
+    TIDE_REQUIRE(!look_on());
+    tide_api_check();
 }
 
-/* ---- Who is left alone ------------------------------------------------- */
+SCENARIO(idle, those_that_gave_back_are_asked_again_when_they_moved_something, NULL)
+{
+    struct sleeper sleeper;
+    size_t taken;
+
+    let_use_all(&sleeper);
+    give_back_all();
+    tide_lock(tide_maintenance_lock());
+    tide_idle_give_back_all(true);
+    taken = tide_relaxed(&tide_idle_taken);
+    tide_idle_give_back_all(true);
+    TIDE_REQUIRE(tide_relaxed(&tide_idle_taken) == taken);
+    wake_for(&sleeper, use_another_class, NULL);
+    tide_idle_give_back_all(true);
+    TIDE_REQUIRE(tide_relaxed(&tide_idle_taken) > taken);
+    tide_unlock(tide_maintenance_lock());
+    TIDE_REQUIRE(keeps_nothing(sleeper.heap));
+}
+
+/* ---- Threads that do something ------------------------------------------ */
 
 static atomic_bool is_over;
 
@@ -112,8 +151,70 @@ static void compute(void *unused)
         ;
 }
 
-/* Maintenance can sleep though the thread computes forever. */
-SCENARIO(idle, one_that_computes_is_asked_a_few_times_until_it_moves_a_pool, NULL)
+SCENARIO(idle, one_that_computes_gives_back_as_well, NULL)
+{
+    struct sleeper sleeper;
+
+    let_use_all(&sleeper);
+    peer_ask(&sleeper.peer, compute, NULL);
+    look_twice();
+    TIDE_REQUIRE(keeps_nothing(sleeper.heap) && !has_moved(sleeper.heap));
+    atomic_store(&is_over, true);
+    peer_wait(&sleeper.peer);
+    wake_for(&sleeper, check_kept, NULL);
+    tide_api_check();
+}
+
+static sem_t is_inside, may_leave;
+
+static void stay_inside(void *unused)
+{
+    struct heap *heap = tide_heap_enter();
+
+    (void)unused;
+    sem_post(&is_inside);
+    while (sem_wait(&may_leave) != 0)
+        ;
+    tide_heap_leave(heap);
+}
+
+static void let_stay_inside(struct sleeper *sleeper)
+{
+    sem_init(&is_inside, 0, 0);
+    sem_init(&may_leave, 0, 0);
+    peer_ask(&sleeper->peer, stay_inside, NULL);
+    while (sem_wait(&is_inside) != 0)
+        ;
+}
+
+static void let_leave(struct sleeper *sleeper)
+{
+    sem_post(&may_leave);
+    peer_wait(&sleeper->peer);
+}
+
+SCENARIO(idle, one_that_is_inside_is_left_alone, NULL)
+{
+    struct sleeper sleeper;
+    size_t taken;
+
+    let_use_all(&sleeper);
+    taken = tide_relaxed(&tide_idle_taken);
+    let_stay_inside(&sleeper);
+    look_twice();
+    give_back_all();
+    TIDE_REQUIRE(!is_bare(sleeper.heap) && list_of(sleeper.heap, 1));
+    TIDE_REQUIRE(tide_relaxed(&tide_idle_taken) == taken);
+    TIDE_REQUIRE(tide_relaxed(&sleeper.heap->door) == sleeper.heap);
+    let_leave(&sleeper);
+    give_back_all();
+    TIDE_REQUIRE(keeps_nothing(sleeper.heap));
+    TIDE_REQUIRE(tide_relaxed(&tide_idle_taken) > taken);
+    wake_for(&sleeper, check_kept, NULL);
+}
+
+/* Maintenance can sleep though the thread is never found elsewhere. */
+SCENARIO(idle, one_that_is_inside_is_asked_a_few_times_until_it_moves_a_pool, NULL)
 {
     struct sleeper sleeper;
     struct heap *heap;
@@ -121,61 +222,29 @@ SCENARIO(idle, one_that_computes_is_asked_a_few_times_until_it_moves_a_pool, NUL
 
     let_use_all(&sleeper);
     heap = sleeper.heap;
-    peer_ask(&sleeper.peer, compute, NULL);
+    let_stay_inside(&sleeper);
     look_twice();
-    TIDE_REQUIRE(heap->refusals == 1 && look() > 0);
+    TIDE_REQUIRE(heap->refusals > 0 && look() > 0);
     while (look() > 0)
         ;
     refusals = heap->refusals;
-    TIDE_REQUIRE(refusals > 1 && !is_bare(heap));
-    atomic_store(&is_over, true);
-    peer_wait(&sleeper.peer);
-    let_sleep(sleeper.heap);
-    TIDE_REQUIRE(look() == 0 && heap->refusals == refusals && !is_bare(heap));
+    TIDE_REQUIRE(refusals > 2 && !is_bare(heap));
+    let_leave(&sleeper);
+    TIDE_REQUIRE(has_moved(heap));
     wake_for(&sleeper, use_another_class, NULL);
+    look();
+    TIDE_REQUIRE(heap->refusals < refusals);
     look_twice();
     TIDE_REQUIRE(keeps_nothing(heap));
 }
 
-static sem_t may_leave;
-
-static void sleep_inside(void *unused)
-{
-    struct heap *heap = tide_heap_enter();
-
-    (void)unused;
-    while (sem_wait(&may_leave) != 0)
-        ;
-    tide_heap_leave(heap);
-}
-
-SCENARIO(idle, one_that_sleeps_in_the_allocator_is_left_alone, NULL)
-{
-    struct sleeper sleeper;
-
-    let_use_all(&sleeper);
-    sem_init(&may_leave, 0, 0);
-    peer_ask(&sleeper.peer, sleep_inside, NULL);
-    wait_until_it_waits(&sleeper);
-    look_twice();
-    give_back_all();
-    TIDE_REQUIRE(!is_bare(sleeper.heap) && list_of(sleeper.heap, 1));
-    sem_post(&may_leave);
-    peer_wait(&sleeper.peer);
-    let_sleep(sleeper.heap);
-    give_back_all();
-    TIDE_REQUIRE(keeps_nothing(sleeper.heap));
-}
-
-static atomic_bool is_freeing;
-
 static void free_foreign(void *unused)
 {
     (void)unused;
-    atomic_store(&is_freeing, true);
     free_all(foreign[0], FOREIGN);
 }
 
+/* With a batch to be put away. */
 SCENARIO(idle, one_that_waits_for_the_depot_is_left_alone, NULL)
 {
     struct sleeper sleeper;
@@ -185,21 +254,51 @@ SCENARIO(idle, one_that_waits_for_the_depot_is_left_alone, NULL)
     for (int n = 0; n < FOREIGN; n++)
         foreign[0][n] = allocate(LENT);
     start_sleeper(&sleeper);
-    let_sleep(sleeper.heap);
     tide_depot_lock_all();
     peer_ask(&sleeper.peer, free_foreign, NULL);
-    while (!atomic_load(&is_freeing))
+    while (__atomic_load_n(&sleeper.heap->surplus[c].count, __ATOMIC_ACQUIRE) < batch_of(LENT))
         sched_yield();
-    let_sleep(sleeper.heap); /* with a batch to be put away */
     TIDE_REQUIRE(tide_relaxed(&sleeper.heap->inside) != 0);
     give_back_all();
     TIDE_REQUIRE(sleeper.heap->surplus[c].first && list_of(sleeper.heap, c));
     tide_depot_unlock_all(false);
     peer_wait(&sleeper.peer);
-    let_sleep(sleeper.heap);
     TIDE_REQUIRE(tide_relaxed(&sleeper.heap->inside) == 0 && stored_of(LENT) > 0);
     give_back_all();
     TIDE_REQUIRE(keeps_nothing(sleeper.heap));
+    tide_api_check();
+}
+
+static void compute_inside(void *unused)
+{
+    struct heap *heap = tide_heap_enter();
+
+    (void)unused;
+    sem_post(&is_inside);
+    while (!atomic_load(&is_over))
+        ;
+    TIDE_REQUIRE(list_of(heap, 1)); /* nobody took it meanwhile */
+    tide_heap_leave(heap);
+}
+
+SCENARIO(idle, others_are_asked_though_one_is_inside, NULL)
+{
+    static struct sleeper sleepers[6]; /* more than are asked at once */
+
+    leave_maintenance_out();
+    for (int n = 0; n < 6; n++) {
+        start_sleeper(&sleepers[n]);
+        wake_for(&sleepers[n], use_all, NULL);
+    }
+    sem_init(&is_inside, 0, 0);
+    peer_ask(&sleepers[3].peer, compute_inside, NULL);
+    while (sem_wait(&is_inside) != 0)
+        ;
+    give_back_all();
+    for (int n = 0; n < 6; n++)
+        TIDE_REQUIRE(keeps_nothing(sleepers[n].heap) == (n != 3));
+    atomic_store(&is_over, true);
+    peer_wait(&sleepers[3].peer);
     tide_api_check();
 }
 
@@ -238,15 +337,16 @@ static void expect_lost_block(void *unused)
     tide_free(block);
 }
 
-SCENARIO(idle, one_that_ended_unseen_is_left_for_its_heir, NULL)
+/* And is left for its heir. */
+SCENARIO(idle, one_that_ended_unseen_gives_back_too, NULL)
 {
     leave_maintenance_out();
     own_heap();
     start_and_vanish();
-    give_back_all();
-    while (look() > 0)
-        ;
-    TIDE_REQUIRE(tide_relaxed(&lost->state) == HEAP_OWNED && !is_bare(lost));
+    TIDE_REQUIRE(!is_bare(lost));
+    look_twice();
+    TIDE_REQUIRE(tide_relaxed(&lost->state) == HEAP_OWNED && keeps_nothing(lost));
+    TIDE_REQUIRE(pools_of_size(100) == 1);
     run_thread(expect_lost_block, NULL);
     TIDE_REQUIRE(tide_relaxed(&lost->state) == HEAP_ORPHAN);
     tide_api_check();

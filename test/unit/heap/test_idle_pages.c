@@ -1,8 +1,8 @@
-/* test_idle_pages.c - heap/idle.h: free pages of pools in use, and the pass over
- * them
+/* test_idle_pages.c - heap/idle.h: free pages of pools in use
  */
 #include "heap/idle.h"
 
+#include "heap/tidy.h"
 #include "sleepers.h"
 
 enum { PAGED = 1024 }; /* a size whose pools have several pages in each geometry, full of blocks */
@@ -84,7 +84,7 @@ SCENARIO(idle_pages, a_busy_thread_keeps_pages_of_pools_it_takes_from, NULL)
     wake_for(&sleeper, check_thin_pools, NULL);
 }
 
-SCENARIO(idle_pages, one_that_sleeps_gives_back_all_free_pages, NULL)
+SCENARIO(idle_pages, an_idle_one_gives_back_all_free_pages, NULL)
 {
     struct sleeper sleeper;
 
@@ -145,20 +145,64 @@ SCENARIO(idle_pages, one_that_only_frees_is_looked_at_again, NULL)
     wake_for(&sleeper, check_thin_pools, NULL);
 }
 
+/* What was only to give back its idle pools, and is in use no more, begins anew. */
 SCENARIO(idle_pages, a_pass_that_left_pools_out_is_not_gone_on_with, NULL)
 {
     struct sleeper sleeper;
+    struct tidying *tidying;
 
     leave_maintenance_out();
     start_sleeper(&sleeper);
     wake_for(&sleeper, make_thin_pools, NULL);
     look(); /* the pools may be in use: they are only noted */
-    sleeper.heap->cursor = NULL;
-    sleeper.heap->pass_class = TIDE_CLASSES; /* as if it had been stopped at the end */
-    sleeper.heap->is_passing = true;
-    TIDE_REQUIRE(sleeper.heap->is_pass_partial);
+    tidying = &sleeper.heap->tidying;
+    TIDE_REQUIRE(tidying->is_only_idle && tidying->step == TIDY_DONE);
+    tidying->step = TIDY_POOLS; /* as if it had been stopped at the end */
     look();
     TIDE_REQUIRE(!is_whole(0) && !is_whole(1) && !is_whole(2) && !is_whole(3));
+    tide_api_check();
+}
+
+enum { THIN = 440 }; /* two looks have slices for them, if none is looked at twice */
+
+static void *many_thin[THIN][MOST_BLOCKS];
+
+static void make_many_thin_pools(void *unused)
+{
+    (void)unused;
+    for (int n = 0; n < THIN; n++)
+        fill_pool(PAGED, many_thin[n]);
+    for (int n = 0; n < THIN; n++)
+        free_all(many_thin[n] + 1, capacity_of(PAGED) - 1);
+}
+
+static int count_whole(void)
+{
+    int count = 0;
+
+    for (int n = 0; n < THIN; n++)
+        count += is_resident(many_thin[n][capacity_of(PAGED) - 1]);
+    return count;
+}
+
+/* Of a heap that is in use a look tidies a part; the next one goes on behind it. */
+SCENARIO(idle_pages, a_look_at_a_busy_heap_goes_on_where_the_last_stopped, NULL)
+{
+    struct sleeper sleeper;
+    int looks = 0;
+
+    if (TIDE_SLOT_BYTES / tide_os_page_bytes < 4)
+        return; /* a look is enough for all that are so small */
+    leave_maintenance_out();
+    start_sleeper(&sleeper);
+    wake_for(&sleeper, make_many_thin_pools, NULL);
+    while (count_whole() > 1) { /* the current one */
+        wake_for(&sleeper, use_another_class, NULL);
+        look();
+        TIDE_REQUIRE(looks < 1 || count_whole() < THIN);
+        looks++;
+    }
+    TIDE_REQUIRE(looks == 3); /* at the first they might be in use */
     tide_api_check();
 }
 
@@ -168,10 +212,7 @@ SCENARIO(idle_pages, orphans_give_back_free_pages, NULL)
     own_heap();
     run_thread(make_thin_pools, NULL);
     look_twice();
-    TIDE_REQUIRE(!is_whole(0) && !is_whole(1) && !is_whole(2) && is_whole(3));
-    tide_heap_give_back_unowned(); /* the last pool is its current one until then */
-    look_twice();
-    TIDE_REQUIRE(!is_whole(3));
+    TIDE_REQUIRE(!is_whole(0) && !is_whole(1) && !is_whole(2) && !is_whole(3));
     check_thin_pools(NULL);
     tide_api_check();
 }
@@ -206,58 +247,13 @@ SCENARIO(idle_pages, the_common_heap_gives_back_free_pages, NULL)
     for (int n = 0; n < SHARED_COUNT; n++)
         if (n % SHARED_STEP != 0)
             tide_free(shared[n]);
-    tide_heap_give_back_unowned();
     TIDE_REQUIRE(!has_only_used_pages(shared));
     look_twice();
     TIDE_REQUIRE(has_only_used_pages(shared));
     tide_api_check();
 }
 
-/* ---- The pass over the used pools -------------------------------------- */
-
-IN_NEW_THREAD(idle_pages, a_pass_goes_on_behind_a_pool_that_its_owner_moves, NULL)
-{
-    unsigned c = tide_class_of(PAGED);
-    struct heap *heap = own_heap();
-    struct pool *first, *second, *third;
-
-    make_thin_pools(NULL);
-    first = heap->used[c];
-    second = first->next;
-    third = second->next;
-    heap->cursor = second;
-    tide_heap_relink(heap, first);
-    TIDE_REQUIRE(heap->used[c] == first && heap->cursor == second);
-    heap->cursor = first;
-    tide_free(tide_pool_start(first)); /* its only block */
-    TIDE_REQUIRE(heap->used[c] == second && heap->cursor == second);
-    tide_heap_relink(heap, second);
-    TIDE_REQUIRE(heap->used[c] == second && heap->cursor == third);
-    for (uint32_t n = 0; n < 2 * capacity_of(PAGED) - 1; n++) /* the current, then the second */
-        allocate(PAGED);
-    TIDE_REQUIRE(heap->current[c] == third && heap->cursor == NULL);
-}
-
-/* Nobody waits for it, as for the heaps of many. */
-IN_NEW_THREAD(idle_pages, a_slice_of_ones_own_heap_is_as_large_as_of_a_sleepers, NULL)
-{
-    enum { MANY = 40 };
-    static void *blocks[MANY][MOST_BLOCKS];
-    int whole = 0;
-
-    leave_maintenance_out();
-    for (int n = 0; n < MANY; n++)
-        fill_pool(PAGED, blocks[n]);
-    for (int n = 0; n < MANY; n++)
-        free_all(blocks[n] + 1, capacity_of(PAGED) - 1);
-    tide_lock(tide_maintenance_lock());
-    for (int n = 0; n < 6; n++) /* the first thread's heap has its turn, too */
-        tide_idle_look((struct tide_effort){ .idle = 1, .busy = 1, .slices = 1 });
-    tide_unlock(tide_maintenance_lock());
-    for (int n = 0; n < MANY; n++)
-        whole += is_resident(blocks[n][capacity_of(PAGED) - 1]);
-    TIDE_REQUIRE(whole <= 1);
-}
+/* ---- What comes next ------------------------------------------------------- */
 
 /* Those with freed blocks come first; a pool's may all go with its pages. */
 IN_NEW_THREAD(idle_pages, pools_whose_freed_blocks_went_come_last, NULL)

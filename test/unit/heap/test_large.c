@@ -8,7 +8,7 @@
 
 static void *take(size_t size, size_t alignment)
 {
-    void *block = tide_large_malloc(own_heap(), size, alignment, NULL);
+    void *block = tide_large_malloc(&own_heap()->tenant, size, alignment, NULL);
 
     cr_assert(block, "%zu bytes aligned to %zu", size, alignment);
     return block;
@@ -66,16 +66,16 @@ Test(large, a_block_can_be_aligned_up_to_the_largest_run)
 IN_NEW_THREAD(large, a_block_is_zero_until_its_slots_were_used, NULL)
 {
     bool said_zero;
-    char *block = tide_large_malloc(own_heap(), TIDE_RUN_MAX, TIDE_ALIGNMENT, &said_zero);
+    char *block = tide_large_malloc(&own_heap()->tenant, TIDE_RUN_MAX, TIDE_ALIGNMENT, &said_zero);
 
     TIDE_REQUIRE(block && is_zero(block, TIDE_RUN_MAX) == said_zero);
     memset(block, 1, TIDE_RUN_MAX);
     tide_free(block);
-    TIDE_REQUIRE(tide_large_malloc(own_heap(), TIDE_RUN_MAX, TIDE_ALIGNMENT, &said_zero) == block);
+    TIDE_REQUIRE(tide_large_malloc(&own_heap()->tenant, TIDE_RUN_MAX, TIDE_ALIGNMENT, &said_zero) == block);
     TIDE_REQUIRE(!said_zero && !is_zero(block, TIDE_RUN_MAX));
     tide_free(block);
     tide_malloc_trim(0);
-    block = tide_large_malloc(own_heap(), TIDE_RUN_MAX, TIDE_ALIGNMENT, &said_zero);
+    block = tide_large_malloc(&own_heap()->tenant, TIDE_RUN_MAX, TIDE_ALIGNMENT, &said_zero);
     TIDE_REQUIRE(block && said_zero && is_zero(block, TIDE_RUN_MAX));
 }
 
@@ -128,7 +128,7 @@ static void take_until_nothing_is_left(void)
 {
     tide_os_fail_map_every(1);
     errno = 0;
-    while (tide_large_malloc(own_heap(), TIDE_SLOT_BYTES, TIDE_ALIGNMENT, NULL))
+    while (tide_large_malloc(&own_heap()->tenant, TIDE_SLOT_BYTES, TIDE_ALIGNMENT, NULL))
         ;
     TIDE_REQUIRE(errno == ENOMEM);
     errno = 0;

@@ -11,9 +11,11 @@
 #include "heap/remote.h"
 #include "../os/trees.h"
 #include "heaps.h"
+#include "os/barrier.h"
 
 enum { BLOCKS = 256, LARGE = TIDE_RUN_MAX / 2 };
 #define QUICKLY "TIDEPOOL_DECAY_MS=10"
+#define ALWAYS "TIDEPOOL_MAINTENANCE=on"
 
 static void *blocks[BLOCKS];
 
@@ -51,6 +53,11 @@ static void wait_for_thread(void)
     TIDE_REQUIRE(count_threads() == 1);
 }
 
+static uint32_t state(void)
+{
+    return tide_relaxed(&tide_maintenance_state);
+}
+
 static void take_all(void)
 {
     for (int n = 0; n < BLOCKS; n++) {
@@ -73,17 +80,19 @@ static void use_and_wait(void)
     wait_until_gone();
 }
 
-#define SCENARIO(name, setting, more)                                                        \
+/* With a thread though there is one heap, unless a setting says else. */
+#define SCENARIO(name, setting, more)                                                         \
     Test(maintenance, name)                                                                   \
     {                                                                                         \
-        assert_ended_well(run_program(#name, setting, more));                                 \
+        assert_ended_well(run_program_with(#name, (const char *const[MOST_SETTINGS]){         \
+                                                      ALWAYS, setting, more }));              \
     }                                                                                         \
     PROGRAM(name)
 
 SCENARIO(a_small_program_has_no_thread, QUICKLY, NULL)
 {
     tide_free(allocate(LARGE));
-    TIDE_REQUIRE(count_threads() == 0 && !tide_relaxed(&tide_maintenance_is_settled));
+    TIDE_REQUIRE(count_threads() == 0 && state() == TIDE_MAINTENANCE_NONE);
 }
 
 SCENARIO(what_was_freed_goes_while_the_program_is_idle, QUICKLY, NULL)
@@ -254,10 +263,11 @@ SCENARIO(blocks_returned_to_the_common_heap_wake_it, NULL, NULL)
     TIDE_REQUIRE(is_awake());
 }
 
-SCENARIO(without_maintenance_mallocs_give_back_in_passing, QUICKLY, "TIDEPOOL_MAINTENANCE=off")
+/* ---- Who does it -------------------------------------------------------- */
+
+/* Its mallocs give back in passing. */
+static void malloc_until_gone(void)
 {
-    take_all();
-    free_all(blocks, BLOCKS);
     while (tide_arena_count() * TIDE_ARENA_BYTES >= TIDE_MAINTAINED_BYTES) {
         void *several[64]; /* more than a page of them: the slow path is taken */
 
@@ -266,8 +276,49 @@ SCENARIO(without_maintenance_mallocs_give_back_in_passing, QUICKLY, "TIDEPOOL_MA
         free_all(several, 64);
         usleep(1000);
     }
+}
+
+SCENARIO(without_maintenance_mallocs_give_back_in_passing, QUICKLY, "TIDEPOOL_MAINTENANCE=off")
+{
+    take_all();
+    free_all(blocks, BLOCKS);
+    malloc_until_gone();
     TIDE_REQUIRE(count_threads() == 0);
     tide_api_check();
+}
+
+SCENARIO(a_lone_thread_does_it_itself_until_there_is_another, QUICKLY, "TIDEPOOL_MAINTENANCE=auto")
+{
+    struct peer other;
+    struct heap *heap;
+
+    take_all();
+    free_all(blocks, BLOCKS);
+    malloc_until_gone();
+    TIDE_REQUIRE(count_threads() == 0 && state() == TIDE_MAINTENANCE_DUE);
+    peer_start(&other);
+    peer_do(&other, get_heap, &heap);
+    take_all();
+    wait_for_thread();
+    TIDE_REQUIRE(state() == TIDE_MAINTENANCE_RUNNING);
+    peer_end(&other);
+    free_all(blocks, BLOCKS);
+    wait_until_gone();
+}
+
+SCENARIO(two_threads_with_little_do_it_themselves, QUICKLY, "TIDEPOOL_MAINTENANCE=auto")
+{
+    struct peer other;
+    struct heap *heap;
+
+    peer_start(&other);
+    peer_do(&other, get_heap, &heap);
+    while (tide_maintenance_mapped() <= TIDE_UNMAINTAINED_BYTES)
+        allocate(LARGE);
+    TIDE_REQUIRE(tide_maintenance_mapped() < TIDE_MAINTAINED_BYTES);
+    allocate(LARGE);
+    TIDE_REQUIRE(count_threads() == 0 && state() == TIDE_MAINTENANCE_DUE);
+    peer_end(&other);
 }
 
 /* ---- Threads that sleep ------------------------------------------------ */
@@ -318,26 +369,35 @@ SCENARIO(without_maintenance_others_mallocs_let_them, QUICKLY, "TIDEPOOL_MAINTEN
     tide_api_check();
 }
 
-static atomic_bool is_over;
+static sem_t may_leave;
 
-static void compute(void *unused)
+static void stay_inside(void *is_there)
 {
-    (void)unused;
-    while (!atomic_load(&is_over))
+    struct heap *heap = tide_heap_enter();
+
+    sem_post(is_there);
+    while (sem_wait(&may_leave) != 0)
         ;
+    tide_heap_leave(heap);
 }
 
-SCENARIO(it_sleeps_though_a_thread_computes, QUICKLY, NULL)
+/* Who is inside its heap can't be helped. */
+SCENARIO(it_sleeps_though_a_thread_is_inside, QUICKLY, NULL)
 {
     const struct heap *heap = start_sleeper();
+    sem_t is_there;
 
-    peer_ask(&sleeper, compute, NULL);
+    sem_init(&may_leave, 0, 0);
+    sem_init(&is_there, 0, 0);
+    peer_ask(&sleeper, stay_inside, &is_there);
+    while (sem_wait(&is_there) != 0)
+        ;
     take_all();
     wait_for_thread();
     while (atomic_load(&tide_maintenance_bell) != TIDE_BELL_ASLEEP)
         usleep(1000);
     TIDE_REQUIRE(!is_bare(heap));
-    atomic_store(&is_over, true);
+    sem_post(&may_leave);
     peer_wait(&sleeper);
     peer_end(&sleeper);
 }
@@ -347,7 +407,7 @@ SCENARIO(it_sleeps_though_a_thread_computes, QUICKLY, NULL)
 SCENARIO(with_a_decay_of_minus_one_all_stays, "TIDEPOOL_DECAY_MS=-1", NULL)
 {
     take_all();
-    TIDE_REQUIRE(tide_relaxed(&tide_maintenance_is_settled) && count_threads() == 0);
+    TIDE_REQUIRE(state() == TIDE_MAINTENANCE_SETTLED && count_threads() == 0);
 }
 
 SCENARIO(a_fork_child_has_a_thread_when_it_needs_one, QUICKLY, NULL)

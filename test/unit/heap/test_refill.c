@@ -433,7 +433,7 @@ static void drain(void *unused)
     struct pool *current = heap->current[tide_class_of(SIZE)];
 
     (void)unused;
-    tide_heap_drain_inbox(heap);
+    tide_heap_drain(heap, UINT_MAX);
     TIDE_REQUIRE(current == tide_pool_of(blocks[1][0]) && tide_relaxed(&current->left) == 0);
     TIDE_REQUIRE(tide_relaxed(&tide_pool_of(blocks[0][0])->state) == POOL_EMPTY);
     TIDE_REQUIRE(heap->stock_count == 1 && !heap->used[tide_class_of(SIZE)]);

@@ -52,7 +52,7 @@ SCENARIO(remote, own_blocks_in_the_list_come_after_foreign_ones, NULL)
     tide_free(blocks[0][1]);
     tide_free(own);
     TIDE_REQUIRE(allocate(SIZE) == own && allocate(SIZE) == blocks[0][1]);
-    tide_heap_give_back(own_heap());
+    tide_idle_give_back_own();
     tide_heap_check(own_heap());
     TIDE_REQUIRE(!first_of_list() && foreign() == 0 && returned_in_all() == 0);
 }
@@ -292,9 +292,9 @@ SCENARIO(remote, messages_between_threads_are_reused_and_none_is_lost, NULL)
     in_flight = RING + 1 + 4 * batch_of(SIZE) + (2 * 16384 + 2 * 8192) / SIZE;
     TIDE_REQUIRE(pools_of_size(SIZE) <= pools + 4 * (1 + in_flight / capacity_of(SIZE)));
     tide_api_check();
-    tide_heap_give_back(own_heap());
+    tide_idle_give_back_own();
     peer_end(&owner);
-    tide_heap_give_back_unowned();
+    tide_purge();
     TIDE_REQUIRE(pools_of_size(SIZE) == pools);
     tide_api_check();
 }

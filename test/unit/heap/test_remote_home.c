@@ -146,7 +146,7 @@ SCENARIO(remote_home, all_foreign_blocks_can_be_sent_home_any_time, NULL)
     TIDE_REQUIRE(foreign() == 0 && !surplus()->first && surplus()->count == 0);
     TIDE_REQUIRE(count_outbox() == 0 && returned_in_all() == batch + 5);
     tide_heap_check(own_heap());
-    tide_heap_give_back(own_heap());
+    tide_idle_give_back_own();
     TIDE_REQUIRE(!first_of_list());
 }
 
