@@ -13,7 +13,7 @@ done
 
 # right PROGRAM ARGUMENT...
 right() {
-	run_preloaded "$1" "$tmp/$@"
+	run_preloaded "$1" "$tmp/$1" "${@:2}"
 	equal "answer of $*" "$(cat "$tmp/$1.out")" ok
 }
 

@@ -74,7 +74,8 @@ int main(int argc, char **argv)
     } else if (strcmp(part, "keep") == 0) {
         answer("PR_SET_KEEPCAPS", prctl(PR_SET_KEEPCAPS, 1));
         answer("setuid", setuid(NOBODY));
-        answer("capset", keep_only(UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_NET_BIND_SERVICE));
+        answer("capset",
+               keep_only(UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_NET_BIND_SERVICE));
         answer("setgid", setgid(NOBODY));
     } else {
         answer("capset", keep_only(UINT64_C(1) << CAP_NET_BIND_SERVICE));
