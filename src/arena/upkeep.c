@@ -138,7 +138,7 @@ size_t tide_arena_purge_some(unsigned slots)
     return returned;
 }
 
-bool tide_arena_decay(unsigned arenas, size_t *waiting)
+bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting)
 {
     static struct arena *next; /* held */
     static struct tide_units_look look;
@@ -151,7 +151,8 @@ bool tide_arena_decay(unsigned arenas, size_t *waiting)
     }
     for (; next && arenas > 0; arenas--, next = tide_arena_next(next)) {
         purge(next, true, TIDE_SLOTS);
-        tide_units_look_at(&look, next);
+        if (makes_huge)
+            tide_units_look_at(&look, next);
         decaying += tide_bit_count(tide_arena_decaying_slots(next));
     }
     if (next)

@@ -82,7 +82,7 @@ struct heap {
     bool is_whole;            /* likewise: an orphan that kept its lists and pools */
     struct heap *next_heap;   /* constant: all heaps */
     _Atomic uint32_t state;   /* enum heap_state; written by the owner, read by any */
-    pid_t process, thread;    /* the owner's; written by it before the door opens */
+    pid_t thread;             /* the owner's, or 0; written by it before the door opens */
     _Atomic uint32_t moves;   /* owner: refills, and pools that change state or get emptier */
     _Atomic uint32_t moves_seen;   /* who looks: at the last look */
     _Atomic uint32_t moves_rested; /* likewise: when it gave back all that could go */

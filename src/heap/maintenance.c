@@ -42,7 +42,7 @@ size_t tide_maintenance_look(void)
     left = tide_heap_empty_depot(true);
     left += tide_idle_look();
     left += tide_huge_decay();
-    while (!tide_arena_decay(UINT_MAX, &in_arenas))
+    while (!tide_arena_decay(UINT_MAX, true, &in_arenas))
         ;
     left += in_arenas + tide_walk_reclaim();
     tide_unlock(&look_lock);
@@ -67,7 +67,7 @@ static bool look_on(void)
         tide_huge_decay();
         break;
     case ARENAS:
-        if (!tide_arena_decay(INLINE_ARENAS, &waiting))
+        if (!tide_arena_decay(INLINE_ARENAS, false, &waiting))
             return false;
         part = DEPOT;
         return true;

@@ -242,6 +242,20 @@ uint32_t tide_pool_guess(const struct pool *pool)
     return now > before ? now - before : 0;
 }
 
+/* Hollow pages that a block ends on which starts on one that isn't: it may have been in
+ * use since they were purged. */
+static uint64_t used_again(const struct pool *pool, uint64_t hollow)
+{
+    uint64_t used = 0;
+    uint32_t begun;
+
+    for (uint64_t rest = hollow; rest != 0; rest &= rest - 1)
+        if (is_begun(pool, tide_lowest_bit(rest), &begun) &&
+            !(hollow >> first_page(pool, begun) & 1))
+            used |= rest & -rest;
+    return used;
+}
+
 /* With the pages go blocks, that count as allocated and keep the pool: so pages that no
  * block lies on don't go alone. */
 bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
@@ -263,6 +277,7 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
     if ((pages & ~hollow & pages_at(0, (size_t)pool->capacity * pool->block_bytes)) == 0 ||
         !tide_arena_may_split(pool, tide_bit_count(pages) << page_shift(), &aside->units))
         return false;
+    aside->purged &= ~used_again(pool, hollow);
     of_hollow = count_in(pool, pool->hollow_pages & pages);
     pool->hollow_pages &= ~pages;
     tide_set_relaxed(&pool->hollow, (uint16_t)(tide_relaxed(&pool->hollow) - of_hollow));
@@ -271,12 +286,13 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
     return true;
 }
 
-/* Also those that were hollow before: blocks of other pages may have ended on them. */
 size_t tide_pool_purge(const struct tide_pages *aside)
 {
+    uint64_t pages = aside->pages & ~aside->purged;
+
     tide_arena_make_ordinary(tide_arena_of(aside->pool), aside->units);
-    tide_os_purge_units(tide_pool_start(aside->pool), tide_os_page_bytes, aside->pages);
-    return tide_bit_count(aside->pages & ~aside->purged) * tide_os_page_bytes;
+    tide_os_purge_units(tide_pool_start(aside->pool), tide_os_page_bytes, pages);
+    return tide_bit_count(pages) * tide_os_page_bytes;
 }
 
 /* ---- Using them again -------------------------------------------------- */

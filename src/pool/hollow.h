@@ -24,7 +24,7 @@
 struct tide_pages {
     struct pool *pool;
     uint64_t pages;  /* a bit for each */
-    uint64_t purged; /* those of them that were hollow before */
+    uint64_t purged; /* those of them that were hollow before and need no purge */
     unsigned units;  /* of the arena, that are to be ordinary first */
 };
 

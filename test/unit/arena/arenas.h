@@ -91,7 +91,7 @@ MAY_BE_UNUSED static size_t decay(void)
 {
     size_t waiting;
 
-    while (!tide_arena_decay(3, &waiting))
+    while (!tide_arena_decay(3, true, &waiting))
         ;
     return waiting;
 }
