@@ -50,13 +50,15 @@ void tide_fork_pass_out(void)
 }
 
 /* Nobody else has a heap, or is about to use what threads share, or is tidepool's.  One
- * heap is this thread's, which a signal may have found before it had it. */
+ * heap is this thread's, which a signal may have found before it had it.  Who has passed
+ * is counted by then: so those that pass are asked for first. */
 static bool is_alone(void)
 {
+    bool is_passed = atomic_load(&passing) == is_passing;
     unsigned heaps = tide_heap_count();
 
-    return (heaps == 0 || (heaps == 1 && (tide_heap_own() || is_passing))) &&
-           atomic_load(&passing) == is_passing && tide_os_own_threads() == 0;
+    return is_passed && (heaps == 0 || (heaps == 1 && (tide_heap_own() || is_passing))) &&
+           tide_os_own_threads() == 0;
 }
 
 static bool close_passage(void)
