@@ -386,16 +386,29 @@ static bool was_let_in;
 static void (*there)(void *); /* what the other thread begins to do between the handlers */
 static void *argument_there;
 
+static sem_t has_begun;
+
+static void begin_there(void *function)
+{
+    sem_post(&has_begun);
+    (*(void (**)(void *))function)(argument_there);
+}
+
 /* It has time to come to where it waits, and isn't done before the fork is. */
 static void let_begin(void)
 {
+    static void (*function)(void *);
     int done;
 
     if (!there)
         return;
-    peer_ask(&other, there, argument_there);
+    function = there;
     there = NULL;
-    for (int n = 0; n < 1000; n++)
+    sem_init(&has_begun, 0, 0);
+    peer_ask(&other, begin_there, &function);
+    while (sem_wait(&has_begun) != 0)
+        ;
+    for (int n = 0; n < 10000; n++)
         sched_yield();
     TIDE_REQUIRE(sem_getvalue(&other.done, &done) == 0 && done == 0);
 }

@@ -210,6 +210,47 @@ IN_NEW_THREAD(tidy, what_is_set_aside_goes_when_it_is_disposed_of, NULL)
     tide_api_check();
 }
 
+enum { RETURNED = 12 }; /* pools; more than a heap keeps as its stock */
+
+static void fill_some(void *unused)
+{
+    (void)unused;
+    for (int n = 0; n < RETURNED; n++)
+        fill_pool(PAGED, thin[n]);
+}
+
+static int count_in_state(uint8_t state)
+{
+    int count = 0;
+
+    for (int n = 0; n < RETURNED; n++)
+        count += tide_relaxed(&tide_pool_of(thin[n][0])->state) == state;
+    return count;
+}
+
+SCENARIO(tidy, pools_that_get_empty_are_set_aside, NULL)
+{
+    struct tide_aside aside = { .page_count = 0 };
+    struct sleeper sleeper;
+
+    leave_maintenance_out();
+    own_heap();
+    start_sleeper(&sleeper);
+    wake_for(&sleeper, fill_some, NULL);
+    set_stash(0);
+    for (int n = 0; n < RETURNED; n++)
+        free_all(thin[n], capacity_of(PAGED));
+    take(sleeper.heap);
+    tide_heap_tidy_begin(sleeper.heap, false);
+    while (tide_heap_tidy(sleeper.heap, &aside))
+        ;
+    TIDE_REQUIRE(count_in_state(POOL_EMPTY) == RETURNED && keeps_nothing(sleeper.heap));
+    tide_heap_open(sleeper.heap);
+    tide_aside_dispose(&aside);
+    TIDE_REQUIRE(count_in_state(POOL_FREE) == RETURNED);
+    tide_api_check();
+}
+
 static void free_foreign(void *unused)
 {
     (void)unused;
