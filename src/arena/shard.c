@@ -74,6 +74,7 @@ void tide_shard_enlist(struct arena *arena)
     struct arena *next = tide_shard_first(shard);
 
     tide_set_relaxed(&arena->next_all, next);
+    arena->prev_all = NULL;
     if (next)
         next->prev_all = arena;
     tide_set_release(&shard->all, arena); /* pairs with the acquires of walkers */

@@ -34,11 +34,11 @@ enum {
 
 static _Atomic(struct parcel *) shared[SHARED];
 static atomic_bool is_over;
+static pthread_barrier_t have_begun;
 
 /* ---- Workers ------------------------------------------------------------------- */
 
-/* Most of what a burst is about is freed where it is thin pools that are to be left:
- * one of so many stays. */
+/* Leaves pools with a few blocks: one of so many stays. */
 static void thin_out(struct parcel **own, struct rng *rng)
 {
     size_t one_stays_in = 1 + rng_below(rng, 20);
@@ -106,6 +106,8 @@ static void *run_purges(void *unused)
 {
     struct rng rng = rng_make(12345);
 
+    parcel_free(parcel_new(&rng, SIZE_BITS)); /* so it has a heap */
+    barrier_wait(&have_begun);
     while (!is_over) {
         tide_purge();
         parcel_free(parcel_new(&rng, SIZE_BITS));
@@ -115,6 +117,7 @@ static void *run_purges(void *unused)
 
 static void *run_looks(void *unused)
 {
+    barrier_wait(&have_begun);
     while (!is_over)
         tide_maintenance_look();
     return unused;
@@ -151,8 +154,10 @@ static void run(size_t rounds, struct rng *rng)
     pthread_t lines[WORKERS], looks, purges;
 
     is_over = false;
+    pthread_barrier_init(&have_begun, NULL, 3);
     thread_start(&looks, run_looks, NULL);
     thread_start(&purges, run_purges, NULL);
+    barrier_wait(&have_begun);
     for (size_t round = 0; round < rounds; round++) {
         for (int i = 0; i < WORKERS; i++)
             thread_start(&lines[i], run_line, (void *)(uintptr_t)rng_next(rng));

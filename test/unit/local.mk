@@ -6,11 +6,13 @@ unit_tests = \
 	test/unit/base/test_fatal \
 	test/unit/base/test_lock \
 	test/unit/base/test_options \
+	test/unit/os/test_barrier \
 	test/unit/os/test_cgroup \
 	test/unit/os/test_cpu \
 	test/unit/os/test_kernel \
 	test/unit/os/test_limits \
 	test/unit/os/test_pressure \
+	test/unit/os/test_process \
 	test/unit/os/test_shortage \
 	test/unit/os/test_thread \
 	test/unit/os/test_huge_pages \
@@ -35,6 +37,7 @@ unit_tests = \
 	test/unit/pool/test_size_class \
 	test/unit/heap/test_common \
 	test/unit/heap/test_depot \
+	test/unit/heap/test_fork \
 	test/unit/heap/test_heap \
 	test/unit/heap/test_heap_orphans \
 	test/unit/heap/test_huge \
@@ -50,6 +53,7 @@ unit_tests = \
 	test/unit/heap/test_remote \
 	test/unit/heap/test_remote_home \
 	test/unit/heap/test_slow \
+	test/unit/heap/test_tidy \
 	test/unit/api/test_aligned \
 	test/unit/api/test_glibc \
 	test/unit/api/test_malloc \
@@ -65,6 +69,7 @@ endif
 noinst_HEADERS += \
 	test/unit/unit.h \
 	test/unit/auxv.h \
+	test/unit/copies.h \
 	test/unit/heap/sleepers.h \
 	test/unit/os/trees.h \
 	test/unit/nodes.h \

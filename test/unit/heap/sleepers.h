@@ -83,13 +83,18 @@ MAY_BE_UNUSED static void check_kept(void *unused)
     }
 }
 
-MAY_BE_UNUSED static void let_use_all(struct sleeper *sleeper)
+MAY_BE_UNUSED static void allocate_foreign(void)
 {
-    leave_maintenance_out();
     for (int n = 0; n < FOREIGN; n++) {
         foreign[0][n] = allocate(LENT);
         foreign[1][n] = allocate(TIDE_CACHE_LINE / 2);
     }
+}
+
+MAY_BE_UNUSED static void let_use_all(struct sleeper *sleeper)
+{
+    leave_maintenance_out();
+    allocate_foreign();
     start_sleeper(sleeper);
     wake_for(sleeper, use_all, NULL);
 }

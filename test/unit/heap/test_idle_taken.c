@@ -193,6 +193,7 @@ SCENARIO(idle_taken, a_thread_that_ends_meanwhile_leaves_it_to_the_taker, NULL)
     take(heap);
     peer_end(&sleeper.peer);
     TIDE_REQUIRE(tide_relaxed(&heap->state) == HEAP_ORPHAN && !is_bare(heap) && heap->is_whole);
+    TIDE_REQUIRE(heap->outbox.bytes > 0 && heap->surplus[tide_class_of(LENT)].first);
     TIDE_REQUIRE(tide_heap_is_left(heap) && tide_heap_count() == 1);
     run_thread(get_heap, &of_next);
     TIDE_REQUIRE(of_next != heap);

@@ -1,6 +1,7 @@
-/* test_returned.c - pool/returned.h: chains in, one list out */
+/* test_returned.c - pool/returned.h: chains in, one list out; pages in, pages out */
 #include "pool/returned.h"
 
+#include "pool/hollow.h"
 #include "pools.h"
 
 static struct block *blocks[MOST_BLOCKS];
@@ -142,6 +143,81 @@ Test(returned, all_blocks_of_a_pool_can_be_chains_of_one)
         assert_freed(pool, pool->capacity);
         drop_pool(pool);
     }
+}
+
+/* ---- Pages ------------------------------------------------------------- */
+
+/* Half of its pages are set aside: the upper one. */
+static struct tide_pages set_half_aside(struct pool *pool)
+{
+    struct tide_pages aside;
+
+    carve_all(pool, blocks);
+    for (uint32_t n = pool->capacity / 2u; n < pool->capacity; n++)
+        free_block(pool, blocks[n]);
+    cr_assert(tide_pool_set_aside(pool, &aside));
+    return aside;
+}
+
+Test(returned, the_first_pages_ask_for_the_inbox_until_collected)
+{
+    struct pool *pool = open_pool(tide_class_of(1024));
+    struct tide_pages aside = set_half_aside(pool);
+    uint64_t first = aside.pages & -aside.pages;
+
+    cr_assert(tide_pool_return_pages(pool, first));
+    cr_assert_not(tide_pool_return_pages(pool, aside.pages & ~first));
+    cr_assert_eq(tide_pool_collect_pages(pool), POOL_UNCHANGED);
+    cr_assert_eq(tide_relaxed(&pool->purged), 0);
+    cr_assert_eq(pool->hollow_pages, aside.pages);
+    tide_pool_check(pool);
+    give(pool, 0, pool->capacity / 4u);
+    tide_pool_collect(pool);
+    cr_assert(tide_pool_set_aside(pool, &aside));
+    cr_assert(tide_pool_return_pages(pool, aside.pages));
+}
+
+Test(returned, blocks_on_pages_count_as_allocated_until_collected)
+{
+    struct pool *pool = open_pool(tide_class_of(1024));
+    struct tide_pages aside = set_half_aside(pool);
+    uint32_t of_pages = pool->capacity - pool->capacity / 2u;
+
+    cr_assert_eq(tide_relaxed(&pool->left) + tide_relaxed(&pool->held), pool->capacity);
+    tide_pool_return_pages(pool, aside.pages);
+    cr_assert_eq(tide_relaxed(&pool->left) + tide_relaxed(&pool->held), pool->capacity);
+    cr_assert_eq(tide_relaxed(&pool->hollow), 0);
+    tide_pool_collect_pages(pool);
+    cr_assert_eq(tide_relaxed(&pool->hollow), of_pages);
+    cr_assert_eq(tide_relaxed(&pool->left) + tide_relaxed(&pool->held), pool->capacity / 2u);
+    tide_pool_check(pool);
+}
+
+Test(returned, collecting_pages_changes_the_pool_like_freeing)
+{
+    struct pool *pool = open_pool(tide_class_of(1024));
+    struct tide_pages aside = set_half_aside(pool);
+
+    give(pool, 0, pool->capacity / 2u);
+    cr_assert_neq(tide_pool_collect(pool), POOL_IS_EMPTY);
+    tide_pool_return_pages(pool, aside.pages);
+    cr_assert_eq(tide_pool_collect_pages(pool), POOL_IS_EMPTY);
+    tide_pool_check(pool);
+    tide_pool_close(pool);
+}
+
+Test(returned, pages_and_blocks_are_returned_apart)
+{
+    struct pool *pool = open_pool(tide_class_of(1024));
+    struct tide_pages aside = set_half_aside(pool);
+
+    cr_assert(give(pool, 0, 1));
+    cr_assert(tide_pool_return_pages(pool, aside.pages));
+    cr_assert_not(give(pool, 1, 2));
+    tide_pool_collect_pages(pool);
+    cr_assert_eq(tide_pool_returned_count(pool), 2);
+    tide_pool_collect(pool);
+    tide_pool_check(pool);
 }
 
 /* ---- Threads ------------------------------------------------------------ */
