@@ -57,6 +57,9 @@ static uint64_t idle_slots(struct arena *arena, uint64_t slots)
     return idle;
 }
 
+/* Where work on all arenas goes on, one thread at a time: held. */
+static struct arena *purged_next, *decayed_next;
+
 /* As many of the slots, the highest ones. */
 static uint64_t highest(uint64_t slots, unsigned most)
 {
@@ -120,7 +123,7 @@ size_t tide_arena_trim(size_t keep)
 
 size_t tide_arena_purge_some(unsigned slots)
 {
-    static struct arena *next; /* held */
+    struct arena *next = purged_next;
     size_t wanted = (size_t)slots << TIDE_SLOT_SHIFT, returned = 0;
     bool is_begun = next != NULL;
 
@@ -135,12 +138,13 @@ size_t tide_arena_purge_some(unsigned slots)
             break;
         is_begun &= next != NULL;
     }
+    purged_next = next;
     return returned;
 }
 
 bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting)
 {
-    static struct arena *next; /* held */
+    struct arena *next = decayed_next;
     static struct tide_units_look look;
     static size_t decaying;
 
@@ -155,6 +159,7 @@ bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting)
             tide_units_look_at(&look, next);
         decaying += tide_bit_count(tide_arena_decaying_slots(next));
     }
+    decayed_next = next;
     if (next)
         return false;
     release_spares(SPARE_CLEAN);
@@ -272,6 +277,7 @@ static void empty_shard(struct shard *shard)
 
 void tide_arena_mend_in_child(void)
 {
+    purged_next = decayed_next = NULL;
     if (tide_shard_global_lock)
         tide_lock_reset(tide_shard_global_lock, true);
     for (unsigned n = 0; n < tide_shard_count; n++)

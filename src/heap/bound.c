@@ -39,7 +39,10 @@ static size_t kept_elsewhere(void)
 
 static size_t loose_of(const struct heap *heap)
 {
-    return heap ? (heap->loose - heap->loose_seen) * (tide_os_page_bytes / 16) : 0;
+    uint32_t loose = heap ? tide_relaxed(&heap->loose) : 0;
+    uint32_t seen = heap ? tide_relaxed(&heap->loose_seen) : 0;
+
+    return loose > seen ? (loose - seen) * (tide_os_page_bytes / 16) : 0;
 }
 
 static size_t bound(void)
@@ -121,7 +124,7 @@ static void step(struct heap *heap)
     forget(kept, now);
     if (kept > most)
         returned = give_back(kept, most);
-    if (heap && (heap->is_looking || loose > most / 4))
+    if (heap && (tide_relaxed(&heap->is_looking) || loose > most / 4))
         returned += tide_idle_purge_own_on();
     if (in_flight > most / 4)
         tide_idle_collect_on();
@@ -134,7 +137,7 @@ void tide_bound_check_slow(void)
     size_t most = bound();
     int saved_errno = errno;
 
-    if (kept_elsewhere() <= most && !(heap && heap->is_looking) && loose_of(heap) <= most / 4 &&
+    if (kept_elsewhere() <= most && !(heap && tide_relaxed(&heap->is_looking)) && loose_of(heap) <= most / 4 &&
         tide_relaxed(&tide_bound_returned) <= most / 4)
         return;
     if (tide_lock_is_forking() || !tide_lock_try(tide_maintenance_lock()))

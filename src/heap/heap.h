@@ -74,10 +74,11 @@ struct heap {
     struct tide_aside *aside; /* where empty pools go, if not to their arenas at once */
     struct pool *arrived[2];  /* taken out of the inboxes, not collected yet */
     struct tidying tidying;
-    uint32_t loose;           /* what tide_pool_guess says of the used pools, in all */
-    uint32_t loose_seen;      /* when all of them were last looked at, or less since */
     uint32_t used_slots;      /* of the pools in the used lists */
-    bool is_looking;          /* the owner looks at all of them, a slice at a time */
+    _Atomic uint32_t loose;      /* what tide_pool_guess says of these, in all; read by the owner
+                                  * outside sections, as the next two */
+    _Atomic uint32_t loose_seen; /* when all of them were last looked at, or less since */
+    _Atomic bool is_looking;     /* the owner looks at all of them, a slice at a time */
     struct heap *next_orphan; /* under the orphans' lock */
     bool is_whole;            /* likewise: an orphan that kept its lists and pools */
     struct heap *next_heap;   /* constant: all heaps */

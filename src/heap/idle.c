@@ -263,12 +263,12 @@ size_t tide_idle_purge_own_on(void)
 
     open_ward(&ward);
     admit(&ward, heap, false);
-    ward.patients[0].is_begun = heap->is_looking;
+    ward.patients[0].is_begun = tide_relaxed(&heap->is_looking);
     ward.patients[0].is_for_pages = true;
     do_round(&ward);
     if (ward.count == 0)
-        heap->loose_seen = heap->loose;
-    heap->is_looking = ward.count > 0;
+        tide_set_relaxed(&heap->loose_seen, tide_relaxed(&heap->loose));
+    tide_set_relaxed(&heap->is_looking, ward.count > 0);
     return ward.returned;
 }
 

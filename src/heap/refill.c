@@ -62,10 +62,12 @@ enum { FEW_SLOTS = 16 }; /* of used pools: with no more what is free in them is 
 
 static void set_loose(struct heap *heap, struct pool *pool, uint32_t pages)
 {
-    heap->loose += pages - pool->loose;
+    uint32_t loose = tide_relaxed(&heap->loose) + pages - pool->loose;
+
+    tide_set_relaxed(&heap->loose, loose);
     pool->loose = (uint16_t)pages;
-    if (heap->loose_seen > heap->loose)
-        heap->loose_seen = heap->loose;
+    if (tide_relaxed(&heap->loose_seen) > loose)
+        tide_set_relaxed(&heap->loose_seen, loose);
 }
 
 /* A quarter of what is allocated; or, where no thread looks at the heap, a sixteenth of
