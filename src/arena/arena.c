@@ -3,6 +3,7 @@
 
 #include "arena/address_map.h"
 #include "arena/huge_pages.h"
+#include "arena/manager.h"
 #include "arena/nodes.h"
 #include "arena/reserve.h"
 #include "base/fatal.h"
@@ -10,12 +11,18 @@
 
 _Atomic size_t tide_arena_idle_slots;
 
-void tide_arena_count_idle(const struct arena *arena, uint64_t more, uint64_t fewer)
+void tide_arena_count_idle(const struct arena *arena, unsigned more, unsigned fewer)
 {
-    size_t change = (size_t)tide_bit_count(more) - tide_bit_count(fewer);
+    size_t change = (size_t)more - fewer;
 
     if (change != 0 && !tide_reserve_has(arena))
         atomic_fetch_add_explicit(&tide_arena_idle_slots, change, memory_order_relaxed);
+}
+
+/* How many of so many slots are dirty; mostly all are, or none. */
+static unsigned count_dirty(uint64_t slots, uint64_t dirty, unsigned count)
+{
+    return (slots & dirty) == slots ? count : (slots & dirty) == 0 ? 0 : tide_bit_count(slots & dirty);
 }
 
 /* Every align-th bit, align a power of two up to 64. */
@@ -175,7 +182,7 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
 {
     uint64_t free = tide_relaxed(&arena->free), dirty = tide_relaxed(&arena->dirty), starts, taken;
     struct pool *run;
-    unsigned first;
+    unsigned first, resident;
 
     /* Slots whose pages are resident anyway come first. */
     starts = starts_in(free & dirty, slots, alignment);
@@ -187,10 +194,12 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
     taken = tide_bit_run(first, slots);
     run = descriptor(arena, first);
     tide_set_relaxed(&run->slots, (uint8_t)slots);
-    run->is_zero = (dirty & taken) == 0;
+    resident = count_dirty(taken, dirty, slots);
+    run->fresh = (uint8_t)(slots - resident);
+    run->is_zero = resident == 0;
     tide_set_relaxed(&run->state, POOL_RUN);
     enter_rest(arena, run, first + 1, first + slots);
-    tide_arena_count_idle(arena, 0, dirty & taken);
+    tide_arena_count_idle(arena, 0, resident);
     tide_set_relaxed(&arena->free, free & ~taken);
     tide_set_relaxed(&arena->dirty, dirty | taken);
     return run;
@@ -203,7 +212,7 @@ void tide_arena_put_locked(struct arena *arena, struct pool *run)
 
     TIDE_ASSERT(tide_relaxed(&run->owner) == NULL);
     clear_slots(arena, first, first + run->slots);
-    tide_arena_count_idle(arena, slots, 0);
+    tide_arena_count_idle(arena, run->slots, 0);
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | slots);
 }
 
@@ -216,7 +225,7 @@ bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned sl
         uint64_t fewer = tide_bit_run(first + slots, run->slots - slots);
 
         clear_slots(arena, first + slots, end);
-        tide_arena_count_idle(arena, fewer, 0);
+        tide_arena_count_idle(arena, run->slots - slots, 0);
         tide_set_relaxed(&arena->free, free | fewer);
     } else if (slots > run->slots) {
         uint64_t more;
@@ -227,7 +236,8 @@ bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned sl
         if ((free & more) != more)
             return false;
         enter_rest(arena, run, end, first + slots);
-        tide_arena_count_idle(arena, 0, more & tide_relaxed(&arena->dirty));
+        tide_arena_count_idle(arena, 0, count_dirty(more, tide_relaxed(&arena->dirty),
+                                                    slots - run->slots));
         tide_set_relaxed(&arena->free, free & ~more);
         tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) | more);
     }

@@ -17,11 +17,8 @@
 #include "arena/address_map.h"
 #include "arena/layout.h"
 
-/* Free slots of all arenas that have pages which can go; near. */
-extern _Atomic size_t tide_arena_idle_slots;
-
-/* Under the arena's lock: these slots are so now, or no more. */
-void tide_arena_count_idle(const struct arena *arena, uint64_t more, uint64_t fewer);
+/* Under the arena's lock: so many slots are so now, or no more. */
+void tide_arena_count_idle(const struct arena *arena, unsigned more, unsigned fewer);
 
 /* A new arena with all slots free and clean, in which a run of so many slots fits.
  * NULL and ENOMEM when there is no memory. */

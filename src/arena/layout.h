@@ -85,10 +85,9 @@ struct pool {
     uint64_t hollow_pages;       /* owner: those that are; see pool/hollow.h */
     _Atomic uint16_t hollow;     /* owner; read by walkers: carved blocks that start in them */
     uint16_t free_at_look;       /* owner: blocks that were free when such pages were looked for */
-    uint16_t loose;              /* owner: its part of the heap's loose */
     uint8_t unused_since;        /* owner: the first look since a block was taken; 0: none */
-    bool is_swept;               /* owner: the blocks freed last lie side by side */
     uint8_t is_zero;             /* under arena->lock, then the owner: untouched bytes are zero */
+    uint8_t fresh;               /* under arena->lock: slots that had no pages when it was taken */
     bool is_idle;                /* likewise: free, and so at the last tide_arena_decay already */
 };
 _Static_assert(sizeof(struct pool) == 1 << TIDE_DESCRIPTOR_SHIFT,

@@ -31,11 +31,6 @@ struct tide_lock *tide_arena_global_lock(void)
     return tide_shard_global_lock;
 }
 
-size_t tide_arena_idle_bytes(void)
-{
-    return tide_relaxed(&tide_arena_idle_slots) << TIDE_SLOT_SHIFT;
-}
-
 void tide_arena_leave(struct tide_tenant *tenant)
 {
     if (tenant->arena)

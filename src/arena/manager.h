@@ -86,8 +86,8 @@ size_t tide_arena_trim(size_t keep);
  * Bytes returned.  One thread at a time, as with the next. */
 size_t tide_arena_purge_some(unsigned slots);
 
-/* Bytes of free slots that have pages; near. */
-size_t tide_arena_idle_bytes(void);
+/* Free slots that have pages, of all arenas; near. */
+extern TIDE_HIDDEN _Atomic size_t tide_arena_idle_slots;
 
 /* Returns the pages of slots that were free at the last time and stayed so, and
  * empty arenas without pages, and, if so wanted, makes huge pages of what stays full

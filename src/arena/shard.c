@@ -164,7 +164,8 @@ static bool delist_surplus(struct arena *arena)
 
 static void release(struct arena *arena)
 {
-    tide_arena_count_idle(arena, 0, tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty));
+    tide_arena_count_idle(arena, 0, tide_bit_count(tide_relaxed(&arena->free) &
+                                                   tide_relaxed(&arena->dirty)));
     atomic_fetch_add_explicit(&tide_shard_released, 1, memory_order_relaxed);
     tide_walk_destroy(arena);
 }

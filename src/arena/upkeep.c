@@ -75,15 +75,14 @@ static uint64_t highest(uint64_t slots, unsigned most)
 static size_t purge(struct arena *arena, bool is_only_idle, unsigned most)
 {
     unsigned ordinary;
-    uint64_t claim, dirty;
+    uint64_t claim;
 
     tide_lock(tide_shard_arena_lock(arena));
     claim = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
     if (is_only_idle)
         claim = idle_slots(arena, claim);
     claim = tide_arena_split_units_locked(arena, highest(claim, most), !is_only_idle, &ordinary);
-    dirty = claim & tide_relaxed(&arena->dirty);
-    tide_arena_count_idle(arena, 0, dirty);
+    tide_arena_count_idle(arena, 0, tide_bit_count(claim & tide_relaxed(&arena->dirty)));
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) & ~claim);
     tide_shard_settle_and_unlock(arena);
     if (claim == 0)

@@ -8,12 +8,11 @@
 #include "base/options.h"
 #include "heap/heap.h"
 #include "heap/idle.h"
-#include "os/map.h"
 #include "os/thread.h"
 
 #define LEAST_BYTES ((size_t)3 << 20)
-#define LEAST_SHARE 21        /* a part in so many of the peak, with one heap */
-#define LEAST_SHARE_SHARED 85 /* with several */
+#define LEAST_SHARE 32        /* a part in so many of the peak, with one heap */
+#define LEAST_SHARE_SHARED 96 /* with several */
 
 enum {
     STEP_SLOTS = 16,      /* that are purged at a free */
@@ -21,7 +20,7 @@ enum {
     FORGET_DECAYS = 10,   /* times TIDEPOOL_DECAY_MS, for what is kept and not used */
 };
 
-_Atomic size_t tide_bound_returned;
+_Atomic size_t tide_bound_returned, tide_bound_most;
 
 static _Atomic size_t peak;        /* bytes mapped */
 static _Atomic size_t gone;        /* bytes given back at gone_at or before, not taken anew */
@@ -32,17 +31,9 @@ static _Atomic uint64_t unused_since;
 
 /* ---- What is kept, and what may be -------------------------------------- */
 
-static size_t kept_elsewhere(void)
-{
-    return tide_arena_idle_bytes() + tide_relaxed(&tide_huge_cached);
-}
-
 static size_t loose_of(const struct heap *heap)
 {
-    uint32_t loose = heap ? tide_relaxed(&heap->loose) : 0;
-    uint32_t seen = heap ? tide_relaxed(&heap->loose_seen) : 0;
-
-    return loose > seen ? (loose - seen) * (tide_os_page_bytes / 16) : 0;
+    return heap ? tide_relaxed(&heap->loose) : 0;
 }
 
 static size_t bound(void)
@@ -52,7 +43,9 @@ static size_t bound(void)
     if (mapped > most)
         tide_set_relaxed(&peak, most = mapped);
     share = tide_heap_count() > 1 ? most / LEAST_SHARE_SHARED : most / LEAST_SHARE;
-    return (share > LEAST_BYTES ? share : LEAST_BYTES) + tide_relaxed(&learned);
+    most = (share > LEAST_BYTES ? share : LEAST_BYTES) + tide_relaxed(&learned);
+    tide_set_relaxed(&tide_bound_most, most);
+    return most;
 }
 
 /* ---- Learning ------------------------------------------------------------ */
@@ -67,7 +60,7 @@ void tide_bound_note_taken_slow(size_t bytes)
 {
     size_t before = tide_relaxed(&gone), again = bytes < before ? bytes : before;
 
-    note_unused(kept_elsewhere());
+    note_unused(tide_bound_kept());
     if (again == 0)
         return;
     if (tide_os_now_ms() - tide_relaxed(&gone_at) < (uint64_t)tide_options.decay_ms) {
@@ -117,30 +110,35 @@ static size_t give_back(size_t kept, size_t most)
 
 static void step(struct heap *heap)
 {
-    size_t kept = kept_elsewhere(), most = bound(), loose = loose_of(heap);
-    size_t in_flight = tide_relaxed(&tide_bound_returned), returned = 0;
+    size_t kept = tide_bound_kept(), most = bound(), returned = 0;
     uint64_t now = tide_os_now_ms();
 
     forget(kept, now);
     if (kept > most)
         returned = give_back(kept, most);
-    if (heap && (tide_relaxed(&heap->is_looking) || loose > most / 4))
+    if (heap && (tide_relaxed(&heap->is_looking) || kept + loose_of(heap) > most))
         returned += tide_idle_purge_own_on();
-    if (in_flight > most / 4)
+    if (tide_relaxed(&tide_bound_returned) > most / 4)
         tide_idle_collect_on();
     note_gone(returned, now);
+}
+
+/* Whether all is within the bound. */
+static bool is_bounded(const struct heap *heap)
+{
+    size_t most = bound();
+
+    return tide_bound_kept() + loose_of(heap) <= most &&
+           tide_relaxed(&tide_bound_returned) <= most / 4 &&
+           !(heap && tide_relaxed(&heap->is_looking));
 }
 
 void tide_bound_check_slow(void)
 {
     struct heap *heap = tide_heap_own();
-    size_t most = bound();
     int saved_errno = errno;
 
-    if (kept_elsewhere() <= most && !(heap && tide_relaxed(&heap->is_looking)) && loose_of(heap) <= most / 4 &&
-        tide_relaxed(&tide_bound_returned) <= most / 4)
-        return;
-    if (tide_lock_is_forking() || !tide_lock_try(tide_maintenance_lock()))
+    if (is_bounded(heap) || tide_lock_is_forking() || !tide_lock_try(tide_maintenance_lock()))
         return;
     step(heap);
     tide_unlock(tide_maintenance_lock());

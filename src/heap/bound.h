@@ -5,13 +5,13 @@
  * there the frees on the slow path see to it that this is never much: when more is free
  * and resident than the bound, they give back the surplus, a bounded step at a time.
  *
- * The bound is 3 MiB or a twenty-first of the program's peak, if that is more, and a
- * fourth of that part with several heaps; and what the program was seen to need again: what is given
+ * The bound is 3 MiB or a thirty-second of the program's peak, if that is more, and a
+ * third of that part with several heaps; and what the program was seen to need again: what is given
  * back and taken anew within TIDEPOOL_DECAY_MS raises it, and what is not used for ten
  * times as long lowers it.
  *
- * Counted are free slots with pages and cached huge blocks; free blocks of the calling
- * thread's used pools, more than when these were last looked at (heap->loose); and what
+ * Counted are free slots with pages and cached huge blocks; what came back to the
+ * calling thread's used pools since these were last looked at (heap->loose); and what
  * is on its way home to other heaps.
  */
 #ifndef TIDE_HEAP_BOUND_H
@@ -19,10 +19,14 @@
 
 #include <stddef.h>
 
+#include "heap/heap.h"
 #include "heap/maintenance.h"
 
 /* Bytes of blocks that others returned and no owner has collected. */
 extern TIDE_HIDDEN _Atomic size_t tide_bound_returned;
+
+/* The bound, when it was last looked at; 0: it is to be. */
+extern TIDE_HIDDEN _Atomic size_t tide_bound_most;
 
 void tide_bound_check_slow(void);
 void tide_bound_note_taken_slow(size_t bytes);
@@ -33,10 +37,27 @@ static inline bool tide_bound_is_on(void)
     return tide_relaxed(&tide_maintenance_state) == TIDE_MAINTENANCE_DUE;
 }
 
-/* At the end of a free on its slow path: no locks, no section. */
-static inline void tide_bound_check(void)
+/* Bytes of slots and huge blocks. */
+static inline size_t tide_bound_kept(void)
 {
-    if (TIDE_UNLIKELY(tide_bound_is_on()))
+    return (tide_relaxed(&tide_arena_idle_slots) << TIDE_SLOT_SHIFT) +
+           tide_relaxed(&tide_huge_cached);
+}
+
+/* At the end of a free on its slow path, of the thread's own heap or NULL: no locks, no
+ * section. */
+static inline void tide_bound_check(const struct heap *heap)
+{
+    if (TIDE_UNLIKELY(tide_bound_is_on()) &&
+        tide_bound_kept() + (heap ? tide_relaxed(&heap->loose) : 0) > tide_relaxed(&tide_bound_most))
+        tide_bound_check_slow();
+}
+
+/* The same when blocks were sent home. */
+static inline void tide_bound_check_returned(void)
+{
+    if (TIDE_UNLIKELY(tide_bound_is_on()) &&
+        tide_relaxed(&tide_bound_returned) > tide_relaxed(&tide_bound_most) / 4)
         tide_bound_check_slow();
 }
 

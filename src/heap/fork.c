@@ -32,7 +32,7 @@ static TIDE_TLS bool is_passing;
 
 /* Sequentially consistent with close_passage: either the one that forks sees this
  * thread, or this one sees that it waits. */
-bool tide_fork_pass_in(void)
+bool tide_fork_pass_in_slow(void)
 {
     if (tide_heap_own() || is_passing)
         return false;

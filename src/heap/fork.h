@@ -9,6 +9,7 @@
 #ifndef TIDE_HEAP_FORK_H
 #define TIDE_HEAP_FORK_H
 
+#include "heap/heap_fast.h"
 #include "os/process.h"
 
 /* fork's three handlers. */
@@ -30,7 +31,12 @@ static inline void tide_fork_check(void)
 
 /* Around whatever such a thread does that takes locks: waits while another one forks
  * that believes itself alone.  Whether it must be followed by tide_fork_pass_out. */
-bool tide_fork_pass_in(void);
+bool tide_fork_pass_in_slow(void);
 void tide_fork_pass_out(void);
+
+static inline bool tide_fork_pass_in(void)
+{
+    return TIDE_UNLIKELY(tide_heap_fast == &tide_heap_none) && tide_fork_pass_in_slow();
+}
 
 #endif

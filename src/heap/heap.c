@@ -147,6 +147,7 @@ static bool be_born(void)
     own = heap;
     if (!tide_options.check)
         tide_heap_fast = heap;
+    tide_set_relaxed(&tide_bound_most, 0); /* it depends on how many heaps there are */
     pthread_setspecific(key, heap); /* may allocate, from the heap just made; may fail */
     errno = saved_errno;
     return true;

@@ -267,7 +267,7 @@ size_t tide_idle_purge_own_on(void)
     ward.patients[0].is_for_pages = true;
     do_round(&ward);
     if (ward.count == 0)
-        tide_set_relaxed(&heap->loose_seen, tide_relaxed(&heap->loose));
+        tide_set_relaxed(&heap->loose, 0);
     tide_set_relaxed(&heap->is_looking, ward.count > 0);
     return ward.returned;
 }

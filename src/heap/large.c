@@ -18,8 +18,8 @@ void *tide_large_malloc(struct tide_tenant *tenant, size_t size, size_t alignmen
     if (!run)
         return NULL;
     tide_maintenance_weigh();
-    if (run->is_zero)
-        tide_bound_note_taken(tide_pool_bytes(run));
+    if (run->fresh > 0)
+        tide_bound_note_taken((size_t)run->fresh << TIDE_SLOT_SHIFT);
     if (is_zero)
         *is_zero = run->is_zero;
     return tide_pool_start(run);

@@ -32,7 +32,11 @@ static uint64_t pause_ms(void)
 
 /* ---- Looking: under look_lock ------------------------------------------ */
 
-enum { INLINE_ARENAS = 8 }; /* for a part of a look */
+/* Without a thread: parts of a look. */
+enum {
+    INLINE_ARENAS = 8,
+    PART_MS = 5, /* between them */
+};
 
 size_t tide_maintenance_look(void)
 {
@@ -84,7 +88,7 @@ static void look_inline(void)
 
     if (now < tide_relaxed(&next) || !tide_lock_try(&look_lock))
         return;
-    tide_set_relaxed(&next, now + (look_on() ? pause_ms() : 1));
+    tide_set_relaxed(&next, now + (look_on() ? pause_ms() : PART_MS));
     tide_unlock(&look_lock);
 }
 
@@ -233,7 +237,17 @@ void tide_maintenance_become_due(void)
         tide_make_due();
 }
 
-/* Without a thread it is due for good. */
+enum { TICKS = 16 };
+
+void tide_maintenance_tick_slow(void)
+{
+    static _Atomic unsigned ticks;
+
+    tide_count(&ticks, 1);
+    if (tide_relaxed(&ticks) % TICKS == 0)
+        tide_make_due();
+}
+
 bool tide_maintenance_check(void)
 {
     int saved_errno = errno;
@@ -248,7 +262,7 @@ bool tide_maintenance_check(void)
              change_state(TIDE_MAINTENANCE_DUE, TIDE_MAINTENANCE_RUNNING))
         start();
     errno = saved_errno;
-    return tide_relaxed(&tide_maintenance_state) == TIDE_MAINTENANCE_DUE;
+    return false;
 }
 
 /* ---- All at once ------------------------------------------------------- */

@@ -45,6 +45,15 @@ extern TIDE_HIDDEN _Atomic uint32_t tide_maintenance_bell;
 
 void tide_maintenance_wake(void);
 void tide_maintenance_become_due(void);
+void tide_maintenance_tick_slow(void);
+
+/* A malloc on its slow path: each so many of them look whether there is time for a part
+ * of a look. */
+static inline void tide_maintenance_tick(void)
+{
+    if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_state) == TIDE_MAINTENANCE_DUE))
+        tide_maintenance_tick_slow();
+}
 
 static inline size_t tide_maintenance_mapped(void)
 {
@@ -60,6 +69,7 @@ static inline void tide_maintenance_weigh(void)
     if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_state) == TIDE_MAINTENANCE_NONE) &&
         tide_maintenance_mapped() > TIDE_UNMAINTAINED_BYTES)
         tide_maintenance_become_due();
+    tide_maintenance_tick();
     tide_nodes_weigh(tide_relaxed(&tide_huge_mapped));
 }
 

@@ -17,7 +17,10 @@
 #include "os/map.h"
 #include "pool/returned.h"
 
-enum { MOST_DRAINED = 64 }; /* pools from the inboxes at a refill */
+enum {
+    MOST_DRAINED = 64, /* pools from the inboxes at a refill */
+    LEAST_WATCHED = 4, /* blocks that come back to a pool before it tells */
+};
 
 /* ---- The used pools: the first's prev is the last ---------------------- */
 
@@ -58,49 +61,40 @@ static void unlink_used(struct heap *heap, struct pool *pool)
 
 /* ---- How much is free in them -------------------------------------------- */
 
-enum { FEW_SLOTS = 16 }; /* of used pools: with no more what is free in them is little */
-
-static void set_loose(struct heap *heap, struct pool *pool, uint32_t pages)
+static void add_loose(struct heap *heap, size_t bytes)
 {
-    uint32_t loose = tide_relaxed(&heap->loose) + pages - pool->loose;
-
-    tide_set_relaxed(&heap->loose, loose);
-    pool->loose = (uint16_t)pages;
-    if (tide_relaxed(&heap->loose_seen) > loose)
-        tide_set_relaxed(&heap->loose_seen, loose);
+    tide_count(&heap->loose, bytes);
 }
 
-/* A quarter of what is allocated; or, where no thread looks at the heap, a sixteenth of
- * the pool, or a quarter if that is less. */
-void tide_heap_watch(struct heap *heap, struct pool *pool)
+static void subtract_loose(struct heap *heap, size_t bytes)
+{
+    size_t loose = tide_relaxed(&heap->loose);
+
+    tide_set_relaxed(&heap->loose, loose > bytes ? loose - bytes : 0);
+}
+
+/* A quarter of what is allocated; where no thread looks at the heap, less. */
+static uint32_t blocks_to_watch_for(const struct pool *pool)
 {
     uint32_t quarter = tide_pool_allocated(pool) / 4, some = tide_pool_blocks_needed(pool);
 
-    set_loose(heap, pool, tide_bound_is_on() ? tide_pool_guess(pool) : 0);
-    tide_pool_watch(pool, tide_bound_is_on() && some < quarter ? some : quarter);
+    some = some > LEAST_WATCHED ? some : LEAST_WATCHED;
+    return tide_bound_is_on() && some < quarter ? some : quarter;
 }
 
-enum { RECENT = 4 }; /* blocks freed last that are looked at */
-
-/* Whether these lie on hardly more pages than they must. */
-static bool is_swept(const struct pool *pool)
+void tide_heap_watch(struct pool *pool)
 {
-    const struct block *block = pool->freed;
-    uint64_t pages = 0;
-    unsigned count = 0;
-
-    for (; block && count < RECENT; block = block->next, count++)
-        pages |= tide_pool_pages_of(pool, block);
-    return tide_bit_count(pages) <= 2 + count * pool->block_bytes / tide_os_page_bytes;
+    tide_pool_watch(pool, blocks_to_watch_for(pool));
 }
 
-/* Without a thread that looks at the heap, used pools are watched from the first. */
+/* Without a thread that looks at the heap, used pools are watched from the first, if
+ * they are so many that what comes back to them may be too much. */
 static void watch_used(struct heap *heap, struct pool *pool)
 {
-    if (TIDE_LIKELY(!tide_bound_is_on()) || heap->used_slots <= FEW_SLOTS)
-        return;
-    pool->is_swept = is_swept(pool);
-    tide_heap_watch(heap, pool);
+    if (TIDE_UNLIKELY(tide_bound_is_on()) &&
+        (size_t)heap->used_slots * TIDE_SLOT_BYTES + tide_bound_kept() >
+            tide_relaxed(&tide_bound_most))
+        tide_heap_watch(pool);
 }
 
 /* ---- Where pools go ---------------------------------------------------- */
@@ -114,7 +108,7 @@ static void set_aside(struct tide_aside *aside, struct pool *pool)
 
 static void drop_pool(struct heap *heap, struct pool *pool)
 {
-    set_loose(heap, pool, 0);
+    subtract_loose(heap, tide_pool_bytes(pool));
     tide_pool_close(pool);
     if (heap->aside) {
         set_aside(heap->aside, pool);
@@ -136,6 +130,7 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
     if (change == POOL_IS_USABLE)
         link_used(heap, pool);
     if (change != POOL_IS_EMPTY) {
+        add_loose(heap, (size_t)tide_pool_blocks_needed(pool) * pool->block_bytes);
         watch_used(heap, pool);
         return;
     }
@@ -249,7 +244,7 @@ static struct block *take_freed(struct heap *heap, unsigned size_class)
         use_first(heap, size_class);
         pool = used;
     }
-    set_loose(heap, pool, 0);
+    subtract_loose(heap, (size_t)tide_pool_freed_count(pool) * pool->block_bytes);
     return tide_pool_take_freed(pool);
 }
 
@@ -261,15 +256,23 @@ static struct block *take_from_others(struct heap *heap, unsigned size_class)
     return blocks ? blocks : tide_common_share(heap, size_class);
 }
 
+/* Hollow pages have to be faulted in again. */
+static struct block *carve(struct pool *pool)
+{
+    if (tide_relaxed(&pool->hollow) > 0)
+        tide_bound_note_taken(tide_os_page_bytes);
+    return tide_pool_carve(pool);
+}
+
 static struct block *take_untouched(struct heap *heap, unsigned size_class)
 {
     struct pool *pool = heap->current[size_class];
-    struct block *blocks = pool ? tide_pool_carve(pool) : NULL;
+    struct block *blocks = pool ? carve(pool) : NULL;
 
     if (blocks || !heap->used[size_class])
         return blocks;
     use_first(heap, size_class);
-    return tide_pool_carve(heap->current[size_class]);
+    return carve(heap->current[size_class]);
 }
 
 static struct block *take_new(struct heap *heap, unsigned size_class)
@@ -293,8 +296,8 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
             return NULL;
     }
     tide_maintenance_weigh();
-    if (pool->is_zero)
-        tide_bound_note_taken(tide_pool_bytes(pool));
+    if (pool->fresh > 0)
+        tide_bound_note_taken((size_t)pool->fresh << TIDE_SLOT_SHIFT);
     tide_pool_open(pool, size_class, heap);
     set_current_aside(heap, size_class);
     tide_heap_make_current(heap, size_class, pool);
@@ -308,7 +311,8 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class)
 
     TIDE_ASSERT(!heap->list[size_class].freed);
     tide_owner_add(&heap->moves, 1);
-    tide_heap_drain(heap, MOST_DRAINED);
+    if (TIDE_UNLIKELY(tide_heap_has_arrivals(heap)))
+        tide_heap_drain(heap, MOST_DRAINED);
     if (!blocks)
         blocks = take_freed(heap, size_class);
     if (!blocks) {
@@ -320,6 +324,7 @@ void *tide_heap_refill(struct heap *heap, unsigned size_class)
     if (!blocks)
         blocks = take_new(heap, size_class);
     tide_maintenance_note(); /* what it takes from is to be looked at when it is idle */
+    tide_maintenance_tick();
     heap->foreign[size_class] = !is_own;
     if (blocks)
         heap->list[size_class].freed = blocks->next;

@@ -316,7 +316,7 @@ void tide_heap_free_checked(void *address, const char *call)
     tide_fork_check();
     is_passing = tide_fork_pass_in();
     free_found(&found, address, call);
-    tide_bound_check();
+    tide_bound_check(NULL);
     if (is_passing)
         tide_fork_pass_out();
     errno = saved_errno;
@@ -332,7 +332,7 @@ void tide_heap_free_last(struct heap *heap, struct block *block)
         tide_maintenance_note();
     }
     tide_heap_end(heap);
-    tide_bound_check();
+    tide_bound_check(heap);
 }
 
 /* The pool that address is a block of, if it is another heap's; else NULL. */
@@ -363,7 +363,7 @@ void tide_heap_free_slow(void *address, const char *call)
     if (TIDE_UNLIKELY(!pool) && address)
         tide_heap_free_checked(address, call);
     else
-        tide_bound_check();
+        tide_bound_check_returned();
 }
 
 size_t tide_heap_good_size(size_t size)

@@ -163,7 +163,7 @@ static bool is_idle(struct pool *pool)
  * with small blocks, whose lists are long, more. */
 static bool is_worth_looking(const struct pool *pool)
 {
-    return tide_pool_guess(pool) >= (pool->block_bytes < MANY_PER_PAGE_BYTES ? 32 : 16);
+    return tide_pool_guess(pool) >= (pool->block_bytes < MANY_PER_PAGE_BYTES ? 24 : 16);
 }
 
 /* How much work it was, in blocks. */
@@ -178,7 +178,7 @@ static unsigned tidy_pool(struct heap *heap, struct pool *pool, struct tide_asid
         return 1;
     if (tide_pool_set_aside(pool, &aside->pages[aside->page_count]))
         aside->page_count++;
-    tide_heap_watch(heap, pool);
+    tide_heap_watch(pool);
     if (had_freed && !pool->freed)
         tide_heap_relink(heap, pool);
     return pool->free_at_look == before ? POOL_WORK : POOL_WORK + pool->capacity;

@@ -39,7 +39,7 @@ static uint64_t pages_at(size_t distance, size_t bytes)
     return tide_bit_run(first, last - first + 1);
 }
 
-uint64_t tide_pool_pages_of(const struct pool *pool, const struct block *block)
+static uint64_t pages_of(const struct pool *pool, const struct block *block)
 {
     return pages_at((size_t)((const char *)block - tide_pool_start(pool)), pool->block_bytes);
 }
@@ -148,7 +148,7 @@ static uint64_t free_pages(const struct pool *pool)
     prefetch(pool);
     enter_all(pool, &usage);
     for (const struct block *block = pool->freed; block; block = block->next)
-        cross_off(&usage, tide_pool_pages_of(pool, block));
+        cross_off(&usage, pages_of(pool, block));
     for (uint64_t rest = pool->hollow_pages; rest != 0; rest &= rest - 1) {
         struct range range = blocks_in(pool, tide_lowest_bit(rest));
 
@@ -206,7 +206,7 @@ static uint32_t unlink_blocks(struct pool *pool, uint64_t pages)
     uint32_t count = 0;
 
     while ((block = *link)) {
-        if (tide_pool_pages_of(pool, block) & pages) {
+        if (pages_of(pool, block) & pages) {
             *link = block->next;
             count++;
         } else {
@@ -221,13 +221,26 @@ static uint32_t count_free(const struct pool *pool)
     return tide_pool_freed_count(pool) + tide_relaxed(&pool->hollow);
 }
 
-/* With so many free blocks: a page is free if all of its blocks are. */
-static uint32_t guess(const struct pool *pool, uint32_t free)
+enum { RECENT = 3 }; /* blocks freed last that are looked at */
+
+/* Whether these lie on hardly more pages than they must. */
+static bool is_swept(const struct pool *pool)
 {
-    unsigned per_page = (unsigned)(tide_os_page_bytes / pool->block_bytes);
+    const struct block *block = pool->freed;
+    uint64_t pages = 0;
+    unsigned count = 0;
+
+    for (; block && count < RECENT; block = block->next, count++)
+        pages |= pages_of(pool, block);
+    return tide_bit_count(pages) <= 2 + count * (size_t)pool->block_bytes / tide_os_page_bytes;
+}
+
+/* With so many free blocks, a page is free if all of its blocks are. */
+static uint32_t guess(const struct pool *pool, uint32_t free, unsigned blocks_of_page)
+{
     uint64_t share = ((uint64_t)free << 16) / pool->capacity, all = (uint64_t)1 << 16;
 
-    for (unsigned n = pool->is_swept || per_page == 0 ? 1 : per_page; n != 0; n >>= 1) {
+    for (unsigned n = blocks_of_page; n != 0; n >>= 1) {
         if (n & 1)
             all = all * share >> 16;
         share = share * share >> 16;
@@ -237,9 +250,14 @@ static uint32_t guess(const struct pool *pool, uint32_t free)
 
 uint32_t tide_pool_guess(const struct pool *pool)
 {
-    uint32_t now = guess(pool, count_free(pool)), before = guess(pool, pool->free_at_look);
+    uint32_t now = count_free(pool), before = pool->free_at_look;
+    unsigned blocks = (unsigned)(tide_os_page_bytes / pool->block_bytes);
 
-    return now > before ? now - before : 0;
+    if (now <= before)
+        return 0;
+    if (blocks <= 1 || is_swept(pool))
+        blocks = 1;
+    return guess(pool, now, blocks) - guess(pool, before, blocks);
 }
 
 /* Hollow pages that a block ends on which starts on one that isn't: it may have been in
@@ -351,5 +369,5 @@ void tide_pool_check_hollow(const struct pool *pool)
 {
     TIDE_REQUIRE(count_in(pool, pool->hollow_pages) == tide_relaxed(&pool->hollow));
     for (const struct block *block = pool->freed; block; block = block->next)
-        TIDE_REQUIRE((tide_pool_pages_of(pool, block) & -tide_pool_pages_of(pool, block) & pool->hollow_pages) == 0);
+        TIDE_REQUIRE((pages_of(pool, block) & -pages_of(pool, block) & pool->hollow_pages) == 0);
 }

@@ -33,12 +33,9 @@ struct tide_pages {
 bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside);
 
 /* How many pages, in sixteenths, are likely to have become free since a used pool's were
- * last looked for, by how many blocks have; pool->is_swept tells if these lie side by
- * side, or anywhere. */
+ * last looked for: by how many blocks have, and whether these lie side by side or
+ * anywhere. */
 uint32_t tide_pool_guess(const struct pool *pool);
-
-/* The pages that a block of the pool lies on. */
-uint64_t tide_pool_pages_of(const struct pool *pool, const struct block *block);
 
 /* Any thread, without locks: gives them back to the OS.  Bytes. */
 size_t tide_pool_purge(const struct tide_pages *aside);

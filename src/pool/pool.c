@@ -36,8 +36,6 @@ void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
     pool->hollow_pages = 0;
     tide_set_relaxed(&pool->hollow, 0);
     pool->free_at_look = 0;
-    pool->loose = 0;
-    pool->is_swept = false;
     pool->unused_since = 0;
     tide_set_relaxed(&pool->state, POOL_USED);
     set_owner(pool, owner);
