@@ -79,6 +79,8 @@ libtidepool_core_la_SOURCES = \
 	src/pool/returned.h \
 	src/pool/size_class.c \
 	src/pool/size_class.h \
+	src/heap/bound.c \
+	src/heap/bound.h \
 	src/heap/common.c \
 	src/heap/common.h \
 	src/heap/depot.c \

@@ -7,9 +7,9 @@
  * freeing never changes it.
  *
  * A library configured normally also defines each standard name (malloc,
- * free, operator new, ...) with the behaviour of the tide_ name; one
- * configured with --disable-override defines only the tide_ names and can
- * live beside another malloc.
+ * free, operator new, ...) and glibc's further ones (__libc_malloc, ...) with
+ * the behaviour of the tide_ name; one configured with --disable-override
+ * defines only the tide_ names and can live beside another malloc.
  *
  * A pointer that is handed back must have come from tidepool and must be a
  * live block.  A foreign pointer, one into the middle of a block or a block
@@ -50,8 +50,9 @@ extern "C" {
  * C17 7.22.3.4, POSIX malloc(3p). */
 TIDE_API void *tide_malloc(size_t size) TIDE_ALLOCATES(1) TIDE_USE_RESULT;
 
-/* As tide_malloc for count * size bytes, all zero.  NULL and ENOMEM also when
- * the product overflows.  C17 7.22.3.2. */
+/* As tide_malloc for count * size bytes.  All that tide_usable_size tells is
+ * zero, as with glibc.  NULL and ENOMEM also when the product overflows.
+ * C17 7.22.3.2. */
 TIDE_API void *tide_calloc(size_t count, size_t size) TIDE_ALLOCATES(1, 2) TIDE_USE_RESULT;
 
 /* Resizes block to size bytes, in place or by moving; the first
@@ -68,7 +69,7 @@ TIDE_API void *tide_reallocarray(void *block, size_t count, size_t size)
 
 /* A block aligned to alignment, a power of two.  Size need not be a multiple
  * of alignment.  NULL and EINVAL when alignment is no power of two, NULL and
- * ENOMEM when there is no memory.  C17 7.22.3.1, C23. */
+ * ENOMEM when there is no memory.  C17 7.22.3.1, C23, glibc from 2.38 on. */
 TIDE_API void *tide_aligned_alloc(size_t alignment, size_t size)
     TIDE_ALLOCATES(2) TIDE_ALIGNED_BY(1) TIDE_USE_RESULT;
 
@@ -88,8 +89,8 @@ TIDE_API void tide_free_aligned_sized(void *block, size_t alignment, size_t size
 
 /* Stores in *out a block of size bytes aligned to alignment.  Returns 0, or
  * EINVAL when alignment is no power of two or no multiple of sizeof(void *),
- * or ENOMEM; then *out is as it was.  errno is never changed.
- * POSIX posix_memalign(3p). */
+ * or ENOMEM; then *out is as it was.  As with glibc, errno becomes
+ * ENOMEM with the latter and is kept otherwise.  POSIX posix_memalign(3p). */
 TIDE_API int tide_posix_memalign(void **out, size_t alignment, size_t size) TIDE_USE_RESULT;
 
 /* As tide_aligned_alloc, but an alignment that is no power of two is rounded
@@ -164,11 +165,13 @@ TIDE_API int tide_malloc_trim(size_t pad);
 
 /* What the program holds.  Fields that have no meaning here are 0:
  *   arena     bytes mapped in arenas        ordblks   free blocks in pools
+ *   uordblks  of these: in allocated blocks fordblks  of these: the others
  *   hblks     huge blocks                   hblkhd    bytes in huge blocks
- *   uordblks  bytes in allocated blocks     fordblks  mapped bytes not so used
  *   keepcost  bytes that tide_malloc_trim could return
- * Other threads go on while it is read, so figures are near, not exact, when
- * they are busy.  glibc's mallinfo2. */
+ * So, as with glibc, arena == uordblks + fordblks, and what is allocated is
+ * uordblks + hblkhd.  Huge blocks that are cached count in keepcost only.  Other
+ * threads go on while it is read, so figures are near, not exact, when they are
+ * busy.  glibc's mallinfo2. */
 struct tide_mallinfo2 {
     size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
 };

@@ -23,15 +23,14 @@ void *tide_aligned_alloc(size_t alignment, size_t size)
     return tide_heap_malloc_aligned(size, alignment);
 }
 
+/* As glibc's, it leaves errno alone for EINVAL, and sets it for ENOMEM. */
 int tide_posix_memalign(void **out, size_t alignment, size_t size)
 {
-    int saved_errno = errno;
     void *block;
 
     if (!tide_is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
     block = tide_heap_malloc_aligned(size, alignment);
-    errno = saved_errno;
     if (!block)
         return ENOMEM;
     *out = block;
@@ -74,3 +73,6 @@ TIDE_ALSO_NAMED(posix_memalign, tide_posix_memalign)
 TIDE_ALSO_NAMED(memalign, tide_memalign)
 TIDE_ALSO_NAMED(valloc, tide_valloc)
 TIDE_ALSO_NAMED(pvalloc, tide_pvalloc)
+TIDE_ALSO_NAMED(__libc_memalign, tide_memalign)
+TIDE_ALSO_NAMED(__libc_valloc, tide_valloc)
+TIDE_ALSO_NAMED(__libc_pvalloc, tide_pvalloc)

@@ -67,13 +67,15 @@ struct tide_mallinfo2 tide_mallinfo2(void)
     struct stats stats;
 
     tide_stats_gather(&stats);
-    info.arena = stats.arenas.arenas * TIDE_ARENA_BYTES;
+    info.arena = stats.arena_bytes;
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         info.ordblks += stats.classes[c].blocks - stats.classes[c].allocated;
     info.hblks = stats.huge.blocks;
     info.hblkhd = stats.huge.bytes;
-    info.uordblks = stats.pooled_bytes + stats.run_bytes + stats.huge.bytes;
-    info.fordblks = info.arena + stats.huge.bytes + stats.huge.cached_bytes - info.uordblks;
+    info.uordblks = stats.pooled_bytes + stats.run_bytes;
+    if (info.uordblks > info.arena) /* arenas came or went between the two counts */
+        info.uordblks = info.arena;
+    info.fordblks = info.arena - info.uordblks;
     info.keepcost = stats.returnable_bytes;
     return info;
 }
@@ -180,8 +182,7 @@ int tide_malloc_info(int options, FILE *stream)
     fprintf(stream, "<huge count=\"%zu\" bytes=\"%zu\" cached=\"%zu\" cached_bytes=\"%zu\"/>\n",
             stats.huge.blocks, stats.huge.bytes, stats.huge.cached_blocks, stats.huge.cached_bytes);
     fprintf(stream, "<arenas count=\"%zu\" bytes=\"%zu\" created=\"%zu\" released=\"%zu\"/>\n",
-            stats.arenas.arenas, stats.arenas.arenas * TIDE_ARENA_BYTES, stats.arenas.created,
-            stats.arenas.released);
+            stats.arenas.arenas, stats.arena_bytes, stats.arenas.created, stats.arenas.released);
     fprintf(stream,
             "<huge_pages transparent=\"%zu\" reserve_bytes=\"%zu\" reserve_arenas=\"%zu\" "
             "reserve_arenas_in_use=\"%zu\"/>\n",

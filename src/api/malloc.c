@@ -9,6 +9,7 @@
 #include "base/fatal.h"
 #include "base/options.h"
 #include "heap/heap_fast.h"
+#include "heap/huge.h"
 #include "heap/inspect.h"
 #include "heap/slow.h"
 
@@ -27,6 +28,28 @@ void *tide_malloc(size_t size)
     return tide_heap_malloc(size);
 }
 
+/* Usable bytes of a pooled block.  What serves the classes below the line class
+ * may be larger than they are. */
+static size_t pooled_bytes(const void *block, size_t size)
+{
+    unsigned size_class = tide_class_of(size);
+
+    return size_class < TIDE_LINE_CLASS ? tide_slot_pool(block)->block_bytes
+                                        : tide_class_bytes[size_class];
+}
+
+/* Usable bytes of a larger block that must be written.  One from the cache that
+ * has much too much gives that back instead. */
+static size_t large_bytes(void *block, size_t size)
+{
+    struct found found = tide_heap_find(block, "calloc");
+
+    if (found.kind == FOUND_HUGE && found.bytes - size > size / 4 && tide_huge_resize(block, size))
+        return tide_huge_usable(tide_huge_at(block));
+    return found.bytes;
+}
+
+/* As with glibc, all that malloc_usable_size tells is zero. */
 void *tide_calloc(size_t count, size_t size)
 {
     bool is_zero = false;
@@ -40,7 +63,11 @@ void *tide_calloc(size_t count, size_t size)
     block = bytes <= TIDE_LOOKUP_MAX   ? tide_heap_malloc(bytes)
             : bytes <= TIDE_POOLED_MAX ? tide_heap_malloc_slow(bytes)
                                        : tide_heap_malloc_any(bytes, &is_zero);
-    return block && !is_zero ? memset(block, 0, bytes) : block;
+    if (!block || is_zero)
+        return block;
+    return memset(block, 0,
+                  bytes <= TIDE_POOLED_MAX ? pooled_bytes(block, bytes)
+                                           : large_bytes(block, bytes));
 }
 
 void tide_free(void *block)
@@ -88,5 +115,9 @@ void tide_free_aligned_sized(void *block, size_t alignment, size_t size)
 TIDE_ALSO_NAMED(malloc, tide_malloc)
 TIDE_ALSO_NAMED(calloc, tide_calloc)
 TIDE_ALSO_NAMED(free, tide_free)
+TIDE_ALSO_NAMED(__libc_malloc, tide_malloc)
+TIDE_ALSO_NAMED(__libc_calloc, tide_calloc)
+TIDE_ALSO_NAMED(__libc_free, tide_free)
+TIDE_ALSO_NAMED(cfree, tide_free) /* of programs from before glibc 2.26 */
 TIDE_ALSO_NAMED(free_sized, tide_free_sized)
 TIDE_ALSO_NAMED(free_aligned_sized, tide_free_aligned_sized)

@@ -11,7 +11,8 @@
 #define TIDE_LIKE(function) , copy(function)
 #endif
 
-/* At the end of a file: name is another name of function, defined in it. */
+/* At the end of a file: name is another name of function, defined in it.  glibc
+ * exports its malloc by names with __libc_ too, whose blocks programs mix. */
 #if TIDE_OVERRIDE
 #define TIDE_ALSO_NAMED(name, function)                                                     \
     extern __typeof__(function) name                                                        \

@@ -11,12 +11,14 @@
 #include <string.h>
 
 #include "api/override.h"
+#include "heap/fork.h"
 #include "heap/heap_fast.h"
 #include "heap/huge.h"
 #include "heap/inspect.h"
 #include "heap/large.h"
 #include "heap/reclaim.h"
 #include "heap/slow.h"
+#include "os/shortage.h"
 
 /* Where there is no memory, what was kept for later goes before the block is
  * copied, which would take more. */
@@ -24,16 +26,15 @@ static void *resize_huge(void *block, size_t size)
 {
     void *resized = tide_huge_resize(block, size);
 
-    if (!resized && errno == ENOMEM) {
+    if (!resized && errno == ENOMEM && !tide_os_shortage_is_certain(size)) {
         tide_reclaim();
         resized = tide_huge_resize(block, size);
     }
-    tide_heap_do_due();
     return resized;
 }
 
 /* The same kind of memory is right for the new size: what it was, or NULL. */
-static void *resize_in_kind(void *block, const struct found *found, size_t size)
+static void *resize_found(void *block, const struct found *found, size_t size)
 {
     switch (found->kind) {
     case FOUND_POOLED:
@@ -46,6 +47,20 @@ static void *resize_in_kind(void *block, const struct found *found, size_t size)
     default:
         return size > TIDE_RUN_MAX ? resize_huge(block, size) : NULL;
     }
+}
+
+static void *resize_in_kind(void *block, const struct found *found, size_t size)
+{
+    bool is_passing;
+    void *resized;
+
+    tide_fork_check();
+    is_passing = tide_fork_pass_in();
+    resized = resize_found(block, found, size);
+    if (is_passing)
+        tide_fork_pass_out();
+    tide_heap_do_due();
+    return resized;
 }
 
 void *tide_realloc(void *block, size_t size)
@@ -89,4 +104,5 @@ void *tide_reallocarray(void *block, size_t count, size_t size)
 }
 
 TIDE_ALSO_NAMED(realloc, tide_realloc)
+TIDE_ALSO_NAMED(__libc_realloc, tide_realloc)
 TIDE_ALSO_NAMED(reallocarray, tide_reallocarray)

@@ -1,11 +1,13 @@
 /* api/stats.c - see stats.h */
 #include "api/stats.h"
 
+#include "arena/arena.h"
 #include "arena/huge_pages.h"
 #include "arena/walk.h"
 #include "base/fatal.h"
 #include "heap/common.h"
 #include "heap/depot.h"
+#include "heap/fork.h"
 #include "heap/heap.h"
 #include "heap/maintenance.h"
 #include "os/records.h"
@@ -17,20 +19,25 @@ static void add_pool(struct stats *stats, const struct pool *pool, bool is_full)
     struct class_stats *class_stats = &stats->classes[size_class];
     uint32_t allocated = tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
     uint32_t returned = tide_pool_returned_count(pool);
+    size_t capacity =
+        (tide_class_slots(size_class) << TIDE_SLOT_SHIFT) / tide_class_bytes[size_class];
 
+    /* While the pool changes its class the count may still be the other's. */
+    allocated = allocated > returned ? allocated - returned : 0;
     class_stats->pools++;
     class_stats->full_pools += is_full;
-    class_stats->blocks += (tide_class_slots(size_class) << TIDE_SLOT_SHIFT) /
-                           tide_class_bytes[size_class];
-    class_stats->allocated += allocated > returned ? allocated - returned : 0;
+    class_stats->blocks += capacity;
+    class_stats->allocated += allocated < capacity ? allocated : capacity;
 }
 
 static void add_arena(struct stats *stats, const struct arena *arena)
 {
     uint64_t returnable = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
+    uint64_t slots = tide_arena_slots(arena);
 
     stats->returnable_bytes += (size_t)tide_bit_count(returnable) << TIDE_SLOT_SHIFT;
     stats->huge_units += tide_bit_count(tide_units_in(arena, UNIT_HUGE));
+    stats->arena_bytes += tide_arena_bytes(arena);
     for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
         const struct pool *pool = (const struct pool *)arena + slot;
         uint8_t state = tide_relaxed(&pool->state);
@@ -48,7 +55,7 @@ static void add_arena(struct stats *stats, const struct arena *arena)
             stats->empty_pools++;
             break;
         case POOL_FREE:
-            stats->free_slots++;
+            stats->free_slots += slots >> slot & 1;
             break;
         default:
             break;
@@ -125,7 +132,7 @@ static void gather_locks(struct tide_lock locks[LOCK_KINDS])
     tide_depot_lock_counts(&locks[LOCK_DEPOT]);
 }
 
-void tide_stats_gather(struct stats *stats)
+static void gather(struct stats *stats)
 {
     *stats = (struct stats){ .runs = 0 };
     add_arenas(stats);
@@ -142,6 +149,17 @@ void tide_stats_gather(struct stats *stats)
     stats->returnable_bytes += stats->huge.cached_bytes;
     stats->record_bytes = tide_os_record_bytes();
     gather_locks(stats->locks);
+}
+
+void tide_stats_gather(struct stats *stats)
+{
+    bool is_passing;
+
+    tide_fork_check();
+    is_passing = tide_fork_pass_in();
+    gather(stats);
+    if (is_passing)
+        tide_fork_pass_out();
 }
 
 const char *tide_stats_lock_name(enum lock_kind kind)

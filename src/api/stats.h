@@ -38,6 +38,7 @@ struct stats {
     struct huge_totals huge;
     size_t runs, run_bytes;            /* large blocks in arenas */
     size_t empty_pools, free_slots;    /* counts */
+    size_t arena_bytes;                /* mapped */
     size_t returnable_bytes;           /* resident in free slots and cached huge blocks */
     size_t heaps, orphans;             /* counts without the common one; orphans are among them */
     size_t record_bytes;

@@ -1,66 +1,123 @@
 /* arena/address_map.c - see address_map.h
  *
- * Parts of the table become writable a stretch at a time; which already are is
- * a bit each, set under lock and never cleared.
+ * Which stretches of tables are writable is a bit each, set once that is so and
+ * never cleared.
  */
 #include "arena/address_map.h"
 
 #include "base/bits.h"
-#include "base/lock.h"
 #include "os/map.h"
 
 #define PIECES (UINT64_C(1) << (TIDE_ADDRESS_BITS - TIDE_ARENA_SHIFT))
+#define PARTS (PIECES / TIDE_MAP_PART_BYTES)
+#define HOME_PARTS 2
 
 /* Large enough for any page size. */
 #define STRETCH_BYTES ((size_t)64 * 1024)
 #define STRETCHES (PIECES / STRETCH_BYTES)
+_Static_assert(TIDE_MAP_PART_BYTES % STRETCH_BYTES == 0, "a stretch lies in one part");
 
-_Atomic uint8_t *tide_address_map;
-uintptr_t tide_address_pieces;
+_Atomic uint8_t *tide_map_home;
+uintptr_t tide_map_base, tide_map_pieces;
+_Atomic uintptr_t tide_map_hole;
 
-static struct tide_lock lock = TIDE_LOCK_INITIALIZER;
+static _Atomic uint8_t *_Atomic tables[PARTS]; /* NULL: nothing was ever entered there */
 static _Atomic uint64_t writable[(STRETCHES + 63) / 64];
+
+static uintptr_t piece_of(const void *address)
+{
+    return (uintptr_t)address >> TIDE_ARENA_SHIFT;
+}
+
+/* ---- Tables ------------------------------------------------------------- */
+
+/* The window's first part, so that what is mapped near a place lies within: the
+ * place's own and the part that it is nearer to. */
+static uintptr_t choose_home(const void *place)
+{
+    uintptr_t piece = piece_of(place), part = piece / TIDE_MAP_PART_BYTES;
+    bool is_upper = piece % TIDE_MAP_PART_BYTES >= TIDE_MAP_PART_BYTES / 2;
+
+    if (part > 0 && (!is_upper || part == PARTS - 1))
+        part--;
+    return part;
+}
 
 bool tide_address_map_start(void)
 {
-    tide_address_map = tide_os_map_readonly(PIECES);
-    if (tide_address_map)
-        tide_address_pieces = PIECES;
-    return tide_address_map != NULL;
+    _Atomic uint8_t *table = tide_os_map_readonly(HOME_PARTS * TIDE_MAP_PART_BYTES);
+    uintptr_t first;
+
+    if (!table)
+        return false;
+    first = choose_home((const void *)table); /* arenas will be near */
+    for (unsigned n = 0; n < HOME_PARTS; n++)
+        tide_set_release(&tables[first + n], table + n * TIDE_MAP_PART_BYTES);
+    tide_map_home = table;
+    tide_map_base = first * TIDE_MAP_PART_BYTES << TIDE_ARENA_SHIFT;
+    tide_map_pieces = HOME_PARTS * TIDE_MAP_PART_BYTES;
+    return true;
+}
+
+/* NULL where there is none yet. */
+static _Atomic uint8_t *table_of(uintptr_t part)
+{
+    return tide_acquire(&tables[part]); /* pairs with what publishes it */
+}
+
+/* Of two threads that make one at the same time, the first one's stays. */
+static _Atomic uint8_t *make_table(uintptr_t part)
+{
+    _Atomic uint8_t *table = table_of(part), *made;
+
+    if (table)
+        return table;
+    made = tide_os_map_readonly(TIDE_MAP_PART_BYTES);
+    if (!made)
+        return NULL;
+    if (atomic_compare_exchange_strong_explicit(&tables[part], &table, made, memory_order_release,
+                                                memory_order_acquire)) /* with table_of */
+        return made;
+    tide_os_unmap_readonly((void *)made, TIDE_MAP_PART_BYTES);
+    return table;
 }
 
 static bool make_writable(uintptr_t stretch)
 {
+    uintptr_t piece = stretch * STRETCH_BYTES;
     _Atomic uint64_t *word = &writable[stretch / 64];
     uint64_t bit = UINT64_C(1) << stretch % 64;
-    bool is_writable = true;
+    _Atomic uint8_t *table;
 
     if (tide_acquire(word) & bit)
         return true;
-    tide_lock(&lock);
-    if (!(tide_relaxed(word) & bit)) {
-        is_writable =
-            tide_os_make_writable((void *)(tide_address_map + stretch * STRETCH_BYTES),
-                                  STRETCH_BYTES);
-        if (is_writable) /* pairs with the acquire above */
-            atomic_fetch_or_explicit(word, bit, memory_order_release);
-    }
-    tide_unlock(&lock);
-    return is_writable;
+    table = make_table(piece / TIDE_MAP_PART_BYTES);
+    if (!table ||
+        !tide_os_make_writable((void *)(table + piece % TIDE_MAP_PART_BYTES), STRETCH_BYTES))
+        return false;
+    atomic_fetch_or_explicit(word, bit, memory_order_release); /* pairs with the acquire above */
+    return true;
+}
+
+/* ---- Entries ------------------------------------------------------------ */
+
+static void enter(uintptr_t piece, enum tide_memory what)
+{
+    tide_set_relaxed(&table_of(piece / TIDE_MAP_PART_BYTES)[piece % TIDE_MAP_PART_BYTES],
+                     (uint8_t)what);
 }
 
 bool tide_address_map_set(const void *start, size_t bytes, enum tide_memory what,
                           enum tide_memory rest)
 {
-    uintptr_t first = (uintptr_t)start >> TIDE_ARENA_SHIFT;
-    uintptr_t last = ((uintptr_t)start + bytes - 1) >> TIDE_ARENA_SHIFT;
+    uintptr_t first = piece_of(start), last = piece_of((const char *)start + bytes - 1);
 
     for (uintptr_t stretch = first / STRETCH_BYTES; stretch <= last / STRETCH_BYTES; stretch++)
         if (!make_writable(stretch))
             return false;
-    tide_set_relaxed(&tide_address_map[first], (uint8_t)what);
+    enter(first, what);
     while (first++ < last)
-        tide_set_relaxed(&tide_address_map[first], (uint8_t)rest);
+        enter(first, rest);
     return true;
 }
 
@@ -71,13 +128,23 @@ void tide_address_map_clear(const void *start, size_t bytes)
 
 void *tide_address_map_next(const void *start, enum tide_memory what)
 {
-    for (uintptr_t piece = ((uintptr_t)start >> TIDE_ARENA_SHIFT) + 1; piece < tide_address_pieces; piece++)
-        if (tide_relaxed(&tide_address_map[piece]) == what)
+    for (uintptr_t piece = piece_of(start) + 1; piece < PIECES; piece++) {
+        _Atomic uint8_t *table = table_of(piece / TIDE_MAP_PART_BYTES);
+
+        if (!table)
+            piece |= TIDE_MAP_PART_BYTES - 1; /* the part's last */
+        else if (tide_relaxed(&table[piece % TIDE_MAP_PART_BYTES]) == what)
             return (void *)(piece << TIDE_ARENA_SHIFT);
+    }
     return NULL;
 }
 
-struct tide_lock *tide_address_map_lock(void)
+enum tide_memory tide_memory_away(const void *address)
 {
-    return &lock;
+    uintptr_t piece = piece_of(address);
+    _Atomic uint8_t *table = piece < PIECES ? table_of(piece / TIDE_MAP_PART_BYTES) : NULL;
+
+    if (!table)
+        return TIDE_FOREIGN;
+    return (enum tide_memory)tide_relaxed(&table[piece % TIDE_MAP_PART_BYTES]);
 }

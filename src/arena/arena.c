@@ -8,37 +8,96 @@
 #include "base/fatal.h"
 #include "os/map.h"
 
+_Atomic size_t tide_arena_idle_slots;
+
+void tide_arena_count_idle(const struct arena *arena, uint64_t more, uint64_t fewer)
+{
+    size_t change = (size_t)tide_bit_count(more) - tide_bit_count(fewer);
+
+    if (change != 0 && !tide_reserve_has(arena))
+        atomic_fetch_add_explicit(&tide_arena_idle_slots, change, memory_order_relaxed);
+}
+
+/* Every align-th bit, align a power of two up to 64. */
+static uint64_t aligned_slots(unsigned alignment)
+{
+    return ~UINT64_C(0) / tide_bit_run(0, alignment);
+}
+
+/* The bits of free slots that a run may start at. */
+static uint64_t starts_in(uint64_t free, unsigned slots, unsigned alignment)
+{
+    return tide_run_starts(free, slots) & aligned_slots(alignment);
+}
+
+/* ---- Mappings ----------------------------------------------------------- */
+
+static char *rest_of(struct arena *arena)
+{
+    return (char *)arena + TIDE_ARENA_BYTES / 2;
+}
+
+static bool is_first(void)
+{
+    static _Atomic bool was_one;
+
+    return !tide_relaxed(&was_one) && !atomic_exchange(&was_one, true);
+}
+
+/* Halves are units, if there are units. */
+static struct arena *map_range(bool may_be_half)
+{
+    struct arena *arena = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
+
+    if (TIDE_UNITS == 2 && arena && is_first() && may_be_half) {
+        tide_os_unmap(rest_of(arena), TIDE_ARENA_BYTES / 2);
+        tide_set_relaxed(&tide_map_hole, (uintptr_t)rest_of(arena));
+    }
+    return arena;
+}
+
+/* Whether huge pages were asked for. */
+static bool prepare(void *start, size_t bytes, unsigned shard)
+{
+    tide_os_bind(start, bytes, tide_nodes_of_shard(shard));
+    return tide_huge_pages_advise(start, bytes);
+}
+
 /* Zero but, from the reserve, dirty and the slots it says.  The reserve's pages are
  * there already and aren't bound. */
-static struct arena *map(unsigned shard)
+static struct arena *map(unsigned shard, bool may_be_half)
 {
     struct arena *arena = tide_reserve_take();
 
     if (arena)
         return arena;
-    arena = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
-    if (arena)
-        tide_os_bind(arena, TIDE_ARENA_BYTES, tide_nodes_of_shard(shard));
-    if (arena && tide_huge_pages_advise(arena, TIDE_ARENA_BYTES))
-        tide_set_relaxed(&arena->units, TIDE_ALL_UNITS << UNIT_HUGE);
+    arena = map_range(may_be_half);
+    if (arena && prepare(arena, tide_arena_bytes(arena), shard))
+        tide_set_relaxed(&arena->units,
+                         (tide_arena_is_half(arena) ? 1 : TIDE_ALL_UNITS) << UNIT_HUGE);
     return arena;
 }
 
 void tide_arena_unmap(struct arena *arena)
 {
-    if (!tide_reserve_put(arena))
-        tide_os_unmap(arena, TIDE_ARENA_BYTES);
+    size_t bytes = tide_arena_bytes(arena);
+
+    if (tide_reserve_put(arena))
+        return;
+    if (bytes != TIDE_ARENA_BYTES) /* before another arena can be here */
+        tide_set_relaxed(&tide_map_hole, 0);
+    tide_os_unmap(arena, bytes);
 }
 
-struct arena *tide_arena_create(unsigned shard)
+struct arena *tide_arena_create(unsigned shard, unsigned slots, unsigned alignment)
 {
-    struct arena *arena = map(shard);
+    struct arena *arena = map(shard, starts_in(TIDE_HALF_FREE, slots, alignment) != 0);
 
     if (!arena)
         return NULL;
     tide_lock_reset(&arena->lock, false);
     arena->shard = (uint8_t)shard;
-    tide_set_relaxed(&arena->free, TIDE_ALL_FREE);
+    tide_set_relaxed(&arena->free, tide_arena_slots(arena));
     if (!tide_address_map_set(arena, TIDE_ARENA_BYTES, TIDE_ARENA, TIDE_ARENA)) {
         tide_arena_unmap(arena);
         return NULL;
@@ -52,15 +111,35 @@ void tide_arena_destroy(struct arena *arena)
     tide_arena_unmap(arena);
 }
 
+bool tide_arena_would_suit(const struct arena *arena, unsigned slots, unsigned alignment)
+{
+    uint64_t rest = TIDE_ALL_FREE & ~tide_arena_slots(arena);
+
+    return starts_in(tide_relaxed(&arena->free) | rest, slots, alignment) != 0;
+}
+
+bool tide_arena_map_rest(struct arena *arena)
+{
+    if (!tide_os_map_at(rest_of(arena), TIDE_ARENA_BYTES / 2))
+        return false;
+    if (prepare(rest_of(arena), TIDE_ARENA_BYTES / 2, arena->shard))
+        tide_arena_note_huge(arena, 2);
+    return true;
+}
+
+void tide_arena_add_rest_locked(struct arena *arena)
+{
+    uint64_t rest = TIDE_ALL_FREE & ~tide_arena_slots(arena);
+
+    tide_set_relaxed(&tide_map_hole, 0);
+    tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | rest);
+}
+
+/* ---- Slots -------------------------------------------------------------- */
+
 static struct pool *descriptor(struct arena *arena, unsigned slot)
 {
     return (struct pool *)arena + slot;
-}
-
-/* Every align-th bit, align a power of two up to 64. */
-static uint64_t aligned_slots(unsigned alignment)
-{
-    return ~UINT64_C(0) / tide_bit_run(0, alignment);
 }
 
 /* Enters [from, to) as the slots of run that follow its first. */
@@ -99,9 +178,9 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
     unsigned first;
 
     /* Slots whose pages are resident anyway come first. */
-    starts = tide_run_starts(free & dirty, slots) & aligned_slots(alignment);
+    starts = starts_in(free & dirty, slots, alignment);
     if (starts == 0)
-        starts = tide_run_starts(free, slots) & aligned_slots(alignment);
+        starts = starts_in(free, slots, alignment);
     if (starts == 0)
         return NULL;
     first = tide_lowest_bit(starts);
@@ -111,6 +190,7 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
     run->is_zero = (dirty & taken) == 0;
     tide_set_relaxed(&run->state, POOL_RUN);
     enter_rest(arena, run, first + 1, first + slots);
+    tide_arena_count_idle(arena, 0, dirty & taken);
     tide_set_relaxed(&arena->free, free & ~taken);
     tide_set_relaxed(&arena->dirty, dirty | taken);
     return run;
@@ -119,10 +199,12 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
 void tide_arena_put_locked(struct arena *arena, struct pool *run)
 {
     unsigned first = tide_pool_slot(run);
+    uint64_t slots = tide_bit_run(first, run->slots);
 
     TIDE_ASSERT(tide_relaxed(&run->owner) == NULL);
     clear_slots(arena, first, first + run->slots);
-    tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | tide_bit_run(first, run->slots));
+    tide_arena_count_idle(arena, slots, 0);
+    tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | slots);
 }
 
 bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned slots)
@@ -131,8 +213,11 @@ bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned sl
     unsigned first = tide_pool_slot(run), end = first + run->slots;
 
     if (slots < run->slots) {
+        uint64_t fewer = tide_bit_run(first + slots, run->slots - slots);
+
         clear_slots(arena, first + slots, end);
-        tide_set_relaxed(&arena->free, free | tide_bit_run(first + slots, run->slots - slots));
+        tide_arena_count_idle(arena, fewer, 0);
+        tide_set_relaxed(&arena->free, free | fewer);
     } else if (slots > run->slots) {
         uint64_t more;
 
@@ -142,6 +227,7 @@ bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned sl
         if ((free & more) != more)
             return false;
         enter_rest(arena, run, end, first + slots);
+        tide_arena_count_idle(arena, 0, more & tide_relaxed(&arena->dirty));
         tide_set_relaxed(&arena->free, free & ~more);
         tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) | more);
     }
@@ -178,7 +264,8 @@ void tide_arena_check_locked(const struct arena *arena)
     unsigned slot = TIDE_HEADER_SLOTS;
 
     TIDE_REQUIRE(tide_memory_at(arena) == TIDE_ARENA);
-    TIDE_REQUIRE((tide_relaxed(&arena->free) & ~TIDE_ALL_FREE) == 0);
+    TIDE_REQUIRE((tide_relaxed(&arena->free) & ~tide_arena_slots(arena)) == 0);
+    TIDE_REQUIRE((tide_relaxed(&arena->dirty) & TIDE_ALL_FREE & ~tide_arena_slots(arena)) == 0);
     while (slot < TIDE_SLOTS)
         slot = check_slot((struct arena *)arena, slot);
 }

@@ -1,5 +1,12 @@
 /* arena/arena.h - one arena: a mapping, its slots and its lock
  *
+ * The first arena that the process maps is a half arena, if that will do: the range
+ * is chosen for a whole one and only its first unit mapped, as small programs need no
+ * more and what is mapped counts for mlockall.  The slots of the other unit are neither free nor
+ * taken, and its range may become anybody's, so the address map calls it foreign
+ * (tide_map_hole, which changes under the arena's lock, or where no one can reach
+ * the arena).  It is mapped once more slots are needed, if nothing came there.
+ *
  * Functions named _locked need the arena's lock.
  */
 #ifndef TIDE_ARENA_ARENA_H
@@ -7,11 +14,46 @@
 
 #include <stdbool.h>
 
+#include "arena/address_map.h"
 #include "arena/layout.h"
 
-/* A new arena with all slots free and clean.  NULL and ENOMEM when there is no
- * memory. */
-struct arena *tide_arena_create(unsigned shard);
+/* Free slots of all arenas that have pages which can go; near. */
+extern _Atomic size_t tide_arena_idle_slots;
+
+/* Under the arena's lock: these slots are so now, or no more. */
+void tide_arena_count_idle(const struct arena *arena, uint64_t more, uint64_t fewer);
+
+/* A new arena with all slots free and clean, in which a run of so many slots fits.
+ * NULL and ENOMEM when there is no memory. */
+struct arena *tide_arena_create(unsigned shard, unsigned slots, unsigned alignment);
+
+static inline bool tide_arena_is_half(const struct arena *arena)
+{
+    return TIDE_UNLIKELY(tide_relaxed(&tide_map_hole) == (uintptr_t)arena + TIDE_ARENA_BYTES / 2);
+}
+
+/* Those of its slots that there are, but the header's. */
+static inline uint64_t tide_arena_slots(const struct arena *arena)
+{
+    return tide_arena_is_half(arena) ? TIDE_HALF_FREE : TIDE_ALL_FREE;
+}
+
+/* That are mapped. */
+static inline size_t tide_arena_bytes(const struct arena *arena)
+{
+    return tide_arena_is_half(arena) ? TIDE_ARENA_BYTES / 2 : TIDE_ARENA_BYTES;
+}
+
+/* Whether a run would fit in a half arena once it is whole; just now, without the
+ * lock. */
+bool tide_arena_would_suit(const struct arena *arena, unsigned slots, unsigned alignment);
+
+/* Maps the rest of a half arena, whose tenant the caller is.  False when there is no
+ * memory, and EEXIST when something is there. */
+bool tide_arena_map_rest(struct arena *arena);
+
+/* The slots of the rest are free. */
+void tide_arena_add_rest_locked(struct arena *arena);
 
 /* Gives the whole mapping back.  The caller has made sure that no one can
  * reach the arena. */

@@ -39,6 +39,13 @@ static void set_units(struct arena *arena, enum tide_unit_state state, unsigned 
     tide_set_relaxed(&arena->units, (uint8_t)(others | units << state));
 }
 
+void tide_arena_note_huge(struct arena *arena, unsigned units)
+{
+    tide_lock(tide_shard_arena_lock(arena));
+    set_units(arena, UNIT_HUGE, tide_units_in(arena, UNIT_HUGE) | units);
+    tide_unlock(tide_shard_arena_lock(arena));
+}
+
 static char *unit_start(struct arena *arena, unsigned unit)
 {
     return (char *)arena + (size_t)unit * TIDE_HUGE_PAGE_BYTES;
@@ -166,9 +173,10 @@ bool tide_units_look_is_due(void)
 static unsigned note_full(struct tide_units_look *look, struct arena *arena)
 {
     unsigned before = tide_units_in(arena, UNIT_FULL), full = 0, open;
+    uint64_t slots = tide_arena_slots(arena), taken = slots & ~tide_relaxed(&arena->free);
 
     for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++)
-        if ((tide_relaxed(&arena->free) & tide_unit_slots(unit)) == 0)
+        if ((taken & tide_unit_slots(unit)) == tide_unit_slots(unit))
             full |= 1u << unit;
     set_units(arena, UNIT_FULL, full);
     set_units(arena, UNIT_WANTING,

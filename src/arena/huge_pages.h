@@ -65,6 +65,9 @@ static inline bool tide_huge_pages_advise(void *start, size_t bytes)
            tide_huge_pages_advise_slow(start, bytes);
 }
 
+/* The kernel was asked for huge pages for these units.  No locks held. */
+void tide_arena_note_huge(struct arena *arena, unsigned units);
+
 /* Slots whose pages may be resident and could be returned: the dirty ones and
  * what else a huge page brought.  Near without the lock. */
 uint64_t tide_arena_resident_slots(const struct arena *arena);

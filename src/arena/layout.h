@@ -85,7 +85,9 @@ struct pool {
     uint64_t hollow_pages;       /* owner: those that are; see pool/hollow.h */
     _Atomic uint16_t hollow;     /* owner; read by walkers: carved blocks that start in them */
     uint16_t free_at_look;       /* owner: blocks that were free when such pages were looked for */
+    uint16_t loose;              /* owner: its part of the heap's loose */
     uint8_t unused_since;        /* owner: the first look since a block was taken; 0: none */
+    bool is_swept;               /* owner: the blocks freed last lie side by side */
     uint8_t is_zero;             /* under arena->lock, then the owner: untouched bytes are zero */
     bool is_idle;                /* likewise: free, and so at the last tide_arena_decay already */
 };
@@ -112,6 +114,7 @@ _Static_assert(offsetof(struct arena, pools) == sizeof(struct pool),
 
 #define TIDE_HEADER_SLOTS ((sizeof(struct arena) + TIDE_SLOT_BYTES - 1) / TIDE_SLOT_BYTES)
 #define TIDE_ALL_FREE (~UINT64_C(0) << TIDE_HEADER_SLOTS)
+#define TIDE_HALF_FREE (TIDE_ALL_FREE & UINT32_MAX) /* of a half arena */
 _Static_assert(TIDE_HEADER_SLOTS < TIDE_SLOTS / 16, "most of an arena is for blocks");
 
 static inline struct arena *tide_arena_of(const void *address)

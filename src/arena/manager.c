@@ -31,6 +31,11 @@ struct tide_lock *tide_arena_global_lock(void)
     return tide_shard_global_lock;
 }
 
+size_t tide_arena_idle_bytes(void)
+{
+    return tide_relaxed(&tide_arena_idle_slots) << TIDE_SLOT_SHIFT;
+}
+
 void tide_arena_leave(struct tide_tenant *tenant)
 {
     if (tenant->arena)
@@ -122,7 +127,7 @@ static struct pool *take_from_shard(struct shard *shard, unsigned slots, unsigne
 
 static struct pool *take_from_new(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
 {
-    struct arena *arena = tide_arena_create(tenant->shard);
+    struct arena *arena = tide_arena_create(tenant->shard, slots, alignment);
     struct pool *run;
 
     if (!arena)
@@ -134,6 +139,45 @@ static struct pool *take_from_new(struct tide_tenant *tenant, unsigned slots, un
     tide_shard_enlist(arena);
     tide_shard_note_new(tide_shard_of(arena));
     tide_unlock(tide_shard_of(arena)->lock);
+    return run;
+}
+
+/* Maps what the half arena lacks.  Whether it did; else the claim is gone, and for
+ * good when something is in the place. */
+static bool extend(struct arena *arena)
+{
+    int saved_errno = errno;
+
+    if (tide_arena_map_rest(arena))
+        return true;
+    if (errno == EEXIST)
+        tide_shard_leave(arena);
+    else
+        tide_shard_unclaim_half(arena);
+    errno = saved_errno;
+    return false;
+}
+
+static struct pool *take_from_half(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
+{
+    struct arena *arena = tide_shard_claim_half();
+    struct pool *run;
+
+    if (!arena)
+        return NULL;
+    if (tide_arena_node(arena) != tide_arena_home_node(tenant) ||
+        !tide_arena_would_suit(arena, slots, alignment)) {
+        tide_shard_unclaim_half(arena);
+        return NULL;
+    }
+    if (!extend(arena))
+        return NULL;
+    tide_lock(tide_shard_arena_lock(arena));
+    tide_arena_add_rest_locked(arena);
+    run = tide_arena_take_locked(arena, slots, alignment);
+    tide_shard_settle_and_unlock(arena);
+    if (!run || !is_for_pools(slots))
+        tide_shard_leave(arena);
     return run;
 }
 
@@ -164,6 +208,8 @@ struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots, uns
         return run;
     if (!run)
         run = take_from_all(tenant, slots, alignment, FEW);
+    if (!run)
+        run = take_from_half(tenant, slots, alignment);
     if (!run)
         run = take_from_new(tenant, slots, alignment);
     if (!run) {

@@ -82,11 +82,18 @@ void tide_arena_leave(struct tide_tenant *tenant);
  * bytes.  Bytes returned. */
 size_t tide_arena_trim(size_t keep);
 
+/* Returns the pages of so many free slots, at most; goes on where the last call ended.
+ * Bytes returned.  One thread at a time, as with the next. */
+size_t tide_arena_purge_some(unsigned slots);
+
+/* Bytes of free slots that have pages; near. */
+size_t tide_arena_idle_bytes(void);
+
 /* Returns the pages of slots that were free at the last time and stayed so, and
- * empty arenas without pages, and makes huge pages of what stays full
+ * empty arenas without pages, and, if so wanted, makes huge pages of what stays full
  * (huge_pages.h), for the next so many arenas.  Whether these were the last; then
  * *waiting is the bytes that a later call may see to.  One thread at a time. */
-bool tide_arena_decay(unsigned arenas, size_t *waiting);
+bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting);
 
 /* Bytes that tide_arena_trim(0) would return. */
 size_t tide_arena_returnable(void);

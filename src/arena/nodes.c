@@ -5,6 +5,7 @@
  */
 #include "arena/nodes.h"
 
+#include "arena/arena.h"
 #include "arena/reserve.h"
 #include "os/cpu.h"
 #include "os/hwloc_plugin.h"
@@ -94,5 +95,5 @@ void tide_arena_bind_all(void)
 {
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         if (!tide_reserve_has(arena))
-            tide_os_bind(arena, TIDE_ARENA_BYTES, tide_arena_node(arena));
+            tide_os_bind(arena, tide_arena_bytes(arena), tide_arena_node(arena));
 }

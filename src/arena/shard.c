@@ -17,6 +17,9 @@ _Atomic unsigned tide_shard_count = 1, tide_shard_homes = 1;
 struct tide_lock *tide_shard_global_lock;
 _Atomic size_t tide_shard_created, tide_shard_released;
 
+static _Atomic int half_shard = -1; /* the half arena's, once there is one */
+static struct arena *half;          /* under that shard's lock: it, if its rest may be mapped */
+
 void tide_shard_start(unsigned from, unsigned count)
 {
     for (struct shard *shard = tide_shards + from; shard < tide_shards + count; shard++) {
@@ -31,7 +34,7 @@ void tide_shard_start(unsigned from, unsigned count)
 
 unsigned tide_shard_bucket_of(const struct arena *arena)
 {
-    return tide_relaxed(&arena->free) == TIDE_ALL_FREE
+    return tide_relaxed(&arena->free) == tide_arena_slots(arena)
                ? BUCKET_EMPTY
                : tide_shard_bucket_for(tide_arena_free_slots(arena));
 }
@@ -75,6 +78,10 @@ void tide_shard_enlist(struct arena *arena)
     if (next)
         next->prev_all = arena;
     tide_set_release(&shard->all, arena); /* pairs with the acquires of walkers */
+    if (tide_arena_is_half(arena)) {
+        half = arena;
+        tide_set_release(&half_shard, arena->shard); /* pairs with tide_shard_claim_half's */
+    }
     link_arena(arena, tide_shard_bucket_of(arena));
 }
 
@@ -99,6 +106,8 @@ static void delist(struct arena *arena)
         tide_set_release(&arena->prev_all->next_all, next);
     else
         tide_set_release(&tide_shard_of(arena)->all, next);
+    if (tide_arena_is_half(arena))
+        half = NULL;
     unlink_arena(arena);
 }
 
@@ -155,6 +164,7 @@ static bool delist_surplus(struct arena *arena)
 
 static void release(struct arena *arena)
 {
+    tide_arena_count_idle(arena, 0, tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty));
     atomic_fetch_add_explicit(&tide_shard_released, 1, memory_order_relaxed);
     tide_walk_destroy(arena);
 }
@@ -237,4 +247,30 @@ void tide_shard_wait_for(struct shard *shard, struct arena *arena)
     tide_unlock(tide_shard_arena_lock(arena));
     tide_shard_leave(arena);
     tide_lock(shard->lock);
+}
+
+/* ---- The half arena ---------------------------------------------------- */
+
+struct arena *tide_shard_claim_half(void)
+{
+    int number = tide_acquire(&half_shard); /* pairs with the release in tide_shard_enlist */
+    struct arena *arena;
+
+    if (number < 0 || tide_relaxed(&tide_map_hole) == 0)
+        return NULL;
+    tide_lock(tide_shards[number].lock);
+    arena = half;
+    half = NULL;
+    if (arena)
+        arena->tenants++;
+    tide_unlock(tide_shards[number].lock);
+    return arena;
+}
+
+void tide_shard_unclaim_half(struct arena *arena)
+{
+    tide_lock(tide_shard_of(arena)->lock);
+    half = arena;
+    tide_unlock(tide_shard_of(arena)->lock);
+    tide_shard_leave(arena);
 }

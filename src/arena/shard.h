@@ -109,6 +109,12 @@ void tide_shard_settle_and_unlock(struct arena *arena);
 /* Takes back one tenancy; the arena may be gone after.  No locks held. */
 void tide_shard_leave(struct arena *arena);
 
+/* Makes the caller a tenant of the half arena and the only one to map its rest; NULL
+ * if there is none, somebody is at it, or something is in its place.  And lets
+ * others try again.  No locks held. */
+struct arena *tide_shard_claim_half(void);
+void tide_shard_unclaim_half(struct arena *arena);
+
 /* Under the shard's lock, given up meanwhile: waits until the arena's lock has
  * been free. */
 void tide_shard_wait_for(struct shard *shard, struct arena *arena);

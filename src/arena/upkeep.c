@@ -57,18 +57,33 @@ static uint64_t idle_slots(struct arena *arena, uint64_t slots)
     return idle;
 }
 
-/* Returns the pages of free slots, or only of idle ones.  The slots are claimed
- * meanwhile, so that no lock is held over the system calls. */
-static size_t purge(struct arena *arena, bool is_only_idle)
+/* Where work on all arenas goes on, one thread at a time: held. */
+static struct arena *purged_next, *decayed_next;
+
+/* As many of the slots, the highest ones. */
+static uint64_t highest(uint64_t slots, unsigned most)
+{
+    unsigned surplus = tide_bit_count(slots);
+
+    for (surplus = surplus > most ? surplus - most : 0; surplus > 0; surplus--)
+        slots &= slots - 1;
+    return slots;
+}
+
+/* Returns the pages of free slots, or only of idle ones, of so many at most.  The slots
+ * are claimed meanwhile, so that no lock is held over the system calls. */
+static size_t purge(struct arena *arena, bool is_only_idle, unsigned most)
 {
     unsigned ordinary;
-    uint64_t claim;
+    uint64_t claim, dirty;
 
     tide_lock(tide_shard_arena_lock(arena));
     claim = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
     if (is_only_idle)
         claim = idle_slots(arena, claim);
-    claim = tide_arena_split_units_locked(arena, claim, !is_only_idle, &ordinary);
+    claim = tide_arena_split_units_locked(arena, highest(claim, most), !is_only_idle, &ordinary);
+    dirty = claim & tide_relaxed(&arena->dirty);
+    tide_arena_count_idle(arena, 0, dirty);
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) & ~claim);
     tide_shard_settle_and_unlock(arena);
     if (claim == 0)
@@ -99,16 +114,37 @@ size_t tide_arena_trim(size_t keep)
 
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         if (returnable > keep + returned)
-            returned += purge(arena, false);
+            returned += purge(arena, false, TIDE_SLOTS);
     if (keep == 0) /* their blocks' pages were counted above, their records' were not */
         returned += release_spares(SPARE_ANY) * tide_os_page_bytes;
     tide_walk_reclaim();
     return returned;
 }
 
-bool tide_arena_decay(unsigned arenas, size_t *waiting)
+size_t tide_arena_purge_some(unsigned slots)
 {
-    static struct arena *next; /* held */
+    struct arena *next = purged_next;
+    size_t wanted = (size_t)slots << TIDE_SLOT_SHIFT, returned = 0;
+    bool is_begun = next != NULL;
+
+    for (;;) {
+        if (!next && (next = tide_arena_next(NULL)) == NULL)
+            break;
+        returned += purge(next, false, (unsigned)((wanted - returned) >> TIDE_SLOT_SHIFT));
+        if (returned >= wanted)
+            break;
+        next = tide_arena_next(next);
+        if (!next && !is_begun)
+            break;
+        is_begun &= next != NULL;
+    }
+    purged_next = next;
+    return returned;
+}
+
+bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting)
+{
+    struct arena *next = decayed_next;
     static struct tide_units_look look;
     static size_t decaying;
 
@@ -118,10 +154,12 @@ bool tide_arena_decay(unsigned arenas, size_t *waiting)
         decaying = 0;
     }
     for (; next && arenas > 0; arenas--, next = tide_arena_next(next)) {
-        purge(next, true);
-        tide_units_look_at(&look, next);
+        purge(next, true, TIDE_SLOTS);
+        if (makes_huge)
+            tide_units_look_at(&look, next);
         decaying += tide_bit_count(tide_arena_decaying_slots(next));
     }
+    decayed_next = next;
     if (next)
         return false;
     release_spares(SPARE_CLEAN);
@@ -239,6 +277,7 @@ static void empty_shard(struct shard *shard)
 
 void tide_arena_mend_in_child(void)
 {
+    purged_next = decayed_next = NULL;
     if (tide_shard_global_lock)
         tide_lock_reset(tide_shard_global_lock, true);
     for (unsigned n = 0; n < tide_shard_count; n++)

@@ -68,7 +68,7 @@ static void strip(struct arena *arena)
     if (tide_reserve_has(arena))
         return;
     if (tide_relaxed(&arena->dirty) != 0)
-        tide_os_purge((char *)arena + header_bytes, TIDE_ARENA_BYTES - header_bytes);
+        tide_os_purge((char *)arena + header_bytes, tide_arena_bytes(arena) - header_bytes);
     tide_set_relaxed(&arena->dirty, 0);
 }
 

@@ -35,6 +35,14 @@
 #define TIDE_THREAD_SANITIZER 0
 #endif
 
+/* Whether an atomic byte is that: in one instruction, which compilers make of a
+ * plain byte alone. */
+#if TIDE_THREAD_SANITIZER
+#define tide_byte_is(byte, value) (tide_relaxed(byte) == (value))
+#else
+#define tide_byte_is(byte, value) (*(const uint8_t *)(byte) == (value))
+#endif
+
 /* Owner thread only.  Adds to the counter. */
 #if TIDE_THREAD_SANITIZER
 #define tide_owner_add(counter, amount) tide_count((counter), (amount))

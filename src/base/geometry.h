@@ -56,4 +56,8 @@ _Static_assert(TIDE_SLOTS == 64, "the free slots of an arena are one 64-bit word
 #define TIDE_ADDRESS_BITS 48
 #endif
 
+/* A table of the address map has a byte for each arena that there can be in its
+ * part of the address space. */
+#define TIDE_MAP_PART_BYTES ((size_t)256 * 1024)
+
 #endif

@@ -7,21 +7,19 @@
  *   3. start      api/start.c        once, at the first allocation
  *   4. common     heap/common.c      the heap that threads share
  *   5. orphans    heap/orphans.c     heaps without a thread
- *   6. heap       heap/heap.h        one per heap: visits of orphans, standing in
- *   7. depot      heap/depot.c       one per size class
- *   8. arena      arena/arena.h      one per arena
- *   9. shard      arena/shard.h      one per shard
- *  10. huge       heap/huge.c        list and cache of huge blocks
- *  11. walked     arena/walk.c       arenas that wait for walks to end
- *  12. reserve    arena/reserve.c    arenas from the system's huge pages
- *  13. map        arena/address_map.c  making a page of the address map writable
- *  14. records    os/records.c       the allocator's own records
- *  15. kept       os/map.c           ranges that could not be unmapped
- *  16. handler    heap/reclaim.c     the program's function for the soft limit
- * With arena_lock=global, 8 to 10 are one recursive lock.
+ *   6. depot      heap/depot.c       one per size class
+ *   7. arena      arena/arena.h      one per arena
+ *   8. shard      arena/shard.h      one per shard
+ *   9. huge       heap/huge.c        list and cache of huge blocks
+ *  10. walked     arena/walk.c       arenas that wait for walks to end
+ *  11. reserve    arena/reserve.c    arenas from the system's huge pages
+ *  12. records    os/records.c       the allocator's own records
+ *  13. kept       os/map.c           ranges that could not be unmapped
+ *  14. handler    heap/reclaim.c     the program's function for the soft limit
+ * With arena_lock=global, 7 to 9 are one recursive lock.
  *
- * A forking thread holds all of them from the first fork handler of tidepool's
- * to the last.  Handlers of others that run in between may allocate: for that
+ * A thread that forks, and isn't the only one, holds all of them from the first fork
+ * handler of tidepool's to the last.  Handlers of others that run in between may allocate: for that
  * thread, a lock that it holds is taken again by counting.
  */
 #ifndef TIDE_BASE_LOCK_H

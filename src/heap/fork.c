@@ -50,13 +50,15 @@ void tide_fork_pass_out(void)
 }
 
 /* Nobody else has a heap, or is about to use what threads share, or is tidepool's.  One
- * heap is this thread's, which a signal may have found before it had it. */
+ * heap is this thread's, which a signal may have found before it had it.  Who has passed
+ * is counted by then: so those that pass are asked for first. */
 static bool is_alone(void)
 {
+    bool is_passed = atomic_load(&passing) == is_passing;
     unsigned heaps = tide_heap_count();
 
-    return (heaps == 0 || (heaps == 1 && (tide_heap_own() || is_passing))) &&
-           atomic_load(&passing) == is_passing && tide_os_own_threads() == 0;
+    return is_passed && (heaps == 0 || (heaps == 1 && (tide_heap_own() || is_passing))) &&
+           tide_os_own_threads() == 0;
 }
 
 /* Two may fork at a time, and whoever has closed it opens it. */
@@ -85,7 +87,6 @@ static struct tide_lock *(*const inner[])(void) = {
     tide_huge_lock,
     tide_walk_lock,
     tide_reserve_lock,
-    tide_address_map_lock,
     tide_os_records_lock,
     tide_os_kept_lock,
     tide_reclaim_handler_lock,
@@ -98,7 +99,8 @@ static void lock_all(void)
     if (_IO_list_lock)
         _IO_list_lock();
     tide_nodes_wait();
-    tide_rcu_before_fork();
+    if (tide_rcu_is_used())
+        tide_rcu_before_fork();
     for (int n = 0; n < OUTER; n++)
         tide_lock(outer[n]());
     tide_depot_lock_all();
@@ -117,7 +119,6 @@ static void unlock_all(bool in_child)
     tide_depot_unlock_all(in_child);
     for (int n = OUTER; n-- > 0;)
         tide_lock_after_fork(outer[n](), in_child);
-    tide_rcu_after_fork(in_child);
 }
 
 static void unlock_streams(bool in_child)
@@ -138,6 +139,8 @@ void tide_fork_prepare(void)
     was_alone = close_passage();
     if (!was_alone)
         lock_all();
+    else if (tide_rcu_is_used())
+        tide_rcu_before_fork();
 }
 
 static void open_passage(void)
@@ -149,11 +152,13 @@ static void open_passage(void)
 void tide_fork_in_parent(void)
 {
     if (was_alone) {
+        tide_rcu_after_fork(false);
         open_passage();
         return;
     }
     tide_lock_end_fork();
     unlock_all(false);
+    tide_rcu_after_fork(false);
     unlock_streams(false);
 }
 
@@ -166,19 +171,25 @@ static void forget_others(void)
     tide_os_process_settle();
 }
 
+static void become_lone_child(void)
+{
+    tide_nodes_after_fork_in_child();
+    tide_heap_note_owner();
+}
+
 void tide_fork_in_child(void)
 {
-    bool was = was_alone;
-
     forget_others();
-    if (was) {
-        tide_heap_note_owner();
+    if (was_alone) {
+        tide_rcu_after_fork(true);
+        become_lone_child();
         return;
     }
     tide_lock_end_fork();
     tide_heap_after_fork_in_child();
     tide_walk_after_fork_in_child();
     unlock_all(true);
+    tide_rcu_after_fork(true);
     unlock_streams(true);
 }
 
@@ -194,7 +205,7 @@ void tide_fork_mend(void)
         return; /* a handler of fork's, before tidepool's own */
     forget_others();
     if (was) {
-        tide_heap_note_owner();
+        become_lone_child();
         return;
     }
     tide_lock_end_fork();

@@ -1,10 +1,10 @@
 /* heap/heap.c - a heap's life: birth, thread exit, fork; what comes in between is
  * in orphans.c
  *
- * Two words of thread-local storage, which only their thread writes: tide_heap_fast,
+ * Three words of thread-local storage, which only their thread writes: tide_heap_fast,
  * which the fast paths start from, and own, the thread's heap (NULL before the first
  * call, GONE after the thread's destructors and in tidepool's own threads).  A thread
- * that is GONE uses the common heap.
+ * that is GONE uses the common heap.  The third is who is the process's first thread.
  */
 #include "heap/heap.h"
 
@@ -15,6 +15,7 @@
 #include "arena/address_map.h"
 #include "base/fatal.h"
 #include "base/options.h"
+#include "heap/bound.h"
 #include "heap/common.h"
 #include "heap/fork.h"
 #include "heap/heap_fast.h"
@@ -26,6 +27,7 @@
 #include "os/cpu.h"
 #include "os/limits.h"
 #include "os/map.h"
+#include "os/process.h"
 #include "os/records.h"
 #include "os/thread.h"
 
@@ -35,6 +37,7 @@ struct heap tide_heap_none = { .door = &tide_heap_none };
 
 TIDE_TLS struct heap *tide_heap_fast = &tide_heap_none;
 static TIDE_TLS struct heap *own;
+static TIDE_TLS bool is_first; /* the process's first thread, as it has the same number */
 
 static struct tide_lock start_lock = TIDE_LOCK_INITIALIZER;
 static _Atomic bool is_started;
@@ -111,10 +114,15 @@ static struct heap *make(void)
     return heap;
 }
 
+/* The thread that started the allocator has the process's number, and isn't asked.  A
+ * heap that is born in the child of a vfork is the parent's thread's, whose number isn't
+ * known there. */
 static void note_owner(struct heap *heap)
 {
-    heap->process = getpid();
-    heap->thread = gettid();
+    if (is_first)
+        heap->thread = (pid_t)tide_relaxed(tide_os_process_number);
+    else
+        heap->thread = tide_os_process_is_owner() ? gettid() : 0;
 }
 
 /* With checks on all calls take the slow path. */
@@ -181,7 +189,7 @@ void tide_heap_leave(struct heap *heap)
 
 bool tide_heap_is_at_home(void)
 {
-    return has_own() && own->process == getpid();
+    return has_own() && tide_os_process_is_owner();
 }
 
 struct tide_lock *tide_heap_start_lock(void)
@@ -209,6 +217,7 @@ static bool start_layers(char *const *environment)
 {
     tide_os_start();
     tide_os_process_start();
+    is_first = gettid() == (pid_t)tide_relaxed(tide_os_process_number);
     if (tide_os_page_bytes > TIDE_SLOT_BYTES)
         tide_base_fatal("the " TIDE_GEOMETRY_NAME " geometry needs memory pages of at most %zu "
                         "bytes, and this system's have %zu: configure --with-geometry=server",
@@ -247,6 +256,14 @@ bool tide_heap_start(char *const *environment)
 
 /* ---- Fork -------------------------------------------------------------- */
 
+/* The one thread of a child has the process's number, too. */
+void tide_heap_note_owner(void)
+{
+    is_first = true;
+    if (has_own())
+        note_owner(own);
+}
+
 /* The parent's other threads may have been anywhere in their heaps, and fork
  * does not copy all pages at one moment: what the child sees of those heaps
  * can't be trusted, so nothing is ever taken from them again.  Frees of their
@@ -264,6 +281,7 @@ static void retire_others(bool are_orphans)
 
 static void after_fork(void)
 {
+    tide_set_relaxed(&tide_bound_returned, 0);
     tide_maintenance_after_fork_in_child();
     tide_reclaim_after_fork_in_child();
     tide_nodes_after_fork_in_child();
@@ -275,10 +293,9 @@ void tide_heap_after_fork_in_child(void)
     after_fork();
     retire_others(false);
     tide_heap_drop_orphans_in_child(false, has_own());
-    if (has_own()) {
+    if (has_own())
         tide_heap_open(own);
-        note_owner(own);
-    }
+    tide_heap_note_owner();
     tide_maintenance_weigh();
 }
 
@@ -296,17 +313,10 @@ void tide_heap_mend_in_child(void)
     tide_set_relaxed(&common->state, HEAP_RETIRED);
     enlist(tide_common_replace());
     tide_heap_drop_orphans_in_child(true, has_own());
-    if (has_own()) {
-        own->tenant.arena = NULL;
-        note_owner(own);
-    }
-    tide_maintenance_weigh();
-}
-
-void tide_heap_note_owner(void)
-{
     if (has_own())
-        note_owner(own);
+        own->tenant.arena = NULL;
+    tide_heap_note_owner();
+    tide_maintenance_weigh();
 }
 
 /* ---- Invariants -------------------------------------------------------- */

@@ -74,11 +74,16 @@ struct heap {
     struct tide_aside *aside; /* where empty pools go, if not to their arenas at once */
     struct pool *arrived[2];  /* taken out of the inboxes, not collected yet */
     struct tidying tidying;
+    uint32_t used_slots;      /* of the pools in the used lists */
+    _Atomic uint32_t loose;      /* what tide_pool_guess says of these, in all; read by the owner
+                                  * outside sections, as the next two */
+    _Atomic uint32_t loose_seen; /* when all of them were last looked at, or less since */
+    _Atomic bool is_looking;     /* the owner looks at all of them, a slice at a time */
     struct heap *next_orphan; /* under the orphans' lock */
     bool is_whole;            /* likewise: an orphan that kept its lists and pools */
     struct heap *next_heap;   /* constant: all heaps */
     _Atomic uint32_t state;   /* enum heap_state; written by the owner, read by any */
-    pid_t process, thread;    /* the owner's; written by it before the door opens */
+    pid_t thread;             /* the owner's, or 0; written by it before the door opens */
     _Atomic uint32_t moves;   /* owner: refills, and pools that change state or get emptier */
     _Atomic uint32_t moves_seen;   /* who looks: at the last look */
     _Atomic uint32_t moves_rested; /* likewise: when it gave back all that could go */
@@ -179,6 +184,10 @@ static inline struct block *tide_heap_take_surplus(struct heap *heap, unsigned s
     heap->surplus[size_class] = (struct batch){ .first = NULL };
     return first;
 }
+
+/* Counts a used pool's free pages in heap->loose, and lets the pool tell when more of
+ * them came back. */
+void tide_heap_watch(struct heap *heap, struct pool *pool);
 
 /* Collects pools from the inboxes, so many at most.  Whether there may be more. */
 bool tide_heap_drain(struct heap *heap, unsigned most);

@@ -11,6 +11,7 @@
  * so that the first call sets everything up; with TIDEPOOL_CHECK=on all threads keep
  * to it and every call is checked.
  * Any address may be tested: NULL and foreign ones are not in the address map.
+ * Blocks away from its home window take the slow path.
  * The slots of runs have no owner.
  */
 #ifndef TIDE_HEAP_HEAP_FAST_H
@@ -71,7 +72,7 @@ static inline void tide_heap_free(void *address, const char *call)
 {
     struct block *block = address;
 
-    if (TIDE_LIKELY(tide_memory_at(block) == TIDE_ARENA)) {
+    if (TIDE_LIKELY(tide_is_in_home_arena(block))) {
         struct pool *pool = tide_slot_pool(block);
         struct heap *heap = tide_heap_fast;
 

@@ -9,10 +9,10 @@
 #include "arena/huge_pages.h"
 #include "arena/manager.h"
 #include "base/bits.h"
-#include "base/fatal.h"
 #include "base/geometry.h"
 #include "base/lock.h"
 #include "base/options.h"
+#include "heap/bound.h"
 #include "heap/maintenance.h"
 #include "os/limits.h"
 #include "os/map.h"
@@ -26,7 +26,7 @@ static struct huge *all;                  /* under lock */
 static struct huge *newest, *oldest;      /* under lock: the cache */
 static struct huge_totals totals;         /* under lock */
 
-_Atomic size_t tide_huge_mapped;
+_Atomic size_t tide_huge_mapped, tide_huge_cached;
 
 void tide_huge_start(void)
 {
@@ -77,6 +77,7 @@ static void link_cached(struct huge *huge)
     newest = huge;
     totals.cached_blocks++;
     totals.cached_bytes += huge->bytes;
+    tide_set_relaxed(&tide_huge_cached, totals.cached_bytes);
 }
 
 static void unlink_cached(struct huge *huge)
@@ -91,6 +92,7 @@ static void unlink_cached(struct huge *huge)
         newest = huge->next;
     totals.cached_blocks--;
     totals.cached_bytes -= huge->bytes;
+    tide_set_relaxed(&tide_huge_cached, totals.cached_bytes);
 }
 
 static bool fits_better(const struct huge *huge, const struct huge *best, size_t bytes)
@@ -260,31 +262,44 @@ static bool resize_in_place(struct huge *huge, size_t bytes)
     return false;
 }
 
-/* Moves the pages to a mapping of the new length.  The old range leaves the
- * address map first: once moved, it may be another thread's. */
+/* Moves the pages to where target says, which is in the address map.  The old
+ * range leaves that first: once moved, it may be another thread's. */
+static bool move_to(struct huge *target, struct huge *huge)
+{
+    leave(huge);
+    if (tide_os_end_move(huge->start, huge->bytes, target->start, target->bytes)) {
+        struct huge *moved = (struct huge *)target->start;
+
+        moved->start = target->start;
+        moved->bytes = target->bytes;
+        moved->block = target->block;
+        return true;
+    }
+    enter(huge); /* can't fail: that part of the map is in use */
+    leave(target);
+    return false;
+}
+
+/* Moves the pages to a mapping of the new length.  NULL when that can't be; then
+ * nothing has changed. */
 static struct huge *move(struct huge *huge, size_t bytes)
 {
-    struct huge *moved;
-    char *start;
+    struct huge target = { .bytes = bytes };
 
     if (((uintptr_t)huge->start & (TIDE_ARENA_BYTES - 1)) != 0) {
         errno = EINVAL; /* not for want of memory */
         return NULL;
     }
-    leave(huge);
-    start = tide_os_move(huge->start, huge->bytes, bytes, TIDE_ARENA_BYTES);
-    if (!start) {
-        enter(huge);
+    target.start = tide_os_begin_move(huge->bytes, bytes, TIDE_ARENA_BYTES);
+    if (!target.start)
+        return NULL;
+    target.block = target.start + (huge->block - huge->start);
+    if (!enter(&target) || !move_to(&target, huge)) {
+        tide_os_cancel_move(huge->bytes, target.start, bytes);
         return NULL;
     }
-    moved = (struct huge *)start;
-    moved->block = start + (moved->block - moved->start);
-    moved->start = start;
-    moved->bytes = bytes;
-    tide_huge_pages_advise(start, bytes);
-    if (!enter(moved))
-        tide_base_fatal("no memory to enter a block of %zu bytes in the address map", bytes);
-    return moved;
+    tide_huge_pages_advise(target.start, bytes);
+    return (struct huge *)target.start;
 }
 
 /* A cached mapping that has bytes now; NULL when there is none. */
@@ -317,6 +332,8 @@ void *tide_huge_malloc(size_t size, size_t alignment, bool *is_zero)
     }
     bytes = lead + tide_round_up(size ? size : 1, page);
     huge = lead == page ? reuse(bytes, node) : NULL;
+    if (!huge)
+        tide_bound_note_taken(bytes);
     if (is_zero)
         *is_zero = !huge;
     if (!huge)
@@ -430,8 +447,11 @@ struct tide_lock *tide_huge_lock(void)
     return &own_lock;
 }
 
+/* One that was on its way to another place isn't there yet. */
 static void relist(struct huge *huge)
 {
+    if (huge->start != (char *)huge)
+        return;
     if (huge->is_cached)
         link_cached(huge);
     else

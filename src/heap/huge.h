@@ -37,6 +37,9 @@ struct huge_totals {
     size_t blocks, bytes, slack_bytes, cached_blocks, cached_bytes;
 };
 
+/* Of the cache; likewise. */
+extern TIDE_HIDDEN _Atomic size_t tide_huge_cached;
+
 extern TIDE_HIDDEN _Atomic size_t tide_huge_mapped; /* bytes at the last malloc; any thread */
 
 void tide_huge_start(void);

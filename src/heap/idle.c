@@ -21,6 +21,7 @@ _Atomic size_t tide_idle_taken;
 struct patient {
     struct heap *heap;
     bool is_only_idle; /* it is in use */
+    bool is_for_pages; /* no more than those are wanted */
     bool is_begun;
     bool is_taken;
     unsigned slices; /* that it may still have */
@@ -68,6 +69,8 @@ static void begin(struct patient *patient)
 
     if (!patient->is_only_idle || !tidying->is_only_idle || tidying->step == TIDY_DONE)
         tide_heap_tidy_begin(patient->heap, patient->is_only_idle);
+    if (patient->is_for_pages)
+        patient->heap->tidying.step = TIDY_POOLS;
     patient->is_begun = true;
 }
 
@@ -130,15 +133,26 @@ static void do_round(struct ward *ward)
     ward->count = left;
 }
 
+/* Not all of its memory is written. */
+static void open_ward(struct ward *ward)
+{
+    ward->count = 0;
+    ward->returned = 0;
+}
+
 static void admit(struct ward *ward, struct heap *heap, bool is_only_idle)
 {
+    struct patient *patient;
+
     while (ward->count == BATCH)
         do_round(ward);
-    ward->patients[ward->count++] = (struct patient){
-        .heap = heap,
-        .is_only_idle = is_only_idle,
-        .slices = is_only_idle ? BUSY_SLICES : MOST_SLICES,
-    };
+    patient = &ward->patients[ward->count++];
+    patient->heap = heap;
+    patient->is_only_idle = is_only_idle;
+    patient->is_for_pages = patient->is_begun = false;
+    patient->slices = is_only_idle ? BUSY_SLICES : MOST_SLICES;
+    patient->inside = 0;
+    tide_aside_init(&patient->aside);
 }
 
 static size_t treat_all(struct ward *ward)
@@ -178,9 +192,10 @@ static bool is_waiting(const struct heap *heap)
 
 size_t tide_idle_look(void)
 {
-    struct ward ward = { .count = 0 };
+    struct ward ward;
     size_t waiting = 0;
 
+    open_ward(&ward);
     tide_tidy_count_look();
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         if (has_moved(heap))
@@ -220,8 +235,9 @@ bool tide_idle_look_on(void)
 
 size_t tide_idle_give_back_all(bool is_only_moved)
 {
-    struct ward ward = { .count = 0 };
+    struct ward ward;
 
+    open_ward(&ward);
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         if (!is_only_moved || has_moved(heap))
             admit(&ward, heap, false);
@@ -231,9 +247,42 @@ size_t tide_idle_give_back_all(bool is_only_moved)
 size_t tide_idle_give_back_own(void)
 {
     struct heap *heap = tide_heap_own();
-    struct ward ward = { .count = 0 };
+    struct ward ward;
 
+    open_ward(&ward);
     if (heap)
         admit(&ward, heap, false);
     return treat_all(&ward);
+}
+
+/* Its heap is looked at whole, as it may call no more. */
+size_t tide_idle_purge_own_on(void)
+{
+    struct heap *heap = tide_heap_own();
+    struct ward ward;
+
+    open_ward(&ward);
+    admit(&ward, heap, false);
+    ward.patients[0].is_begun = tide_relaxed(&heap->is_looking);
+    ward.patients[0].is_for_pages = true;
+    do_round(&ward);
+    if (ward.count == 0)
+        tide_set_relaxed(&heap->loose_seen, tide_relaxed(&heap->loose));
+    tide_set_relaxed(&heap->is_looking, ward.count > 0);
+    return ward.returned;
+}
+
+void tide_idle_collect_on(void)
+{
+    static struct heap *last;
+    struct ward ward;
+
+    open_ward(&ward);
+    last = next_moved(last);
+    if (!last)
+        last = next_moved(NULL);
+    if (!last)
+        return;
+    admit(&ward, last, true);
+    do_round(&ward);
 }

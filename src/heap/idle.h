@@ -25,7 +25,14 @@ bool tide_idle_look_on(void);
  * give back all it can.  Bytes of pages of used pools. */
 size_t tide_idle_give_back_all(bool is_only_moved);
 
-/* The same for the calling thread's own.  Any locks but those of heaps may be held. */
+/* A round for free pages of the used pools of the calling thread's heap; after the last
+ * one all have been looked at.  Bytes. */
+size_t tide_idle_purge_own_on(void);
+
+/* A round for the next heap that blocks wait to come home to. */
+void tide_idle_collect_on(void);
+
+/* Lets the calling thread's own heap give back all it can.  Any locks but those of heaps may be held. */
 size_t tide_idle_give_back_own(void);
 
 #endif

@@ -2,6 +2,7 @@
 #include "heap/large.h"
 
 #include "base/bits.h"
+#include "heap/bound.h"
 #include "heap/maintenance.h"
 
 unsigned tide_large_slots(size_t size)
@@ -17,6 +18,8 @@ void *tide_large_malloc(struct tide_tenant *tenant, size_t size, size_t alignmen
     if (!run)
         return NULL;
     tide_maintenance_weigh();
+    if (run->is_zero)
+        tide_bound_note_taken(tide_pool_bytes(run));
     if (is_zero)
         *is_zero = run->is_zero;
     return tide_pool_start(run);

@@ -10,6 +10,7 @@
 #include "arena/walk.h"
 #include "base/lock.h"
 #include "base/options.h"
+#include "heap/fork.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
 #include "heap/idle.h"
@@ -41,7 +42,7 @@ size_t tide_maintenance_look(void)
     left = tide_heap_empty_depot(true);
     left += tide_idle_look();
     left += tide_huge_decay();
-    while (!tide_arena_decay(UINT_MAX, &in_arenas))
+    while (!tide_arena_decay(UINT_MAX, true, &in_arenas))
         ;
     left += in_arenas + tide_walk_reclaim();
     tide_unlock(&look_lock);
@@ -66,7 +67,7 @@ static bool look_on(void)
         tide_huge_decay();
         break;
     case ARENAS:
-        if (!tide_arena_decay(INLINE_ARENAS, &waiting))
+        if (!tide_arena_decay(INLINE_ARENAS, false, &waiting))
             return false;
         part = DEPOT;
         return true;
@@ -254,7 +255,7 @@ bool tide_maintenance_check(void)
 
 /* What this thread has of others' goes home first, and what is in the depot may
  * be this thread's. */
-size_t tide_maintenance_purge(size_t keep, bool is_only_moved)
+static size_t purge(size_t keep, bool is_only_moved)
 {
     size_t returned, cached;
 
@@ -266,6 +267,19 @@ size_t tide_maintenance_purge(size_t keep, bool is_only_moved)
     returned += tide_huge_trim(keep);
     returned += tide_arena_trim(keep > cached ? keep - cached : 0);
     tide_unlock(&look_lock);
+    return returned;
+}
+
+size_t tide_maintenance_purge(size_t keep, bool is_only_moved)
+{
+    size_t returned;
+    bool is_passing;
+
+    tide_fork_check();
+    is_passing = tide_fork_pass_in();
+    returned = purge(keep, is_only_moved);
+    if (is_passing)
+        tide_fork_pass_out();
     return returned;
 }
 

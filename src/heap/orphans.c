@@ -13,6 +13,7 @@
 #include "heap/maintenance.h"
 #include "heap/remote.h"
 #include "heap/tidy.h"
+#include "os/process.h"
 #include "os/topology.h"
 
 /* So many orphans keep their lists and pools for the threads to come; those of
@@ -154,13 +155,11 @@ static struct heap *adopt_orphan(void)
  * by now, then it is found later; but a thread that isn't there is gone for good. */
 static bool take_lost(struct heap *heap)
 {
-    pid_t process = getpid();
-
     if (tide_relaxed(&heap->state) != HEAP_OWNED || tide_heap_is_common(heap) ||
         !tide_heap_close(heap))
         return false;
-    if (tide_relaxed(&heap->state) == HEAP_OWNED && heap->process == process &&
-        tgkill(process, heap->thread, 0) != 0 && errno == ESRCH)
+    if (tide_relaxed(&heap->state) == HEAP_OWNED && heap->thread != 0 &&
+        tgkill(getpid(), heap->thread, 0) != 0 && errno == ESRCH)
         return true;
     tide_heap_open(heap);
     return false;
@@ -171,6 +170,8 @@ static struct heap *adopt_lost(void)
 {
     static struct heap *_Atomic next;
 
+    if (tide_heap_count() == 0 || !tide_os_process_is_owner())
+        return NULL;
     for (int looks = 0; looks < 4; looks++) {
         struct heap *heap = tide_acquire(&next);
 

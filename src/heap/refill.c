@@ -9,10 +9,12 @@
 
 #include "base/fatal.h"
 #include "base/options.h"
+#include "heap/bound.h"
 #include "heap/common.h"
 #include "heap/heap.h"
 #include "heap/maintenance.h"
 #include "heap/tidy.h"
+#include "os/map.h"
 #include "pool/returned.h"
 
 enum { MOST_DRAINED = 64 }; /* pools from the inboxes at a refill */
@@ -23,6 +25,8 @@ enum { MOST_DRAINED = 64 }; /* pools from the inboxes at a refill */
 static void link_used(struct heap *heap, struct pool *pool)
 {
     struct pool **first = &heap->used[pool->size_class], *next = *first;
+
+    heap->used_slots += pool->slots;
 
     pool->prev = next ? next->prev : pool;
     pool->next = pool->freed ? next : NULL;
@@ -38,6 +42,7 @@ static void unlink_used(struct heap *heap, struct pool *pool)
 {
     struct pool **first = &heap->used[pool->size_class];
 
+    heap->used_slots -= pool->slots;
     if (heap->tidying.cursor == pool)
         heap->tidying.cursor = pool->next;
     if (*first == pool)
@@ -51,6 +56,53 @@ static void unlink_used(struct heap *heap, struct pool *pool)
     pool->next = pool->prev = NULL;
 }
 
+/* ---- How much is free in them -------------------------------------------- */
+
+enum { FEW_SLOTS = 16 }; /* of used pools: with no more what is free in them is little */
+
+static void set_loose(struct heap *heap, struct pool *pool, uint32_t pages)
+{
+    uint32_t loose = tide_relaxed(&heap->loose) + pages - pool->loose;
+
+    tide_set_relaxed(&heap->loose, loose);
+    pool->loose = (uint16_t)pages;
+    if (tide_relaxed(&heap->loose_seen) > loose)
+        tide_set_relaxed(&heap->loose_seen, loose);
+}
+
+/* A quarter of what is allocated; or, where no thread looks at the heap, a sixteenth of
+ * the pool, or a quarter if that is less. */
+void tide_heap_watch(struct heap *heap, struct pool *pool)
+{
+    uint32_t quarter = tide_pool_allocated(pool) / 4, some = tide_pool_blocks_needed(pool);
+
+    set_loose(heap, pool, tide_bound_is_on() ? tide_pool_guess(pool) : 0);
+    tide_pool_watch(pool, tide_bound_is_on() && some < quarter ? some : quarter);
+}
+
+enum { RECENT = 4 }; /* blocks freed last that are looked at */
+
+/* Whether these lie on hardly more pages than they must. */
+static bool is_swept(const struct pool *pool)
+{
+    const struct block *block = pool->freed;
+    uint64_t pages = 0;
+    unsigned count = 0;
+
+    for (; block && count < RECENT; block = block->next, count++)
+        pages |= tide_pool_pages_of(pool, block);
+    return tide_bit_count(pages) <= 2 + count * pool->block_bytes / tide_os_page_bytes;
+}
+
+/* Without a thread that looks at the heap, used pools are watched from the first. */
+static void watch_used(struct heap *heap, struct pool *pool)
+{
+    if (TIDE_LIKELY(!tide_bound_is_on()) || heap->used_slots <= FEW_SLOTS)
+        return;
+    pool->is_swept = is_swept(pool);
+    tide_heap_watch(heap, pool);
+}
+
 /* ---- Where pools go ---------------------------------------------------- */
 
 /* Who has taken the heap, or has the common one locked, sees to the pool later. */
@@ -62,6 +114,7 @@ static void set_aside(struct tide_aside *aside, struct pool *pool)
 
 static void drop_pool(struct heap *heap, struct pool *pool)
 {
+    set_loose(heap, pool, 0);
     tide_pool_close(pool);
     if (heap->aside) {
         set_aside(heap->aside, pool);
@@ -80,10 +133,10 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
     if (change == POOL_UNCHANGED || heap->current[pool->size_class] == pool)
         return; /* the current pool stays, even empty: malloc comes back to it */
     tide_owner_add(&heap->moves, 1);
-    if (change == POOL_IS_EMPTIER)
-        return;
-    if (change == POOL_IS_USABLE) {
+    if (change == POOL_IS_USABLE)
         link_used(heap, pool);
+    if (change != POOL_IS_EMPTY) {
+        watch_used(heap, pool);
         return;
     }
     if (tide_relaxed(&pool->state) == POOL_USED)
@@ -111,6 +164,7 @@ static void collect_returned(struct heap *heap)
     struct pool *pool = heap->arrived[RETURNED];
 
     heap->arrived[RETURNED] = pool->next_inbox;
+    atomic_fetch_sub_explicit(&tide_bound_returned, tide_pool_bytes(pool), memory_order_relaxed);
     tide_heap_place(heap, pool, tide_pool_collect(pool));
 }
 
@@ -168,10 +222,12 @@ static void set_current_aside(struct heap *heap, unsigned size_class)
     if (TIDE_DEBUG)
         tide_pool_check(pool);
     tide_heap_make_current(heap, size_class, NULL);
-    if (tide_pool_is_worth_using(pool))
+    if (tide_pool_is_worth_using(pool)) {
         link_used(heap, pool);
-    else
+        watch_used(heap, pool);
+    } else {
         tide_pool_fill(pool);
+    }
 }
 
 static void use_first(struct heap *heap, unsigned size_class)
@@ -187,12 +243,14 @@ static struct block *take_freed(struct heap *heap, unsigned size_class)
 {
     struct pool *pool = heap->current[size_class], *used = heap->used[size_class];
 
-    if (pool && pool->freed && tide_pool_is_worth_using(pool))
-        return tide_pool_take_freed(pool);
-    if (!used || !used->freed)
-        return NULL;
-    use_first(heap, size_class);
-    return tide_pool_take_freed(used);
+    if (!pool || !pool->freed || !tide_pool_is_worth_using(pool)) {
+        if (!used || !used->freed)
+            return NULL;
+        use_first(heap, size_class);
+        pool = used;
+    }
+    set_loose(heap, pool, 0);
+    return tide_pool_take_freed(pool);
 }
 
 /* What other threads have freed, or share with this one. */
@@ -235,6 +293,8 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
             return NULL;
     }
     tide_maintenance_weigh();
+    if (pool->is_zero)
+        tide_bound_note_taken(tide_pool_bytes(pool));
     tide_pool_open(pool, size_class, heap);
     set_current_aside(heap, size_class);
     tide_heap_make_current(heap, size_class, pool);

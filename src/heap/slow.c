@@ -6,6 +6,7 @@
 
 #include "base/fatal.h"
 #include "base/options.h"
+#include "heap/bound.h"
 #include "heap/common.h"
 #include "heap/fork.h"
 #include "heap/heap_fast.h"
@@ -114,19 +115,36 @@ static void *pooled_from(struct heap *heap, unsigned size_class)
     return block;
 }
 
-/* Starts a thread that has no heap yet, whichever kind of block it is. */
-static void *try_malloc(size_t size, bool *is_zero)
+/* Of a size class, if it is less than TIDE_CLASSES.  A thread that has no heap yet gets
+ * one, whichever kind of block it is. */
+static void *take(size_t size, size_t alignment, unsigned size_class, bool *is_zero)
 {
     struct heap *heap = tide_heap_enter();
 
     if (!heap)
         return NULL;
-    if (size <= TIDE_POOLED_MAX)
-        return pooled_from(heap, tide_class_of(size));
-    if (size <= TIDE_RUN_MAX)
-        return run_from(heap, size, TIDE_ALIGNMENT, is_zero);
+    if (size_class < TIDE_CLASSES)
+        return pooled_from(heap, size_class);
+    if (size <= TIDE_RUN_MAX && alignment <= TIDE_RUN_MAX)
+        return run_from(heap, size, alignment, is_zero);
     tide_heap_leave(heap);
-    return tide_huge_malloc(size, TIDE_ALIGNMENT, is_zero);
+    return tide_huge_malloc(size, alignment, is_zero);
+}
+
+static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_class, bool *is_zero)
+{
+    bool is_passing = tide_fork_pass_in();
+    void *block = take(size, alignment, size_class, is_zero);
+
+    if (is_passing)
+        tide_fork_pass_out();
+    return block;
+}
+
+static void *try_malloc(size_t size, bool *is_zero)
+{
+    return try_malloc_aligned(size, TIDE_ALIGNMENT,
+                              size <= TIDE_POOLED_MAX ? tide_class_of(size) : TIDE_CLASSES, is_zero);
 }
 
 /* Everything that could be done was. */
@@ -211,20 +229,6 @@ void *tide_heap_malloc_slow(size_t size)
     return TIDE_LIKELY(block != NULL) ? block : malloc_missed(size, size_class);
 }
 
-static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_class)
-{
-    struct heap *heap = tide_heap_enter();
-
-    if (!heap)
-        return NULL;
-    if (size_class < TIDE_CLASSES)
-        return pooled_from(heap, size_class);
-    if (size <= TIDE_RUN_MAX && alignment <= TIDE_RUN_MAX)
-        return run_from(heap, size, alignment, NULL);
-    tide_heap_leave(heap);
-    return tide_huge_malloc(size, alignment, NULL);
-}
-
 static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_class)
 {
     int saved_errno = errno;
@@ -232,10 +236,10 @@ static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_cla
 
     if (size > PTRDIFF_MAX)
         return out_of_memory();
-    block = try_malloc_aligned(size, alignment, size_class);
+    block = try_malloc_aligned(size, alignment, size_class, NULL);
     if (TIDE_UNLIKELY(!block) && !tide_os_shortage_is_certain(size)) {
         tide_reclaim();
-        block = try_malloc_aligned(size, alignment, size_class);
+        block = try_malloc_aligned(size, alignment, size_class, NULL);
         errno = saved_errno;
     }
     tide_heap_do_due();
@@ -287,23 +291,34 @@ static void free_pooled(struct pool *pool, void *address, const char *call)
         tide_heap_send_block_home(address);
 }
 
-void tide_heap_free_checked(void *address, const char *call)
+static void free_found(const struct found *found, void *address, const char *call)
 {
-    struct found found = tide_heap_find(address, call);
-    int saved_errno = errno;
-
-    switch (found.kind) {
+    switch (found->kind) {
     case FOUND_POOLED:
-        free_pooled(found.pool, address, call);
+        free_pooled(found->pool, address, call);
         break;
     case FOUND_RUN:
-        tide_arena_put_run(found.pool);
+        tide_arena_put_run(found->pool);
         tide_maintenance_note();
         break;
     case FOUND_HUGE:
         tide_huge_free(address);
         break;
     }
+}
+
+void tide_heap_free_checked(void *address, const char *call)
+{
+    struct found found = tide_heap_find(address, call);
+    int saved_errno = errno;
+    bool is_passing;
+
+    tide_fork_check();
+    is_passing = tide_fork_pass_in();
+    free_found(&found, address, call);
+    tide_bound_check();
+    if (is_passing)
+        tide_fork_pass_out();
     errno = saved_errno;
 }
 
@@ -317,6 +332,7 @@ void tide_heap_free_last(struct heap *heap, struct block *block)
         tide_maintenance_note();
     }
     tide_heap_end(heap);
+    tide_bound_check();
 }
 
 /* The pool that address is a block of, if it is another heap's; else NULL. */
@@ -346,6 +362,8 @@ void tide_heap_free_slow(void *address, const char *call)
     tide_heap_end(heap);
     if (TIDE_UNLIKELY(!pool) && address)
         tide_heap_free_checked(address, call);
+    else
+        tide_bound_check();
 }
 
 size_t tide_heap_good_size(size_t size)

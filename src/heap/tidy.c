@@ -6,11 +6,13 @@
 #include "arena/huge_pages.h"
 #include "heap/maintenance.h"
 #include "heap/remote.h"
+#include "os/map.h"
 
 /* Of a slice: 20 us at most, measured alone. */
 enum {
     MOST_BLOCKS = 512,
     MOST_POOLS = 32,
+    MANY_PER_PAGE_BYTES = 512,
     POOL_WORK = 16, /* in blocks: of looking at a pool whose pages were looked for before */
 };
 
@@ -157,6 +159,13 @@ static bool is_idle(struct pool *pool)
     return is_so;
 }
 
+/* A used pool's free pages are looked for when so many, in sixteenths, may be there;
+ * with small blocks, whose lists are long, more. */
+static bool is_worth_looking(const struct pool *pool)
+{
+    return tide_pool_guess(pool) >= (pool->block_bytes < MANY_PER_PAGE_BYTES ? 32 : 16);
+}
+
 /* How much work it was, in blocks. */
 static unsigned tidy_pool(struct heap *heap, struct pool *pool, struct tide_aside *aside)
 {
@@ -165,9 +174,11 @@ static unsigned tidy_pool(struct heap *heap, struct pool *pool, struct tide_asid
 
     if (heap->tidying.is_only_idle && !is_idle(pool))
         return 1;
+    if (tide_relaxed(&heap->is_looking) && !is_worth_looking(pool))
+        return 1;
     if (tide_pool_set_aside(pool, &aside->pages[aside->page_count]))
         aside->page_count++;
-    tide_pool_watch(pool);
+    tide_heap_watch(heap, pool);
     if (had_freed && !pool->freed)
         tide_heap_relink(heap, pool);
     return pool->free_at_look == before ? POOL_WORK : POOL_WORK + pool->capacity;
@@ -252,6 +263,14 @@ void tide_aside_put_pools(struct pool *pools)
     errno = saved_errno;
 }
 
+void tide_aside_init(struct tide_aside *aside)
+{
+    aside->blocks = NULL;
+    aside->pools = NULL;
+    aside->arena = NULL;
+    aside->page_count = 0;
+}
+
 size_t tide_aside_dispose(struct tide_aside *aside)
 {
     size_t purged = 0;
@@ -263,9 +282,6 @@ size_t tide_aside_dispose(struct tide_aside *aside)
     tide_heap_send_home(aside->blocks);
     tide_aside_put_pools(aside->pools);
     tide_arena_leave(&(struct tide_tenant){ .arena = aside->arena });
-    aside->blocks = NULL;
-    aside->pools = NULL;
-    aside->arena = NULL;
-    aside->page_count = 0;
+    tide_aside_init(aside);
     return purged;
 }

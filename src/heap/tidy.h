@@ -28,6 +28,8 @@ struct tide_aside {
     unsigned page_count;
 };
 
+void tide_aside_init(struct tide_aside *aside);
+
 /* Begins anew: all that can go, or, of a heap that is in use, only free pages of pools
  * that no block was taken from since the last look. */
 void tide_heap_tidy_begin(struct heap *heap, bool is_only_idle);

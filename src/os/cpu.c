@@ -1,7 +1,8 @@
-/* os/cpu.c - see cpu.h.  Bare system calls: nothing allocates, and pages of the C
- * library that a small program never uses stay unmapped. */
+/* os/cpu.c - see cpu.h.  Nothing allocates; where the thread runs is asked without a
+ * system call. */
 #include "os/cpu.h"
 
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,11 +28,12 @@ unsigned tide_os_cpu_count(void)
 unsigned tide_os_cpu_now(void)
 {
     unsigned (*fake)(void) = tide_relaxed(&fake_now);
-    unsigned cpu;
+    int cpu;
 
     if (TIDE_UNLIKELY(fake != NULL))
         return fake();
-    return syscall(SYS_getcpu, &cpu, NULL, NULL) == 0 ? cpu : 0;
+    cpu = sched_getcpu();
+    return cpu >= 0 ? (unsigned)cpu : 0;
 }
 
 void tide_os_fake_cpu(unsigned (*now)(void))

@@ -1,7 +1,8 @@
 /* os/map.c - see map.h
  *
  * Aligned mappings are asked for below the last one, where top-down address
- * spaces have room: mostly one system call.  A range that could not be
+ * spaces have room: mostly one system call.  More than is needed is mapped only
+ * when that failed twice, as it may be more than the process may lock.  A range that could not be
  * unmapped is kept in a list, its record in its own first page; kept_lock
  * guards the list and is held over a few instructions only.
  */
@@ -31,6 +32,8 @@ static _Atomic unsigned kept_count; /* under kept_lock, read by anyone */
 
 static _Atomic uintptr_t lowest; /* start of the last aligned mapping; a hint */
 
+static _Atomic bool was_lock_limited; /* the last request that failed */
+
 static _Atomic unsigned fail_every, requests; /* tests only */
 
 void tide_os_start(void)
@@ -54,11 +57,31 @@ static bool is_failing(void)
     return true;
 }
 
+/* For anonymous memory EAGAIN has but one meaning. */
+static void note_failure(void)
+{
+    tide_set_relaxed(&was_lock_limited, errno == EAGAIN);
+}
+
+bool tide_os_map_was_lock_limited(void)
+{
+    return tide_relaxed(&was_lock_limited);
+}
+
+static void *map_with(int flags, uintptr_t hint, size_t bytes, int protection)
+{
+    void *start =
+        mmap((void *)hint, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+
+    if (start != MAP_FAILED)
+        return start;
+    note_failure();
+    return NULL;
+}
+
 static void *map_at(uintptr_t hint, size_t bytes, int protection)
 {
-    void *start = mmap((void *)hint, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    return start == MAP_FAILED ? NULL : start;
+    return map_with(0, hint, bytes, protection);
 }
 
 static void *take_kept(size_t bytes, size_t alignment)
@@ -120,6 +143,21 @@ static void *map_trimmed(size_t bytes, size_t alignment)
     return start + before;
 }
 
+/* Just below where the kernel maps by itself, which it tells by doing so; else
+ * anywhere. */
+static void *map_aligned(uintptr_t hint, size_t bytes, size_t alignment)
+{
+    char *start = map_at(hint, bytes, PROT_READ | PROT_WRITE);
+
+    for (int tries = 0; start && ((uintptr_t)start & (alignment - 1)) != 0; tries++) {
+        unmap(start, bytes);
+        hint = tide_round_down((uintptr_t)start, alignment);
+        start = tries == 0 ? map_at(hint, bytes, PROT_READ | PROT_WRITE)
+                           : map_trimmed(bytes, alignment);
+    }
+    return start;
+}
+
 /* As tide_os_map, but not counted. */
 static void *map(size_t bytes, size_t alignment)
 {
@@ -131,11 +169,7 @@ static void *map(size_t bytes, size_t alignment)
     if (TIDE_UNLIKELY(tide_relaxed(&kept_count) != 0) && (start = take_kept(bytes, alignment)))
         return start;
     hint = hint > bytes ? tide_round_down(hint - bytes, alignment) : 0;
-    start = map_at(hint, bytes, PROT_READ | PROT_WRITE);
-    if (start && ((uintptr_t)start & (alignment - 1)) != 0) {
-        unmap(start, bytes);
-        start = map_trimmed(bytes, alignment);
-    }
+    start = map_aligned(hint, bytes, alignment);
     if (start)
         tide_set_relaxed(&lowest, (uintptr_t)start);
     else
@@ -157,6 +191,35 @@ void *tide_os_map(size_t bytes, size_t alignment)
     return start;
 }
 
+/* Kernels before 4.17 take the place for no more than a hint. */
+static bool map_fixed(void *start, size_t bytes)
+{
+    void *mapped;
+
+    if (is_failing())
+        return false;
+    mapped = map_with(MAP_FIXED_NOREPLACE, (uintptr_t)start, bytes, PROT_READ | PROT_WRITE);
+    if (mapped && mapped != start) {
+        unmap(mapped, bytes);
+        errno = EEXIST;
+    }
+    return mapped == start;
+}
+
+bool tide_os_map_at(void *start, size_t bytes)
+{
+    bool is_mapped;
+
+    if (!tide_os_limits_take(bytes))
+        return false;
+    is_mapped = map_fixed(start, bytes);
+    if (is_mapped)
+        tide_os_limits_note_mapped();
+    else
+        tide_os_limits_put(bytes);
+    return is_mapped;
+}
+
 void *tide_os_map_readonly(size_t bytes)
 {
     return is_failing() ? NULL : map_at(0, bytes, PROT_READ);
@@ -165,6 +228,15 @@ void *tide_os_map_readonly(size_t bytes)
 bool tide_os_make_writable(void *start, size_t bytes)
 {
     return !is_failing() && mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
+}
+
+/* Where it can't be, it costs nothing but the range. */
+void tide_os_unmap_readonly(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+
+    munmap(start, bytes);
+    errno = saved_errno;
 }
 
 void tide_os_unmap(void *start, size_t bytes)
@@ -218,32 +290,36 @@ bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes)
         return false;
     is_resized = mremap(start, old_bytes, new_bytes, 0) != MAP_FAILED;
     settle_growth(old_bytes, new_bytes, is_resized);
+    if (!is_resized)
+        note_failure();
     return is_resized;
 }
 
-/* The range it moves to replaces the old one, so only the growth is counted. */
-static void *move(void *start, size_t old_bytes, size_t new_bytes, size_t alignment)
+/* The new range replaces the old one, so only the growth is counted. */
+void *tide_os_begin_move(size_t old_bytes, size_t new_bytes, size_t alignment)
 {
-    void *target = map(new_bytes, alignment);
-
-    if (!target)
-        return NULL;
-    if (mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
-        unmap(target, new_bytes);
-        return NULL;
-    }
-    return target;
-}
-
-void *tide_os_move(void *start, size_t old_bytes, size_t new_bytes, size_t alignment)
-{
-    void *moved;
+    void *target;
 
     if (!take_growth(old_bytes, new_bytes))
         return NULL;
-    moved = move(start, old_bytes, new_bytes, alignment);
-    settle_growth(old_bytes, new_bytes, moved != NULL);
-    return moved;
+    target = map(new_bytes, alignment);
+    if (!target)
+        settle_growth(old_bytes, new_bytes, false);
+    return target;
+}
+
+bool tide_os_end_move(void *start, size_t old_bytes, void *target, size_t new_bytes)
+{
+    if (mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED)
+        return false;
+    settle_growth(old_bytes, new_bytes, true);
+    return true;
+}
+
+void tide_os_cancel_move(size_t old_bytes, void *target, size_t new_bytes)
+{
+    unmap(target, new_bytes);
+    settle_growth(old_bytes, new_bytes, false);
 }
 
 struct tide_lock *tide_os_kept_lock(void)

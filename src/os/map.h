@@ -23,10 +23,16 @@ void tide_os_start(void);
  * of at least a page. */
 void *tide_os_map(size_t bytes, size_t alignment);
 
+/* The same, at start.  False and EEXIST when something is there. */
+bool tide_os_map_at(void *start, size_t bytes);
+
 /* Zero pages that can only be read and cost no memory or commit charge, until
  * tide_os_make_writable. */
 void *tide_os_map_readonly(size_t bytes);
 bool tide_os_make_writable(void *start, size_t bytes);
+
+/* Gives a read-only mapping back, if the kernel can. */
+void tide_os_unmap_readonly(void *start, size_t bytes);
 
 /* Gives a mapping back.  When the kernel can't unmap (its limit on the number
  * of mappings), the pages go back and the range is kept for the next
@@ -39,11 +45,20 @@ void tide_os_purge(void *start, size_t bytes);
 /* The same for those of 64 units of so many bytes each whose bits are set. */
 void tide_os_purge_units(void *start, size_t unit_bytes, uint64_t units);
 
-/* Changes the length of a mapping, where it is (false when something is in the
- * way), or by moving its pages to a new range with the given alignment (NULL
- * when there is none). */
+/* Changes the length of a mapping where it is.  False when something is in the
+ * way. */
 bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes);
-void *tide_os_move(void *start, size_t old_bytes, size_t new_bytes, size_t alignment);
+
+/* Changes it by moving the pages to a new range.  First that is mapped (NULL when
+ * there is none); then either the pages are put there, which may fail, or it is
+ * given back. */
+void *tide_os_begin_move(size_t old_bytes, size_t new_bytes, size_t alignment);
+bool tide_os_end_move(void *start, size_t old_bytes, void *target, size_t new_bytes);
+void tide_os_cancel_move(size_t old_bytes, void *target, size_t new_bytes);
+
+/* Whether the kernel refused address space last because too much of it would be
+ * locked (mlockall with MCL_FUTURE, RLIMIT_MEMLOCK). */
+bool tide_os_map_was_lock_limited(void);
 
 /* For tests: every nth request for address space fails as if there were none;
  * 0 ends it. */

@@ -13,21 +13,23 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 
-extern TIDE_HIDDEN _Atomic uint32_t *tide_os_process_word; /* constant after the start */
+/* The number of the process whose memory this is, 0 in a copy; the pointer is constant
+ * after the start. */
+extern TIDE_HIDDEN _Atomic uint32_t *tide_os_process_number;
 
 /* Maps the page.  Where that fails (before Linux 4.14) no process is a copy. */
 void tide_os_process_start(void);
 
+/* It has been seen to. */
+void tide_os_process_settle(void);
+
+/* Not in the child of a vfork, which lives in its parent's memory. */
+bool tide_os_process_is_owner(void);
+
 /* Any thread, any time. */
 static inline bool tide_os_process_is_copy(void)
 {
-    return tide_relaxed(tide_os_process_word) == 0;
-}
-
-/* It has been seen to. */
-static inline void tide_os_process_settle(void)
-{
-    tide_set_relaxed(tide_os_process_word, 1);
+    return tide_relaxed(tide_os_process_number) == 0;
 }
 
 #endif

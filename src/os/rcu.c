@@ -43,6 +43,7 @@ static _Thread_local unsigned depth; /* how often this thread has entered */
 static struct tide_lock grace_lock = TIDE_LOCK_INITIALIZER;
 static bool is_grace; /* under grace_lock: a grace period is being waited for */
 static bool is_held;  /* likewise: a fork holds liburcu's locks */
+static bool is_prepared; /* the forking thread: a fork holds grace_lock */
 
 /* ---- Loading ----------------------------------------------------------- */
 
@@ -192,11 +193,19 @@ static bool are_signals_blocked(void)
     return true;
 }
 
+bool tide_rcu_is_used(void)
+{
+    int now = tide_relaxed(&state);
+
+    return now == LOADING || now == READY;
+}
+
 /* During a grace period liburcu's locks are held until the last reader leaves,
  * and a fork doesn't wait for that; nor, if it is one, for itself. */
 void tide_rcu_before_fork(void)
 {
     tide_lock(&grace_lock);
+    is_prepared = true;
     is_held = is_ready() && !is_grace && depth == 0 && !are_signals_blocked();
     if (is_held)
         liburcu.before_fork();
@@ -216,10 +225,16 @@ void tide_rcu_after_fork(bool in_child)
 {
     bool was_held = is_held;
 
+    if (!is_prepared && !in_child)
+        return;
     if (in_child)
         become_child();
     is_held = false;
-    tide_lock_after_fork(&grace_lock, in_child);
+    if (is_prepared)
+        tide_lock_after_fork(&grace_lock, in_child);
+    else
+        tide_lock_reset(&grace_lock, false);
+    is_prepared = false;
     if (was_held)
         (in_child ? liburcu.after_fork_child : liburcu.after_fork_parent)();
 }

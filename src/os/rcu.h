@@ -34,7 +34,11 @@ bool tide_rcu_synchronize(void);
 /* From now on liburcu isn't loaded any more: the program ends. */
 void tide_rcu_end(void);
 
-/* Before all locks of the allocator, and after them. */
+/* Whether it is loaded, or being so. */
+bool tide_rcu_is_used(void);
+
+/* Before all locks of the allocator, and after them; the latter also in a child that
+ * the former wasn't called for. */
 void tide_rcu_before_fork(void);
 void tide_rcu_after_fork(bool in_child);
 

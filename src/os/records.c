@@ -1,4 +1,5 @@
-/* os/records.c - see records.h.  lock guards the rest of the current chunk. */
+/* os/records.c - see records.h.  lock guards the rest of the current chunk, and is
+ * not held while another is mapped. */
 #include "os/records.h"
 
 #include "base/bits.h"
@@ -13,27 +14,61 @@ static char *rest;           /* under lock */
 static size_t rest_bytes;    /* under lock */
 static _Atomic size_t given; /* under lock, read by walkers */
 
-void *tide_os_record(size_t bytes)
+/* Under lock.  NULL: the chunk hasn't so much left. */
+static void *carve(size_t bytes)
 {
-    void *record = NULL;
+    void *record = rest;
 
-    bytes = tide_round_up(bytes, TIDE_CACHE_LINE);
+    if (rest_bytes < bytes)
+        return NULL;
+    rest += bytes;
+    rest_bytes -= bytes;
+    tide_count(&given, bytes);
+    return record;
+}
+
+static void *take(size_t bytes)
+{
+    void *record;
+
     tide_lock(&lock);
-    if (rest_bytes < bytes) {
-        size_t chunk = tide_round_up(bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES, tide_os_page_bytes);
-        char *start = tide_os_map(chunk, tide_os_page_bytes);
-
-        rest = start ? start : rest;
-        rest_bytes = start ? chunk : rest_bytes;
-    }
-    if (rest_bytes >= bytes) {
-        record = rest;
-        rest += bytes;
-        rest_bytes -= bytes;
-        tide_count(&given, bytes);
-    }
+    record = carve(bytes);
     tide_unlock(&lock);
     return record;
+}
+
+/* From a new chunk, which isn't needed if another thread has brought one by now. */
+static void *take_from(char *start, size_t chunk, size_t bytes)
+{
+    bool is_needed;
+    void *record;
+
+    tide_lock(&lock);
+    is_needed = rest_bytes < bytes;
+    if (is_needed) {
+        rest = start;
+        rest_bytes = chunk;
+    }
+    record = carve(bytes);
+    tide_unlock(&lock);
+    if (!is_needed)
+        tide_os_unmap(start, chunk);
+    return record;
+}
+
+void *tide_os_record(size_t bytes)
+{
+    size_t chunk;
+    void *record;
+    char *start;
+
+    bytes = tide_round_up(bytes, TIDE_CACHE_LINE);
+    record = take(bytes);
+    if (record)
+        return record;
+    chunk = tide_round_up(bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES, tide_os_page_bytes);
+    start = tide_os_map(chunk, tide_os_page_bytes);
+    return start ? take_from(start, chunk, bytes) : NULL;
 }
 
 size_t tide_os_record_bytes(void)

@@ -22,16 +22,16 @@
  * user to log in (vm.admin_reserve_kbytes, vm.user_reserve_kbytes). */
 #define RESERVE ((uint64_t)136 << 20)
 
-/* Address space that is mapped before the first arena: a byte for each there can
- * be, and little else. */
-#define START_BYTES (((size_t)1 << (TIDE_ADDRESS_BITS - TIDE_ARENA_SHIFT)) + ((size_t)1 << 20))
+/* Address space that is mapped before the first arena: the address map's first
+ * tables, and little else. */
+#define START_BYTES (2 * TIDE_MAP_PART_BYTES + ((size_t)1 << 20))
 
 enum {
     NEAR_MAPPINGS = 8,   /* so few are left that a mapping and its neighbours don't fit */
     FULL_PERCENT = 97,   /* of a control group's limit */
 };
 
-enum cause { HARD_LIMIT, ADDRESS_SPACE, DATA, MAPPINGS, COMMIT, CGROUP, UNKNOWN };
+enum cause { HARD_LIMIT, LOCKED, ADDRESS_SPACE, DATA, MAPPINGS, COMMIT, CGROUP, UNKNOWN };
 
 static _Atomic unsigned told;     /* a bit for each cause */
 static _Atomic unsigned failures; /* whose causes were looked for, or would have been */
@@ -92,6 +92,23 @@ static bool is_hard_limit(size_t bytes)
     if (is_to_tell(HARD_LIMIT))
         tide_base_warn(FAILED "TIDEPOOL_LIMIT_HARD is reached: %zu of %zu bytes are mapped", bytes,
                        mapped, limit);
+    return true;
+}
+
+/* The kernel said so itself. */
+static bool is_locked(size_t bytes)
+{
+    struct rlimit limit;
+    uint64_t kilobytes;
+
+    if (!tide_os_map_was_lock_limited() || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
+        !tide_os_kernel_value("/proc/self/status", "VmLck", &kilobytes))
+        return false;
+    if (is_to_tell(LOCKED))
+        tide_base_warn(FAILED "the process's limit of locked memory, RLIMIT_MEMLOCK, is reached: "
+                              "it has %" PRIu64 " of %" PRIu64 " bytes, and all that it maps is "
+                              "locked (mlockall); raise it with ulimit -l",
+                       bytes, kilobytes * 1024, (uint64_t)limit.rlim_cur);
     return true;
 }
 
@@ -178,8 +195,9 @@ void tide_os_shortage_tell(size_t bytes)
 {
     if (tide_os_shortage_is_certain(bytes) || is_hard_limit(bytes) || !is_to_look())
         return;
-    if (is_process_limit(bytes, ADDRESS_SPACE) || is_process_limit(bytes, DATA) ||
-        is_mappings(bytes) || is_commit(bytes) || is_cgroup(bytes))
+    if (is_locked(bytes) || is_process_limit(bytes, ADDRESS_SPACE) ||
+        is_process_limit(bytes, DATA) || is_mappings(bytes) || is_commit(bytes) ||
+        is_cgroup(bytes))
         return;
     if (is_to_tell(UNKNOWN))
         tide_base_warn(FAILED "the kernel refuses it, and no limit that can be seen is reached",

@@ -35,7 +35,7 @@ static void *run_named(void *argument)
     return NULL;
 }
 
-static bool create(const struct tide_os_job *job, size_t stack_bytes, int scheduling)
+static bool create(const struct tide_os_job *job, size_t stack_bytes, int inherit)
 {
     pthread_attr_t attributes;
     pthread_t thread;
@@ -44,10 +44,25 @@ static bool create(const struct tide_os_job *job, size_t stack_bytes, int schedu
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, stack_bytes);
-    pthread_attr_setinheritsched(&attributes, scheduling);
+    pthread_attr_setinheritsched(&attributes, inherit);
     error = pthread_create(&thread, &attributes, run_named, (void *)job);
     pthread_attr_destroy(&attributes);
     return error == 0;
+}
+
+/* A thread of the allocator's must not run ahead of the program's, as one would
+ * that a real-time thread has started.  Elsewhere nothing is set: a seccomp filter
+ * may kill a program for that. */
+static int scheduling(void)
+{
+    switch (sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) {
+    case SCHED_FIFO:
+    case SCHED_RR:
+    case SCHED_DEADLINE:
+        return PTHREAD_EXPLICIT_SCHED;
+    default:
+        return PTHREAD_INHERIT_SCHED;
+    }
 }
 
 /* The second try is for programs whose thread-local storage needs a larger
@@ -60,7 +75,7 @@ bool tide_os_start_thread(const struct tide_os_job *job)
     atomic_fetch_add(&own_threads, 1);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    is_started = create(job, job->stack_bytes, PTHREAD_EXPLICIT_SCHED) ||
+    is_started = create(job, job->stack_bytes, scheduling()) ||
                  create(job, LARGE_STACK, PTHREAD_INHERIT_SCHED);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!is_started)

@@ -16,7 +16,8 @@ struct tide_os_job {
 };
 
 /* Starts a detached thread for a job, which is constant, that takes no signals.
- * May call malloc.  False when there can't be one more thread. */
+ * It is scheduled as its maker, but never as a real-time thread.  May call malloc.
+ * False when there can't be one more thread. */
 bool tide_os_start_thread(const struct tide_os_job *job);
 
 /* Whether the calling thread is one that was started so. */

@@ -39,7 +39,7 @@ static uint64_t pages_at(size_t distance, size_t bytes)
     return tide_bit_run(first, last - first + 1);
 }
 
-static uint64_t pages_of(const struct pool *pool, const struct block *block)
+uint64_t tide_pool_pages_of(const struct pool *pool, const struct block *block)
 {
     return pages_at((size_t)((const char *)block - tide_pool_start(pool)), pool->block_bytes);
 }
@@ -108,6 +108,18 @@ static struct block *block_at(const struct pool *pool, uint32_t number)
 
 /* ---- Which pages are free ---------------------------------------------- */
 
+/* Freed blocks lie anywhere, and each tells only where the next is: one after the other
+ * they come from memory much more slowly than all of the pool does in a row. */
+static void prefetch(const struct pool *pool)
+{
+    const char *start = tide_pool_start(pool);
+    size_t end = (size_t)tide_relaxed(&pool->carved) * pool->block_bytes;
+
+    for (size_t distance = 0; distance < end; distance += TIDE_CACHE_LINE)
+        if (!(pool->hollow_pages >> (distance >> page_shift()) & 1))
+            __builtin_prefetch(start + distance);
+}
+
 static void cross_off(struct usage *usage, uint64_t pages)
 {
     for (; pages != 0; pages &= pages - 1)
@@ -133,9 +145,10 @@ static uint64_t free_pages(const struct pool *pool)
     struct usage usage = { .blocks = { 0 } };
     uint64_t free = 0;
 
+    prefetch(pool);
     enter_all(pool, &usage);
     for (const struct block *block = pool->freed; block; block = block->next)
-        cross_off(&usage, pages_of(pool, block));
+        cross_off(&usage, tide_pool_pages_of(pool, block));
     for (uint64_t rest = pool->hollow_pages; rest != 0; rest &= rest - 1) {
         struct range range = blocks_in(pool, tide_lowest_bit(rest));
 
@@ -193,7 +206,7 @@ static uint32_t unlink_blocks(struct pool *pool, uint64_t pages)
     uint32_t count = 0;
 
     while ((block = *link)) {
-        if (pages_of(pool, block) & pages) {
+        if (tide_pool_pages_of(pool, block) & pages) {
             *link = block->next;
             count++;
         } else {
@@ -206,6 +219,41 @@ static uint32_t unlink_blocks(struct pool *pool, uint64_t pages)
 static uint32_t count_free(const struct pool *pool)
 {
     return tide_pool_freed_count(pool) + tide_relaxed(&pool->hollow);
+}
+
+/* With so many free blocks: a page is free if all of its blocks are. */
+static uint32_t guess(const struct pool *pool, uint32_t free)
+{
+    unsigned per_page = (unsigned)(tide_os_page_bytes / pool->block_bytes);
+    uint64_t share = ((uint64_t)free << 16) / pool->capacity, all = (uint64_t)1 << 16;
+
+    for (unsigned n = pool->is_swept || per_page == 0 ? 1 : per_page; n != 0; n >>= 1) {
+        if (n & 1)
+            all = all * share >> 16;
+        share = share * share >> 16;
+    }
+    return (uint32_t)(16 * pages_of_pool(pool) * all >> 16);
+}
+
+uint32_t tide_pool_guess(const struct pool *pool)
+{
+    uint32_t now = guess(pool, count_free(pool)), before = guess(pool, pool->free_at_look);
+
+    return now > before ? now - before : 0;
+}
+
+/* Hollow pages that a block ends on which starts on one that isn't: it may have been in
+ * use since they were purged. */
+static uint64_t used_again(const struct pool *pool, uint64_t hollow)
+{
+    uint64_t used = 0;
+    uint32_t begun;
+
+    for (uint64_t rest = hollow; rest != 0; rest &= rest - 1)
+        if (is_begun(pool, tide_lowest_bit(rest), &begun) &&
+            !(hollow >> first_page(pool, begun) & 1))
+            used |= rest & -rest;
+    return used;
 }
 
 /* With the pages go blocks, that count as allocated and keep the pool: so pages that no
@@ -229,6 +277,7 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
     if ((pages & ~hollow & pages_at(0, (size_t)pool->capacity * pool->block_bytes)) == 0 ||
         !tide_arena_may_split(pool, tide_bit_count(pages) << page_shift(), &aside->units))
         return false;
+    aside->purged &= ~used_again(pool, hollow);
     of_hollow = count_in(pool, pool->hollow_pages & pages);
     pool->hollow_pages &= ~pages;
     tide_set_relaxed(&pool->hollow, (uint16_t)(tide_relaxed(&pool->hollow) - of_hollow));
@@ -237,12 +286,13 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
     return true;
 }
 
-/* Also those that were hollow before: blocks of other pages may have ended on them. */
 size_t tide_pool_purge(const struct tide_pages *aside)
 {
+    uint64_t pages = aside->pages & ~aside->purged;
+
     tide_arena_make_ordinary(tide_arena_of(aside->pool), aside->units);
-    tide_os_purge_units(tide_pool_start(aside->pool), tide_os_page_bytes, aside->pages);
-    return tide_bit_count(aside->pages & ~aside->purged) * tide_os_page_bytes;
+    tide_os_purge_units(tide_pool_start(aside->pool), tide_os_page_bytes, pages);
+    return tide_bit_count(pages) * tide_os_page_bytes;
 }
 
 /* ---- Using them again -------------------------------------------------- */
@@ -301,5 +351,5 @@ void tide_pool_check_hollow(const struct pool *pool)
 {
     TIDE_REQUIRE(count_in(pool, pool->hollow_pages) == tide_relaxed(&pool->hollow));
     for (const struct block *block = pool->freed; block; block = block->next)
-        TIDE_REQUIRE((pages_of(pool, block) & -pages_of(pool, block) & pool->hollow_pages) == 0);
+        TIDE_REQUIRE((tide_pool_pages_of(pool, block) & -tide_pool_pages_of(pool, block) & pool->hollow_pages) == 0);
 }

@@ -24,13 +24,21 @@
 struct tide_pages {
     struct pool *pool;
     uint64_t pages;  /* a bit for each */
-    uint64_t purged; /* those of them that were hollow before */
+    uint64_t purged; /* those of them that were hollow before and need no purge */
     unsigned units;  /* of the arena, that are to be ordinary first */
 };
 
 /* Sets every page of a used pool aside on which no block is allocated or in a
  * heap's list.  False when there is no page that wasn't hollow before. */
 bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside);
+
+/* How many pages, in sixteenths, are likely to have become free since a used pool's were
+ * last looked for, by how many blocks have; pool->is_swept tells if these lie side by
+ * side, or anywhere. */
+uint32_t tide_pool_guess(const struct pool *pool);
+
+/* The pages that a block of the pool lies on. */
+uint64_t tide_pool_pages_of(const struct pool *pool, const struct block *block);
 
 /* Any thread, without locks: gives them back to the OS.  Bytes. */
 size_t tide_pool_purge(const struct tide_pages *aside);

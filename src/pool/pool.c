@@ -36,6 +36,8 @@ void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
     pool->hollow_pages = 0;
     tide_set_relaxed(&pool->hollow, 0);
     pool->free_at_look = 0;
+    pool->loose = 0;
+    pool->is_swept = false;
     pool->unused_since = 0;
     tide_set_relaxed(&pool->state, POOL_USED);
     set_owner(pool, owner);
@@ -91,13 +93,14 @@ void tide_pool_fill(struct pool *pool)
     tide_set_relaxed(&pool->state, POOL_FULL);
 }
 
-void tide_pool_watch(struct pool *pool)
+void tide_pool_watch(struct pool *pool, uint32_t count)
 {
-    uint32_t allocated = tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
+    uint32_t allocated = tide_pool_allocated(pool);
 
     TIDE_ASSERT(tide_relaxed(&pool->state) == POOL_USED);
-    tide_set_relaxed(&pool->held, allocated / 4 * 3);
-    tide_set_relaxed(&pool->left, allocated - allocated / 4 * 3);
+    count = count > 0 ? count : 1;
+    tide_set_relaxed(&pool->held, allocated - count);
+    tide_set_relaxed(&pool->left, count);
 }
 
 enum pool_change tide_pool_settle(struct pool *pool, uint32_t count)

@@ -5,8 +5,7 @@
  * left counts down frees.  A used pool reaches zero when it is empty.  A full
  * one is used again only after a sixteenth of its blocks came back: until then
  * left holds that smaller count and held the rest.  So a free tests one thing.
- * A used pool that is watched likewise tells when a quarter of its blocks came
- * back.
+ * A used pool that is watched likewise tells when some of its blocks came back.
  *
  * A heap takes blocks from a pool in bulk (a freed list whole, or a page of
  * untouched blocks) and from then on they count as allocated: malloc changes
@@ -44,8 +43,15 @@ struct block *tide_pool_take_freed(struct pool *pool);
 /* The pool has too few free blocks to be used: it is full until more came back. */
 void tide_pool_fill(struct pool *pool);
 
-/* From now on a used pool tells when a quarter of what is allocated came back. */
-void tide_pool_watch(struct pool *pool);
+/* From now on a used pool tells when so many blocks came back, or one; it has as many
+ * allocated. */
+void tide_pool_watch(struct pool *pool, uint32_t count);
+
+/* Blocks that are allocated, or came back and weren't collected; any thread, near. */
+static inline uint32_t tide_pool_allocated(const struct pool *pool)
+{
+    return tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
+}
 
 /* Enters that count more blocks were freed.  With 0, just settles left having
  * reached zero. */

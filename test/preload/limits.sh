@@ -64,8 +64,11 @@ limited probe TIDEPOOL_LIMIT_HARD=100M "$tmp/limits" probe
 equal "answer of the probe" "$answer" ok
 quiet "$tmp/probe.err"
 
-# In classic geometry 512 MiB of it are the address map's.
-limited start bash -c "ulimit -v 20000 && exec '$tmp/limits' 10"
+# So little that the program can just be loaded.
+for ((least = 2000; least < 40000; least += 100)); do
+	preloaded bash -c "ulimit -v $least && exec '$tmp/limits' 10" >"$tmp/least.out" 2>/dev/null && break
+done
+limited start bash -c "ulimit -v $least && exec '$tmp/limits' 10"
 equal "answer without memory for the first block" "$answer" "failed 0"
 told start 'RLIMIT_AS, is reached'
 limited address_space bash -c "ulimit -v 900000 && exec '$tmp/limits' 1000"

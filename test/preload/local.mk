@@ -11,11 +11,24 @@ PRELOAD_TESTS = \
 	test/preload/linked.sh \
 	test/preload/dlopen.sh \
 	test/preload/static.sh \
+	test/preload/libc_names.sh \
 	test/preload/exit_of_main.sh \
 	test/preload/forks.sh \
 	test/preload/fork_mutex.sh \
+	test/preload/raw_forks.sh \
+	test/preload/handlers.sh \
+	test/preload/tracer.sh \
+	test/preload/late_births.sh \
+	test/preload/seccomp.sh \
+	test/preload/seccomp_sched.sh \
+	test/preload/vfork_storm.sh \
+	test/preload/after_sleep.sh \
+	test/preload/fork_stdio.sh \
+	test/preload/user_namespace.sh \
+	test/preload/capabilities.sh \
 	test/preload/late_frees.sh \
 	test/preload/limits.sh \
+	test/preload/mlock.sh \
 	test/preload/new_fails.sh \
 	test/preload/plugin.sh \
 	test/preload/compile.sh \
@@ -29,22 +42,35 @@ PRELOAD_TESTS = \
 
 TESTS += $(PRELOAD_TESTS)
 EXTRA_DIST += $(PRELOAD_TESTS) \
+	test/preload/after_sleep.c \
 	test/preload/atfork_early.c \
+	test/preload/blocks.h \
 	test/preload/common.sh \
 	test/preload/dlopen_threads.c \
 	test/preload/exit_at_once.c \
 	test/preload/exit_of_main.c \
+	test/preload/fork_in_handler.c \
 	test/preload/fork_mutex.c \
 	test/preload/fork_mutex_library.c \
+	test/preload/fork_stdio.c \
 	test/preload/forks.c \
+	test/preload/handler_sleeps.c \
+	test/preload/late_births.c \
 	test/preload/late_frees.cc \
+	test/preload/libc_names.c \
 	test/preload/limits.c \
 	test/preload/linked_program.c \
 	test/preload/memcached_client.py \
+	test/preload/mlock.c \
 	test/preload/new_fails.cc \
 	test/preload/plugin.c \
 	test/preload/plugin_new_fails.cc \
+	test/preload/privileges.c \
 	test/preload/python_work.py \
+	test/preload/raw_forks.c \
+	test/preload/seccomp.c \
 	test/preload/static_threads.c \
 	test/preload/templates.cc \
+	test/preload/tracer.c \
+	test/preload/vfork_storm.c \
 	test/preload/whose_malloc.cc

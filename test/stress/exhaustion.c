@@ -66,7 +66,7 @@ static void *allocate(struct rng *rng, size_t size)
         break;
     case 1: {
         int error = tide_posix_memalign(&block, 16, size);
-        REQUIRE(error == (block == NULL ? ENOMEM : 0) && errno == 0,
+        REQUIRE(error == (block == NULL ? ENOMEM : 0) && errno == error,
                 "posix_memalign of %zu bytes: %d, errno %d", size, error, errno);
         return block;
     }

@@ -21,6 +21,12 @@ stress_programs += test/stress/hand_around
 test_stress_hand_around_SOURCES = test/stress/hand_around.c $(stress_common)
 test_stress_hand_around_LDADD = $(TIDE_CORE_LIBS)
 
+# test/preload/late_births.c, with the tide_ names
+stress_programs += test/stress/late_births
+test_stress_late_births_SOURCES = test/preload/late_births.c test/preload/blocks.h
+test_stress_late_births_CPPFLAGS = $(AM_CPPFLAGS) -DTIDE_NAMES
+test_stress_late_births_LDADD = $(TIDE_CORE_LIBS)
+
 stress_programs += test/stress/late_free
 test_stress_late_free_SOURCES = test/stress/late_free.c $(stress_common)
 test_stress_late_free_LDADD = $(TIDE_CORE_LIBS)
@@ -57,6 +63,10 @@ stress_programs += test/stress/signals
 test_stress_signals_SOURCES = test/stress/signals.c $(stress_common)
 test_stress_signals_LDADD = $(TIDE_CORE_LIBS)
 
+stress_programs += test/stress/signal_storm
+test_stress_signal_storm_SOURCES = test/stress/signal_storm.c $(stress_common)
+test_stress_signal_storm_LDADD = $(TIDE_CORE_LIBS)
+
 stress_programs += test/stress/taken
 test_stress_taken_SOURCES = test/stress/taken.c $(stress_common)
 test_stress_taken_LDADD = $(TIDE_CORE_LIBS)
@@ -73,6 +83,7 @@ stress_scripts = \
 	test/stress/exhaustion_modes.sh \
 	test/stress/fork_storm_modes.sh \
 	test/stress/hand_around_modes.sh \
+	test/stress/late_births_modes.sh \
 	test/stress/late_free_modes.sh \
 	test/stress/limits_modes.sh \
 	test/stress/lost_heaps_modes.sh \
@@ -82,6 +93,7 @@ stress_scripts = \
 	test/stress/owns_modes.sh \
 	test/stress/producer_consumer_modes.sh \
 	test/stress/remote_free_modes.sh \
+	test/stress/signal_storm_modes.sh \
 	test/stress/signals_modes.sh \
 	test/stress/taken_modes.sh \
 	test/stress/thread_churn_modes.sh \

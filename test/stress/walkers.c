@@ -178,7 +178,7 @@ static void join_all(pthread_t *threads, int count, atomic_bool *is_over)
  * Without it they are gone by themselves when nobody walks. */
 static void wait_for_maintenance(void)
 {
-    if (tide_options.maintenance != TIDE_MAINTENANCE_ON)
+    if (tide_options.maintenance == TIDE_MAINTENANCE_OFF)
         return;
     while (tide_arena_totals().waiting != 0) {
         tide_free(tide_malloc(RUN_BYTES));

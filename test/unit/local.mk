@@ -22,6 +22,7 @@ unit_tests = \
 	test/unit/os/test_topology \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
+	test/unit/arena/test_arena_half \
 	test/unit/arena/test_huge_pages \
 	test/unit/arena/test_manager \
 	test/unit/arena/test_nodes \

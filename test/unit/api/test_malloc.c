@@ -113,9 +113,97 @@ Test(malloc, callocs_block_is_zero_whatever_was_there)
 
         soil(sizes[n]);
         block = tide_calloc(1, sizes[n]);
-        cr_assert(block && is_zero(block, sizes[n]), "%zu bytes", sizes[n]);
+        cr_assert(block && is_zero(block, tide_usable_size(block)), "%zu bytes", sizes[n]);
         memset(block, 0xa5, sizes[n]);
         tide_free(block);
+    }
+    tide_api_check();
+}
+
+static void check_calloc(size_t size)
+{
+    char *zero;
+
+    soil(size);
+    zero = tide_calloc(1, size);
+    TIDE_REQUIRE(zero && is_zero(zero, tide_usable_size(zero)));
+    memset(zero, 0xa5, tide_usable_size(zero));
+    tide_free(zero);
+}
+
+static void check_small_callocs(void)
+{
+    for (size_t size = 0; size <= TIDE_POOLED_MAX; size += size < TIDE_LOOKUP_MAX ? 1 : 97)
+        check_calloc(size);
+}
+
+IN_NEW_THREAD(malloc, callocs_block_is_zero_to_the_end_of_its_class, NULL)
+{
+    check_small_callocs();
+}
+
+IN_NEW_THREAD(malloc, callocs_block_is_zero_to_its_end_with_checks_too, "TIDEPOOL_CHECK=on")
+{
+    check_small_callocs();
+}
+
+enum { LINES = 28, LINE_SIZES = 3 }; /* a heap gets as many of each; a page has less than all */
+
+static void *lines[LINE_SIZES][LINES];
+
+static size_t line_size(size_t c)
+{
+    return TIDE_ALIGNMENT * (c + 1);
+}
+
+static void soil_lines(void *unused)
+{
+    (void)unused;
+    for (size_t c = 0; c < LINE_SIZES; c++)
+        for (int n = 0; n < LINES; n++)
+            memset(lines[c][n] = allocate(opaque(line_size(c))), 0xa5, TIDE_CACHE_LINE);
+    for (size_t c = 0; c < LINE_SIZES; c++)
+        free_all(lines[c], LINES);
+    tide_thread_idle(); /* they go home */
+}
+
+/* There requests for less get a cache line. */
+IN_NEW_THREAD(malloc, callocs_block_of_the_common_heap_is_zero_to_its_end, NULL)
+{
+    make_many_heaps();
+    run_thread(soil_lines, NULL);
+    for (size_t c = 0; c < LINE_SIZES; c++)
+        for (int n = 0; n < LINES; n++) {
+            char *line = tide_calloc(1, opaque(line_size(c)));
+
+            TIDE_REQUIRE(line && tide_usable_size(line) == TIDE_CACHE_LINE);
+            TIDE_REQUIRE(is_zero(line, TIDE_CACHE_LINE));
+        }
+}
+
+static void leave_cached(size_t size)
+{
+    void *soiled = allocate(size);
+
+    tide_malloc_trim(0);
+    memset(soiled, 0xa5, size);
+    tide_free(soiled);
+}
+
+Test(malloc, callocs_block_from_the_cache_is_zero_to_its_end_and_not_far_too_large)
+{
+    static const size_t cached[] = { 4 * TIDE_ARENA_BYTES,
+                                     2 * TIDE_ARENA_BYTES + 5 * TIDE_SLOT_BYTES };
+
+    for (int n = 0; n < 2; n++) {
+        size_t size = 2 * TIDE_ARENA_BYTES - 5000;
+        char *zero;
+
+        leave_cached(cached[n]);
+        zero = tide_calloc(1, size);
+        cr_assert(zero && is_zero(zero, tide_usable_size(zero)));
+        cr_assert_lt(tide_usable_size(zero), size + size / 3);
+        tide_free(zero);
     }
     tide_api_check();
 }

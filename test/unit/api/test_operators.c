@@ -60,7 +60,9 @@ static void *real(void *block)
 
 static size_t allocated_bytes(void)
 {
-    return tide_mallinfo2().uordblks;
+    struct tide_mallinfo2 info = tide_mallinfo2();
+
+    return info.uordblks + info.hblkhd;
 }
 
 Test(operators, new_gives_a_block)

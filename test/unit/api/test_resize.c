@@ -71,7 +71,9 @@ Test(resize, null_is_malloc)
 
 static size_t allocated_bytes(void)
 {
-    return tide_mallinfo2().uordblks;
+    struct tide_mallinfo2 info = tide_mallinfo2();
+
+    return info.uordblks + info.hblkhd;
 }
 
 Test(resize, size_zero_frees)
@@ -160,6 +162,24 @@ Test(resize, a_failure_leaves_the_block_as_it_was)
         tide_free(block);
     }
     tide_api_check();
+}
+
+Test(resize, a_size_that_no_machine_has_costs_nothing_that_was_kept)
+{
+    static const size_t too_much[] = { (size_t)1 << 62, PTRDIFF_MAX, SIZE_MAX };
+    unsigned char *block = allocate(TIDE_RUN_MAX + 1);
+    size_t cached;
+
+    tide_free(allocate(2 * TIDE_ARENA_BYTES));
+    cached = tide_huge_totals().cached_bytes;
+    fill(block, TIDE_RUN_MAX);
+    for (size_t n = 0; n < sizeof too_much / sizeof *too_much; n++) {
+        errno = ENOMEM; /* of an earlier call */
+        cr_assert_null(tide_realloc(block, opaque(too_much[n])));
+        assert_fails(block, TIDE_RUN_MAX, too_much[n]);
+        cr_assert_eq(tide_huge_totals().cached_bytes, cached, "%zu bytes", too_much[n]);
+    }
+    tide_free(block);
 }
 
 Test(resize, without_memory_a_block_does_not_grow)

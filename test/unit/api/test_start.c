@@ -9,7 +9,7 @@ static bool had_started;
 
 __attribute__((constructor(102))) static void look_early(void)
 {
-    had_started = tide_address_pieces != 0;
+    had_started = tide_map_pieces != 0;
 }
 
 Test(start, the_allocator_starts_before_other_constructors)

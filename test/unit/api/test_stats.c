@@ -25,7 +25,8 @@ static void check_sums(const struct stats *stats)
     }
     slots += stats->run_bytes / TIDE_SLOT_BYTES + stats->empty_pools + stats->free_slots;
     cr_assert_eq(stats->pooled_bytes, pooled);
-    cr_assert_eq(slots, stats->arenas.arenas * (TIDE_SLOTS - TIDE_HEADER_SLOTS),
+    cr_assert_eq(slots,
+                 stats->arena_bytes / TIDE_SLOT_BYTES - stats->arenas.arenas * TIDE_HEADER_SLOTS,
                  "every slot is something");
     cr_assert_eq(stats->arenas.arenas, stats->arenas.created - stats->arenas.released);
     cr_assert_leq(stats->orphans, stats->heaps);
@@ -247,6 +248,25 @@ Test(stats, heaps_and_orphans_are_counted)
     gather_both();
     cr_assert_eq(now.heaps, before.heaps + 1);
     cr_assert_eq(now.orphans, before.orphans + 1);
+}
+
+PROGRAM(little)
+{
+    size_t slots = 0;
+
+    tide_free(allocate(100));
+    tide_stats_gather(&now);
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        slots += now.classes[c].pools * tide_class_slots(c);
+    slots += now.run_bytes / TIDE_SLOT_BYTES + now.empty_pools + now.free_slots;
+    TIDE_REQUIRE(now.arenas.arenas > 1 || now.arena_bytes <= TIDE_ARENA_BYTES / 2 || !TIDE_UNITS);
+    TIDE_REQUIRE(slots + now.arenas.arenas * TIDE_HEADER_SLOTS ==
+                 now.arena_bytes / TIDE_SLOT_BYTES);
+}
+
+Test(stats, a_little_programs_arena_is_counted_as_far_as_it_is_mapped)
+{
+    assert_ended_well(run_program("little", NULL, NULL));
 }
 
 Test(stats, every_kind_of_lock_has_a_name)

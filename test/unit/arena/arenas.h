@@ -47,16 +47,17 @@ MAY_BE_UNUSED static struct pool *take(struct tide_tenant *tenant, unsigned slot
     return run;
 }
 
-/* Takes slots until the last of all arenas is full and there is a new one, in
- * which filler is a tenant and has the run returned. */
+/* Takes slots until the last of all arenas is full and there is a new one, a whole
+ * one, in which filler is a tenant and has the run returned. */
 MAY_BE_UNUSED static struct pool *fill(void)
 {
-    size_t before = created();
     struct pool *run;
+    size_t before;
 
-    do
+    do {
+        before = created();
         run = take(&filler, 1);
-    while (created() == before);
+    } while (created() == before || tide_arena_is_half(filler.arena));
     TIDE_REQUIRE(tide_arena_free_slots(filler.arena) == USABLE - 1);
     return run;
 }
@@ -90,7 +91,7 @@ MAY_BE_UNUSED static size_t decay(void)
 {
     size_t waiting;
 
-    while (!tide_arena_decay(3, &waiting))
+    while (!tide_arena_decay(3, true, &waiting))
         ;
     return waiting;
 }

@@ -6,12 +6,32 @@
 #include "arena/address_map.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 
 #include "../unit.h"
 #include "os/map.h"
 
 #define PIECE TIDE_ARENA_BYTES
 #define LIMIT ((uintptr_t)1 << TIDE_ADDRESS_BITS)
+
+/* In place of the C library's: puts the home window's table where HOME_TABLE says;
+ * and what another thread does meanwhile. */
+static void (*meanwhile)(void);
+static char *last_mapped;
+
+void *mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    const char *place = getenv("HOME_TABLE");
+    void (*now)(void) = meanwhile;
+
+    meanwhile = NULL;
+    if (now)
+        now();
+    if (place && protection == PROT_READ && bytes == 2 * TIDE_MAP_PART_BYTES)
+        start = (void *)strtoul(place, NULL, 16);
+    last_mapped = (char *)syscall(SYS_mmap, start, bytes, protection, flags, file, offset);
+    return last_mapped;
+}
 
 /* Far from everything, and the nth place is far from the others. */
 static char *far_place(unsigned n)
@@ -37,10 +57,125 @@ static void assert_entries(const char *start, size_t count, enum tide_memory exp
         cr_assert_eq(tide_memory_at(start + n * PIECE), expected, "piece %zu", n);
 }
 
-Test(address_map, has_an_entry_for_each_piece_of_the_address_space)
+/* ---- The home window ---------------------------------------------------- */
+
+#define PART (TIDE_MAP_PART_BYTES << TIDE_ARENA_SHIFT) /* bytes of address space */
+
+static char *home(size_t offset)
 {
-    cr_assert_eq(tide_address_pieces, LIMIT >> TIDE_ARENA_SHIFT);
+    return (char *)tide_map_base + offset;
 }
+
+/* Within it a free sees no more than whether an arena is there. */
+static void assert_home(const char *address, enum tide_memory what)
+{
+    cr_assert(tide_address_map_set(address, 1, what, what));
+    cr_assert_eq(tide_memory_at(address), what);
+    cr_assert_eq(tide_is_in_home_arena(address), what == TIDE_ARENA);
+    tide_address_map_clear(address, 1);
+    cr_assert_eq(tide_memory_at(address), TIDE_FOREIGN);
+    cr_assert_not(tide_is_in_home_arena(address));
+}
+
+Test(address_map, the_home_window_is_two_parts)
+{
+    cr_assert_eq(tide_map_pieces, 2 * TIDE_MAP_PART_BYTES);
+    cr_assert_eq(tide_map_base % PART, 0);
+    cr_assert_leq(tide_map_base + 2 * PART, LIMIT);
+}
+
+Test(address_map, the_first_mappings_are_not_near_the_windows_edges)
+{
+    uintptr_t first = (uintptr_t)tide_map_home - tide_map_base;
+
+    cr_assert_geq(first, PART / 2);
+    cr_assert(first < 3 * PART / 2 || tide_map_base + 2 * PART == LIMIT);
+}
+
+PROGRAM(home)
+{
+    uintptr_t place = strtoul(getenv("HOME_TABLE"), NULL, 16);
+
+    if ((uintptr_t)tide_map_home != place) { /* a sanitizer has something there */
+        TIDE_REQUIRE(is_mapped((void *)place));
+        return;
+    }
+    TIDE_REQUIRE(tide_map_base == strtoul(getenv("HOME_BASE"), NULL, 16));
+    TIDE_REQUIRE(tide_address_map_set((void *)place, PIECE, TIDE_ARENA, TIDE_ARENA));
+    TIDE_REQUIRE(tide_is_in_home_arena((void *)place));
+}
+
+static void assert_home_for(uintptr_t place, uintptr_t base)
+{
+    char table[40], wanted[40];
+
+    snprintf(table, sizeof table, "HOME_TABLE=%zx", (size_t)place);
+    snprintf(wanted, sizeof wanted, "HOME_BASE=%zx", (size_t)base);
+    assert_ended_well(run_program("home", table, wanted));
+}
+
+Test(address_map, home_is_the_first_mappings_part_and_the_one_that_is_nearer)
+{
+    assert_home_for(LIMIT / 4 + PART / 4, LIMIT / 4 - PART);
+    assert_home_for(LIMIT / 4 + PART / 4 * 3, LIMIT / 4);
+    assert_home_for(PART / 4, 0);
+    assert_home_for(PART / 4 * 3, 0);
+    assert_home_for(LIMIT - PART / 4 * 3, LIMIT - 2 * PART);
+    assert_home_for(LIMIT - PART / 4, LIMIT - 2 * PART);
+}
+
+Test(address_map, in_the_window_arenas_are_seen_at_once)
+{
+    static const enum tide_memory whats[] = { TIDE_ARENA, TIDE_HUGE, TIDE_HUGE_ALIGNED,
+                                              TIDE_HUGE_REST };
+
+    for (size_t n = 0; n < sizeof whats / sizeof *whats; n++) {
+        assert_home(home(0), whats[n]);
+        assert_home(home(PART - 1), whats[n]);
+        assert_home(home(PART), whats[n]);
+        assert_home(home(2 * PART - PIECE), whats[n]);
+    }
+}
+
+Test(address_map, an_arena_away_from_home_is_found_all_the_same)
+{
+    char *places[] = { far_place(0), home(0) - PIECE, home(2 * PART) };
+
+    for (size_t n = 0; n < 3; n++) {
+        if ((uintptr_t)places[n] >= LIMIT)
+            continue;
+        cr_assert(tide_address_map_set(places[n], PIECE, TIDE_ARENA, TIDE_ARENA));
+        cr_assert_not(tide_is_in_home_arena(places[n]));
+        cr_assert_eq(tide_memory_at(places[n] + PIECE - 1), TIDE_ARENA);
+    }
+    cr_assert_eq(tide_memory_at(home(0)), TIDE_FOREIGN);
+}
+
+static void assert_foreign(uintptr_t address)
+{
+    cr_assert_eq(tide_memory_at((void *)address), TIDE_FOREIGN, "%#zx", (size_t)address);
+    cr_assert_not(tide_is_in_home_arena((void *)address), "%#zx", (size_t)address);
+}
+
+/* With an arena at either end of the window and of the address space: whatever
+ * wraps around or is cut off would find these. */
+Test(address_map, addresses_that_no_program_has_are_foreign)
+{
+    char *ends[] = { home(0), home(2 * PART - PIECE), (char *)(LIMIT - PIECE) };
+
+    for (size_t n = 0; n < 3; n++)
+        cr_assert(tide_address_map_set(ends[n], PIECE, TIDE_ARENA, TIDE_ARENA));
+    for (unsigned bit = TIDE_ADDRESS_BITS; bit < 64; bit++)
+        for (size_t n = 0; n < 3; n++) {
+            assert_foreign((uintptr_t)ends[n] + ((uintptr_t)1 << bit));
+            assert_foreign((uintptr_t)ends[n] | ~UINT64_C(0) << bit);
+        }
+    assert_foreign(LIMIT);
+    assert_foreign(UINTPTR_MAX);
+    assert_foreign(~(LIMIT - 1)); /* the kernel's first */
+}
+
+/* ---- Any address --------------------------------------------------------- */
 
 Test(address_map, any_address_may_be_asked_about)
 {
@@ -51,12 +186,14 @@ Test(address_map, any_address_may_be_asked_about)
     cr_assert_eq(tide_memory_at((void *)1), TIDE_FOREIGN);
     cr_assert_eq(tide_memory_at(&variable), TIDE_FOREIGN);
     cr_assert_eq(tide_memory_at(&local), TIDE_FOREIGN);
-    cr_assert_eq(tide_memory_at((void *)tide_address_map), TIDE_FOREIGN);
+    cr_assert_eq(tide_memory_at((void *)tide_map_home), TIDE_FOREIGN);
     cr_assert_eq(tide_memory_at((void *)(LIMIT - 1)), TIDE_FOREIGN);
     cr_assert_eq(tide_memory_at((void *)LIMIT), TIDE_FOREIGN);
     cr_assert_eq(tide_memory_at((void *)(LIMIT * 2 + PIECE)), TIDE_FOREIGN);
     cr_assert_eq(tide_memory_at((void *)UINTPTR_MAX), TIDE_FOREIGN);
 }
+
+/* ---- Entries ------------------------------------------------------------- */
 
 Test(address_map, the_first_piece_and_the_rest_are_entered)
 {
@@ -154,4 +291,107 @@ Test(address_map, a_range_that_can_be_entered_only_in_part_is_not_entered)
     tide_os_fail_map_every(0);
     cr_assert(tide_address_map_set(edge - 3 * PIECE, 5 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
     assert_entries(edge - 2 * PIECE, 4, TIDE_HUGE_REST);
+}
+
+/* ---- Parts --------------------------------------------------------------- */
+
+/* The border below which nothing was entered. */
+static char *border(unsigned n)
+{
+    return (char *)tide_round_down((uintptr_t)far_place(n), PART);
+}
+
+Test(address_map, a_huge_block_may_cross_parts)
+{
+    char *start = border(3) - 2 * PIECE;
+    size_t bytes = PART + 5 * PIECE;
+
+    cr_assert(tide_address_map_set(start, bytes, TIDE_HUGE, TIDE_HUGE_REST));
+    assert_entries(start - PIECE, 1, TIDE_FOREIGN);
+    assert_entries(start, 1, TIDE_HUGE);
+    assert_entries(start + PIECE, TIDE_MAP_PART_BYTES + 4, TIDE_HUGE_REST);
+    assert_entries(start + bytes, 1, TIDE_FOREIGN);
+    tide_address_map_clear(start, bytes);
+    assert_entries(start, TIDE_MAP_PART_BYTES + 5, TIDE_FOREIGN);
+}
+
+/* Each of the two takes a request to be made and one to be written. */
+Test(address_map, without_all_tables_it_needs_nothing_is_entered)
+{
+    for (unsigned n = 1; n <= 4; n++) {
+        char *start = border(8 + 2 * n) - PIECE;
+
+        tide_os_fail_map_every(n);
+        errno = 0;
+        cr_assert_not(tide_address_map_set(start, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
+        cr_assert_eq(errno, ENOMEM);
+        tide_os_fail_map_every(0);
+        assert_entries(start, 2, TIDE_FOREIGN);
+        cr_assert(tide_address_map_set(start, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
+        assert_entries(start + PIECE, 1, TIDE_HUGE_REST);
+    }
+}
+
+/* ---- Threads ------------------------------------------------------------- */
+
+enum { ROUNDS = 40, THREADS = 3 };
+
+static _Atomic unsigned ready;
+
+/* All enter into the same new stretches, each pieces of its own. */
+static void enter_pieces(void *argument)
+{
+    uintptr_t mine = *(unsigned *)argument;
+
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        char *place = far_place(0) + n * (PART / 2) + mine * PIECE;
+
+        atomic_fetch_add(&ready, 1);
+        while (tide_relaxed(&ready) < THREADS * (n + 1))
+            ;
+        TIDE_REQUIRE(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_ARENA));
+        TIDE_REQUIRE(tide_memory_at(place) == TIDE_ARENA);
+    }
+}
+
+static char *others_mapped;
+
+static void enter_other(void *place)
+{
+    TIDE_REQUIRE(tide_address_map_set(place, PIECE, TIDE_HUGE, TIDE_HUGE_REST));
+    others_mapped = last_mapped;
+}
+
+static void enter_meanwhile(void)
+{
+    run_thread(enter_other, far_place(1) + PIECE);
+}
+
+/* Between this thread's look for the table and its making one. */
+Test(address_map, the_table_that_is_made_first_stays)
+{
+    meanwhile = enter_meanwhile;
+    cr_assert(tide_address_map_set(far_place(1), PIECE, TIDE_ARENA, TIDE_ARENA));
+    assert_entries(far_place(1), 1, TIDE_ARENA);
+    assert_entries(far_place(1) + PIECE, 1, TIDE_HUGE);
+    cr_assert(is_mapped(others_mapped) && last_mapped != others_mapped);
+    cr_assert_not(is_mapped(last_mapped), "this thread's was given back");
+}
+
+Test(address_map, threads_may_make_the_same_table_at_the_same_time)
+{
+    struct peer peers[THREADS];
+    unsigned numbers[THREADS];
+
+    for (unsigned n = 0; n < THREADS; n++) {
+        numbers[n] = n;
+        peer_start(&peers[n]);
+        peer_ask(&peers[n], enter_pieces, &numbers[n]);
+    }
+    for (int n = 0; n < THREADS; n++) {
+        peer_wait(&peers[n]);
+        peer_end(&peers[n]);
+    }
+    for (unsigned n = 0; n < ROUNDS; n++)
+        assert_entries(far_place(0) + n * (PART / 2), THREADS, TIDE_ARENA);
 }

@@ -14,7 +14,7 @@ static struct arena *arena;
 
 static void make_arena(void)
 {
-    arena = tide_arena_create(3);
+    arena = tide_arena_create(3, USABLE, 1);
     cr_assert(arena);
     tide_lock(&arena->lock);
 }
@@ -104,7 +104,7 @@ Test(arena, the_header_fits_in_the_slots_kept_for_it)
 
 Test(arena_life, a_destroyed_one_is_foreign_and_unmapped)
 {
-    struct arena *gone = tide_arena_create(0);
+    struct arena *gone = tide_arena_create(0, USABLE, 1);
 
     cr_assert(gone);
     tide_arena_destroy(gone);
@@ -117,10 +117,10 @@ Test(arena_life, without_memory_there_is_none)
 {
     tide_os_fail_map_every(1);
     errno = 0;
-    cr_assert_null(tide_arena_create(0));
+    cr_assert_null(tide_arena_create(0, USABLE, 1));
     cr_assert_eq(errno, ENOMEM);
     tide_os_fail_map_every(0);
-    arena = tide_arena_create(0);
+    arena = tide_arena_create(0, USABLE, 1);
     cr_assert(arena);
     tide_arena_destroy(arena);
 }

@@ -150,11 +150,13 @@ ON_MACHINE(nodes, arenas_are_spread_if_asked, 4, "TIDEPOOL_NUMA=interleave")
 ON_MACHINE(nodes, earlier_arenas_count_as_the_first_cpus_nodes, 4, "TIDEPOOL_SHARDS=3")
 {
     struct tide_tenant tenant = { .arena = NULL };
+    struct arena *half;
     struct pool *run;
 
     take_over();
     on_cpu = 7; /* on node 3 */
     tide_arena_settle(&tenant, on_cpu);
+    half = tide_arena_of(take(&tenant, 1)); /* where there is one */
     run = take(&tenant, USABLE);
     use_nodes(7);
     TIDE_REQUIRE(node_of(run) == 3);
@@ -162,6 +164,7 @@ ON_MACHINE(nodes, earlier_arenas_count_as_the_first_cpus_nodes, 4, "TIDEPOOL_SHA
     tide_arena_bind_all();
     TIDE_REQUIRE(binding_count == tide_arena_count());
     TIDE_REQUIRE(binding_of(tide_arena_of(run))->nodes == 1ul << 3);
+    TIDE_REQUIRE(binding_of(half)->bytes == tide_arena_bytes(half));
     check_shards(3);
 }
 

@@ -126,7 +126,7 @@ SCENARIO(a_lone_thread_forks_without_locks, NULL)
     child = fork_child();
     if (child == 0) {
         TIDE_REQUIRE(own_heap() == heap && tide_heap_is_at_home());
-        TIDE_REQUIRE(heap->process == getpid() && heap->thread == gettid());
+        TIDE_REQUIRE(heap->thread == gettid());
         free_everything(before);
         run_thread(use_everything, NULL);
         end_child();
@@ -149,8 +149,7 @@ SCENARIO(so_does_one_without_a_heap, NULL)
 SCENARIO(a_lone_thread_forks_in_the_middle_of_anything, NULL)
 {
     struct tide_lock *locks[] = { tide_heap_start_lock(), tide_common_lock(),
-                                  tide_heap_orphans_lock(), tide_address_map_lock(),
-                                  tide_os_records_lock() };
+                                  tide_heap_orphans_lock(), tide_os_records_lock() };
     enum { LOCKS = sizeof locks / sizeof *locks };
     struct heap *heap;
     pid_t child;
@@ -457,7 +456,6 @@ static void lock_everything(void *unused)
         tide_lock(tide_huge_lock());
     tide_lock(tide_walk_lock());
     tide_lock(tide_reserve_lock());
-    tide_lock(tide_address_map_lock());
     tide_lock(tide_os_records_lock());
     tide_lock(tide_os_kept_lock());
     tide_lock(tide_reclaim_handler_lock());
@@ -469,7 +467,6 @@ static void unlock_everything(void *unused)
     tide_unlock(tide_reclaim_handler_lock());
     tide_unlock(tide_os_kept_lock());
     tide_unlock(tide_os_records_lock());
-    tide_unlock(tide_address_map_lock());
     tide_unlock(tide_reserve_lock());
     tide_unlock(tide_walk_lock());
     if (!tide_arena_global_lock())

@@ -2,12 +2,40 @@
 #include "heap/huge.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 
 #include "heaps.h"
+#include "os/limits.h"
 #include "os/map.h"
 
 #define SIZE (TIDE_RUN_MAX + 1)
 #define PAGE tide_os_page_bytes
+
+/* In place of the C library's: where the next mapping is to be, and refusing. */
+static char *next_place;
+static bool refuses_moves;
+
+void *mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    start = next_place ? next_place : start;
+    next_place = NULL;
+    return (void *)syscall(SYS_mmap, start, bytes, protection, flags, file, offset);
+}
+
+void *mremap(void *start, size_t old_bytes, size_t new_bytes, int flags, ...)
+{
+    va_list arguments;
+    void *target;
+
+    va_start(arguments, flags);
+    target = flags & MREMAP_FIXED ? va_arg(arguments, void *) : NULL;
+    va_end(arguments);
+    if (refuses_moves && target) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mremap, start, old_bytes, new_bytes, flags, target);
+}
 
 static char *take(size_t size, size_t alignment)
 {
@@ -459,6 +487,63 @@ Test(huge, a_resize_that_fails_changes_nothing)
     check_failed_resize(block, (size_t)1 << 62);
     check_failed_resize(block, PTRDIFF_MAX);
     check_failed_resize(block, SIZE_MAX);
+    tide_huge_free(block);
+    tide_api_check();
+}
+
+/* A part of the address space of which the address map has no table. */
+static char *unknown_place(void)
+{
+    return (char *)(((uintptr_t)1 << TIDE_ADDRESS_BITS) / 4);
+}
+
+/* Of the requests after the one to grow and the one for a new range, the nth
+ * fails: for the table, or to write there. */
+static void check_move_without_address_map(unsigned n)
+{
+    char *block = take(SIZE, PAGE);
+
+    fill(block, SIZE);
+    put_in_the_way(block);
+    next_place = unknown_place();
+    tide_os_fail_map_every(2 + n);
+    check_failed_resize(block, 3 * TIDE_ARENA_BYTES);
+    tide_os_fail_map_every(0);
+    cr_assert_null(next_place);
+    cr_assert(is_foreign(unknown_place()) && !is_mapped(unknown_place()));
+    tide_huge_free(block);
+    tide_api_check();
+}
+
+Test(huge, a_move_for_which_the_address_map_has_no_room_changes_nothing)
+{
+    char *block, *moved;
+
+    check_move_without_address_map(1);
+    check_move_without_address_map(2);
+    block = take(SIZE, PAGE);
+    fill(block, SIZE);
+    put_in_the_way(block);
+    next_place = unknown_place();
+    moved = tide_huge_resize(block, 3 * TIDE_ARENA_BYTES);
+    cr_assert_eq(moved, unknown_place() + PAGE, "away from home all is right, too");
+    assert_resized(moved, 3 * TIDE_ARENA_BYTES, SIZE);
+    tide_huge_free(moved);
+    tide_huge_trim(0);
+    cr_assert(is_foreign(unknown_place()));
+}
+
+Test(huge, a_move_that_the_kernel_refuses_changes_nothing)
+{
+    char *block = take(SIZE, PAGE);
+
+    fill(block, SIZE);
+    put_in_the_way(block);
+    next_place = unknown_place();
+    refuses_moves = true;
+    check_failed_resize(block, 3 * TIDE_ARENA_BYTES);
+    refuses_moves = false;
+    cr_assert(is_foreign(unknown_place()) && !is_mapped(unknown_place()));
     tide_huge_free(block);
     tide_api_check();
 }

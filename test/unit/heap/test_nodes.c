@@ -210,6 +210,7 @@ ON_MACHINE(nodes, a_cached_huge_block_serves_its_own_node, 2, NULL)
 {
     void *first, *second;
 
+    leave_maintenance_out();
     take_over();
     become_many();
     on_cpu = 0;

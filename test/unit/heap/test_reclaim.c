@@ -103,6 +103,7 @@ SCENARIO(handlers_replace_each_other, SOFT, NO_THREAD)
 SCENARIO(what_was_kept_goes_before_the_program_is_told, SOFT, NO_THREAD)
 {
     tide_on_pressure(note_call, NULL);
+    leave_maintenance_out();
     tide_free(allocate(40 * MIB));
     TIDE_REQUIRE(tide_huge_totals().cached_bytes > 40 * MIB);
     cache = allocate(90 * MIB);

@@ -25,6 +25,14 @@ static bool is_told(void) /* a crossing, which is cleared */
     return was;
 }
 
+static char *move(char *start, size_t old_bytes, size_t new_bytes)
+{
+    char *target = tide_os_begin_move(old_bytes, new_bytes, TIDE_ARENA_BYTES);
+
+    cr_assert(!target || tide_os_end_move(start, old_bytes, target, new_bytes));
+    return target;
+}
+
 /* ---- Counting ----------------------------------------------------------- */
 
 Test(limits, what_is_mapped_counts)
@@ -37,7 +45,7 @@ Test(limits, what_is_mapped_counts)
     cr_assert_eq(tide_os_limits_mapped(), before + MIB);
     cr_assert(tide_os_resize(start, MIB, 2 * MIB));
     cr_assert_eq(tide_os_limits_mapped(), before + 2 * MIB);
-    start = tide_os_move(start, 2 * MIB, 5 * MIB, TIDE_ARENA_BYTES);
+    start = move(start, 2 * MIB, 5 * MIB);
     cr_assert_eq(tide_os_limits_mapped(), before + 5 * MIB);
     tide_os_purge(start, 5 * MIB);
     cr_assert_eq(tide_os_limits_mapped(), before + 5 * MIB, "purged is mapped");
@@ -54,8 +62,9 @@ Test(limits, what_fails_does_not_count)
     tide_os_fail_map_every(1);
     cr_assert_null(tide_os_map(MIB, TIDE_ARENA_BYTES));
     cr_assert_not(tide_os_resize(start, MIB, 2 * MIB));
-    cr_assert_null(tide_os_move(start, MIB, 2 * MIB, TIDE_ARENA_BYTES));
+    cr_assert_null(move(start, MIB, 2 * MIB));
     tide_os_fail_map_every(0);
+    tide_os_cancel_move(MIB, tide_os_begin_move(MIB, 2 * MIB, TIDE_ARENA_BYTES), 2 * MIB);
     cr_assert_null(tide_os_map((size_t)1 << 62, TIDE_ARENA_BYTES));
     cr_assert_null(tide_os_map(~(tide_os_page_bytes - 1), TIDE_ARENA_BYTES));
     cr_assert_eq(tide_os_limits_mapped(), before + MIB);
@@ -75,11 +84,11 @@ Test(limits, nothing_goes_beyond_the_hard_limit)
     errno = 0;
     cr_assert_null(tide_os_map(2 * MIB, tide_os_page_bytes));
     cr_assert_eq(errno, ENOMEM);
-    cr_assert_null(tide_os_move(start, 2 * MIB, 4 * MIB, tide_os_page_bytes));
+    cr_assert_null(move(start, 2 * MIB, 4 * MIB));
     errno = 0;
     cr_assert_not(tide_os_resize(start, 2 * MIB, 4 * MIB));
     cr_assert_eq(errno, ENOMEM);
-    start = tide_os_move(start, 2 * MIB, 3 * MIB, tide_os_page_bytes);
+    start = move(start, 2 * MIB, 3 * MIB);
     cr_assert(start, "only the growth counts");
     cr_assert_null(tide_os_map(tide_os_page_bytes, tide_os_page_bytes));
     tide_os_unmap(start, 3 * MIB);

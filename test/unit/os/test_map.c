@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "../unit.h"
+#include "os/limits.h"
 
 #define PAGE tide_os_page_bytes
 
@@ -13,6 +14,18 @@
 
 static bool refuses_munmap, refuses_madvise, refuses_mremap;
 static void *unmapped; /* by the last munmap that was not refused */
+static size_t most_mapped; /* by one mmap */
+static int mmap_error;     /* that mmap fails with; 0: none */
+
+void *mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    most_mapped = bytes > most_mapped ? bytes : most_mapped;
+    if (mmap_error) {
+        errno = mmap_error;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, start, bytes, protection, flags, file, offset);
+}
 
 int munmap(void *start, size_t bytes)
 {
@@ -149,6 +162,40 @@ Test(map, every_nth_request_fails_until_told_otherwise)
         cr_assert(tide_os_map(PAGE, PAGE));
 }
 
+/* As all of it may have to be locked. */
+Test(map, no_more_is_mapped_than_is_asked_for)
+{
+    for (int n = 0; n < 20; n++) {
+        char *last = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
+
+        /* Something is below it, so the kernel is to find a place, mostly unaligned. */
+        mmap(last - PAGE, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+             0);
+        most_mapped = 0;
+        cr_assert(is_aligned(tide_os_map(3 * TIDE_ARENA_BYTES, TIDE_ARENA_BYTES),
+                             TIDE_ARENA_BYTES));
+        cr_assert_eq(most_mapped, 3 * TIDE_ARENA_BYTES);
+    }
+}
+
+Test(map, a_refusal_for_want_of_lockable_memory_is_remembered_until_the_next)
+{
+    char *start = map_pages(2);
+
+    cr_assert_not(tide_os_map_was_lock_limited());
+    mmap_error = EAGAIN;
+    errno = 0;
+    cr_assert_null(tide_os_map(PAGE, PAGE));
+    mmap_error = 0;
+    cr_assert_eq(errno, ENOMEM);
+    cr_assert(tide_os_map_was_lock_limited());
+    cr_assert(tide_os_map(PAGE, PAGE));
+    cr_assert(tide_os_map_was_lock_limited());
+    refuses_mremap = true;
+    cr_assert_not(tide_os_resize(start, 2 * PAGE, 3 * PAGE));
+    cr_assert_not(tide_os_map_was_lock_limited());
+}
+
 /* ---- Read-only mappings ------------------------------------------------- */
 
 Test(map, readonly_memory_is_zero_and_becomes_writable_in_parts)
@@ -180,6 +227,64 @@ Test(map, readonly_requests_fail_with_the_others)
     tide_os_fail_map_every(0);
     cr_assert(tide_os_make_writable(start, PAGE));
     cr_assert(is_writable(start));
+}
+
+Test(map, a_readonly_mapping_can_be_given_back)
+{
+    char *start = tide_os_map_readonly(8 * PAGE);
+    size_t before = tide_os_limits_mapped();
+
+    errno = ERANGE;
+    tide_os_unmap_readonly(start, 8 * PAGE);
+    cr_assert_eq(errno, ERANGE);
+    cr_assert_not(is_any_mapped(start, 8 * PAGE));
+    cr_assert_eq(tide_os_limits_mapped(), before);
+}
+
+/* ---- At a place of the caller's ------------------------------------------ */
+
+Test(map, a_place_that_is_free_is_mapped)
+{
+    char *start = map_pages(4);
+
+    tide_os_unmap(start + PAGE, 2 * PAGE);
+    cr_assert(tide_os_map_at(start + PAGE, 2 * PAGE));
+    cr_assert(is_zero(start + PAGE, 2 * PAGE));
+    memset(start, 1, 4 * PAGE);
+}
+
+Test(map, a_place_where_something_is_stays_as_it_is)
+{
+    char *start = map_pages(4);
+    size_t before;
+
+    memset(start, 1, 4 * PAGE);
+    tide_os_unmap(start + PAGE, PAGE);
+    before = tide_os_limits_mapped();
+    errno = 0;
+    cr_assert_not(tide_os_map_at(start + PAGE, 2 * PAGE));
+    cr_assert_eq(errno, EEXIST);
+    cr_assert_not(is_mapped(start + PAGE));
+    cr_assert_eq(start[2 * PAGE], 1);
+    cr_assert_eq(tide_os_limits_mapped(), before);
+}
+
+Test(map, a_place_is_refused_with_the_other_requests)
+{
+    char *start = map_pages(2);
+    size_t before;
+
+    tide_os_unmap(start, PAGE);
+    before = tide_os_limits_mapped();
+    tide_os_fail_map_every(1);
+    errno = 0;
+    cr_assert_not(tide_os_map_at(start, PAGE));
+    cr_assert_eq(errno, ENOMEM);
+    tide_os_fail_map_every(0);
+    cr_assert_not(is_mapped(start));
+    cr_assert_eq(tide_os_limits_mapped(), before);
+    cr_assert(tide_os_map_at(start, PAGE));
+    cr_assert_eq(tide_os_limits_mapped(), before + PAGE);
 }
 
 /* ---- Giving back -------------------------------------------------------- */
@@ -349,13 +454,25 @@ Test(map, growing_fails_with_the_other_requests)
 
 /* ---- Moving ------------------------------------------------------------- */
 
+/* As a caller does it. */
+static char *move(char *start, size_t old_pages, size_t new_pages)
+{
+    char *target = tide_os_begin_move(old_pages * PAGE, new_pages * PAGE, TIDE_ARENA_BYTES);
+
+    if (!target || tide_os_end_move(start, old_pages * PAGE, target, new_pages * PAGE))
+        return target;
+    cr_assert(is_mapped(target));
+    tide_os_cancel_move(old_pages * PAGE, target, new_pages * PAGE);
+    return NULL;
+}
+
 static void check_move(size_t old_pages, size_t new_pages)
 {
     char *start = map_pages(old_pages), *moved;
     size_t both = (old_pages < new_pages ? old_pages : new_pages) * PAGE;
 
     memset(start, 1, old_pages * PAGE);
-    moved = tide_os_move(start, old_pages * PAGE, new_pages * PAGE, TIDE_ARENA_BYTES);
+    moved = move(start, old_pages, new_pages);
     cr_assert(moved && moved != start);
     cr_assert(is_aligned(moved, TIDE_ARENA_BYTES));
     cr_assert_not(is_any_mapped(start, old_pages * PAGE));
@@ -379,7 +496,7 @@ Test(map, without_room_nothing_is_moved)
     memset(start, 1, 3 * PAGE);
     tide_os_fail_map_every(1);
     errno = 0;
-    cr_assert_null(tide_os_move(start, 3 * PAGE, 7 * PAGE, TIDE_ARENA_BYTES));
+    cr_assert_null(move(start, 3, 7));
     cr_assert_eq(errno, ENOMEM);
     tide_os_fail_map_every(0);
     cr_assert_eq(start[0] + start[3 * PAGE - 1], 2);
@@ -393,7 +510,7 @@ Test(map, a_move_the_kernel_refuses_leaves_no_new_range)
     refuses_mremap = true;
     unmapped = NULL;
     errno = 0;
-    cr_assert_null(tide_os_move(start, 3 * PAGE, 7 * PAGE, TIDE_ARENA_BYTES));
+    cr_assert_null(move(start, 3, 7));
     cr_assert_eq(errno, ENOMEM);
     cr_assert(unmapped && unmapped != start && !is_any_mapped(unmapped, 7 * PAGE));
     cr_assert_eq(start[0] + start[3 * PAGE - 1], 2);

@@ -7,7 +7,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <tidepool/malloc.h>
 
 #include "../unit.h"
 #include "base/atomic.h"
@@ -180,29 +179,8 @@ static void read_and_wait(void)
     TIDE_REQUIRE(!tide_rcu_has_readers() && tide_rcu_synchronize());
 }
 
-static void allocate(void *unused)
-{
-    (void)unused;
-    tide_free(tide_malloc(opaque(100)));
-}
-
-/* The fork of a lone thread takes no locks. */
-static void have_company(void)
-{
-    static struct peer company;
-    static bool is_there;
-
-    if (is_there)
-        return;
-    is_there = true;
-    allocate(NULL);
-    peer_start(&company);
-    peer_do(&company, allocate, NULL);
-}
-
 static void check_child(bool can_read)
 {
-    have_company();
     can_read_in_child = can_read;
     assert_ended_well(run_apart(read_and_wait));
 }
@@ -263,7 +241,6 @@ static void leave_in_child(void)
 
 SCENARIO(a_reader_may_fork, NULL)
 {
-    have_company();
     TIDE_REQUIRE(tide_rcu_enter());
     assert_ended_well(run_apart(leave_in_child));
     TIDE_REQUIRE(tide_rcu_has_readers());

@@ -4,10 +4,26 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include <sys/syscall.h>
+
 #include "../unit.h"
+#include "os/limits.h"
 #include "os/map.h"
 
 enum { COUNT = 3000, MORE_THAN_A_CHUNK = 1 << 20 };
+
+/* In place of the C library's: what another thread does meanwhile. */
+static void (*meanwhile)(void);
+
+void *mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    void (*now)(void) = meanwhile;
+
+    meanwhile = NULL;
+    if (now)
+        now();
+    return (void *)syscall(SYS_mmap, start, bytes, protection, flags, file, offset);
+}
 
 static char *take(size_t bytes)
 {
@@ -115,4 +131,59 @@ Test(records, threads_get_different_records)
         peer_end(&peers[n]);
     }
     cr_assert_geq(tide_os_record_bytes() - before, 3 * COUNT * 64);
+}
+
+/* ---- A new chunk ---------------------------------------------------------- */
+
+enum { CHUNK = 64 * 1024 };
+
+static char *taken; /* by the other thread */
+
+static void take_on_thread(void *bytes)
+{
+    taken = tide_os_record(*(size_t *)bytes);
+}
+
+/* While this thread maps a chunk, another needs one too and is not held up. */
+static void take_meanwhile(void)
+{
+    size_t bytes = CHUNK / 2;
+
+    run_thread(take_on_thread, &bytes);
+}
+
+static void use_up_chunk(void)
+{
+    for (size_t before = tide_os_limits_mapped(); tide_os_limits_mapped() == before;)
+        take(64);
+    take(CHUNK - 64);
+}
+
+Test(records, no_lock_is_held_while_a_chunk_is_mapped)
+{
+    char *record;
+    size_t before;
+
+    use_up_chunk();
+    before = tide_os_limits_mapped();
+    meanwhile = take_meanwhile;
+    record = take(CHUNK / 4);
+    cr_assert(taken, "the other thread got its record");
+    cr_assert_eq(record, taken + CHUNK / 2, "from the other thread's chunk");
+    cr_assert_eq(tide_os_limits_mapped(), before + CHUNK, "the second one was given back");
+    memset(taken, 1, CHUNK / 2);
+    cr_assert(is_zero(record, CHUNK / 4));
+}
+
+Test(records, a_chunk_is_used_if_the_other_threads_has_no_room)
+{
+    char *record;
+
+    use_up_chunk();
+    meanwhile = take_meanwhile;
+    record = take(CHUNK * 3 / 4);
+    cr_assert(taken);
+    memset(record, 1, CHUNK * 3 / 4);
+    cr_assert(is_zero(taken, CHUNK / 2));
+    cr_assert_eq(take(CHUNK / 4), record + CHUNK * 3 / 4);
 }

@@ -2,6 +2,9 @@
  * the kernel's files are the test's, but for the process's own limits */
 #include "os/shortage.h"
 
+#include <linux/capability.h>
+#include <sys/syscall.h>
+
 #include "os/limits.h"
 #include "os/map.h"
 #include "trees.h"
@@ -94,6 +97,42 @@ CAUSE(data, 1, "RLIMIT_DATA, is reached")
     snprintf(text, sizeof text, "9 1 1 1 0 %zu 0\n", MORE / tide_os_page_bytes);
     write_file("/proc/self/statm", text);
     tell(100);
+    end_tree();
+}
+
+/* Without CAP_IPC_LOCK, which would lift the limit.  Sanitizers have an mlockall
+ * that does nothing. */
+static void lock_all_that_is_mapped(rlim_t limit)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[2] = { { 0 } };
+
+    TIDE_REQUIRE(syscall(SYS_capset, &header, none) == 0);
+    set_limit(RLIMIT_MEMLOCK, limit);
+    TIDE_REQUIRE(syscall(SYS_mlockall, MCL_FUTURE) == 0);
+}
+
+CAUSE(locked_memory, 1, "RLIMIT_MEMLOCK, is reached: it has 131072 of 1048576 bytes")
+{
+    write_plenty();
+    write_file("/proc/self/status", "VmPeak:\t  9 kB\nVmLck:\t     128 kB\nVmPin:\t 1 kB\n");
+    lock_all_that_is_mapped(MIB);
+    TIDE_REQUIRE(!tide_os_map(16 * MIB, TIDE_ARENA_BYTES));
+    TIDE_REQUIRE(errno == ENOMEM);
+    syscall(SYS_munlockall);
+    tell(16 * MIB);
+    end_tree();
+}
+
+CAUSE(locked_memory_is_none_when_the_kernel_said_otherwise, 1, "the kernel refuses it")
+{
+    write_plenty();
+    write_file("/proc/self/status", "VmLck:\t 8192 kB\n");
+    lock_all_that_is_mapped(MIB);
+    TIDE_REQUIRE(!tide_os_map(16 * MIB, TIDE_ARENA_BYTES));
+    syscall(SYS_munlockall);
+    TIDE_REQUIRE(!tide_os_map((size_t)1 << 62, TIDE_ARENA_BYTES));
+    tell(16 * MIB);
     end_tree();
 }
 

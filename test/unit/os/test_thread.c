@@ -2,9 +2,14 @@
 #include "os/thread.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "../unit.h"
 
@@ -38,6 +43,87 @@ Test(thread, it_has_its_name_and_takes_no_signals)
     for (int number = 1; number < 32; number++)
         cr_assert_eq(sigismember(&before, number), sigismember(&after, number));
 }
+
+/* ---- How it is scheduled ------------------------------------------------ */
+
+static int policy;
+
+static void *look_at_policy(void *unused)
+{
+    policy = sched_getscheduler(0);
+    sem_post(&done);
+    return unused;
+}
+
+static int policy_of_thread(void)
+{
+    static const struct tide_os_job job = { look_at_policy, "a-name", 256 * 1024 };
+
+    policy = -1;
+    sem_init(&done, 0, 0);
+    TIDE_REQUIRE(tide_os_start_thread(&job));
+    while (sem_wait(&done) != 0)
+        ;
+    return policy;
+}
+
+Test(thread, it_is_scheduled_as_its_maker)
+{
+    static const struct sched_param none;
+
+    cr_assert_eq(policy_of_thread(), sched_getscheduler(0));
+    cr_assert_eq(sched_setscheduler(0, SCHED_BATCH, &none), 0);
+    cr_assert_eq(policy_of_thread(), SCHED_BATCH);
+}
+
+Test(thread, a_real_time_threads_is_none)
+{
+    static const int policies[] = {
+        SCHED_FIFO, SCHED_RR, SCHED_FIFO | SCHED_RESET_ON_FORK, SCHED_RR | SCHED_RESET_ON_FORK,
+    };
+    static const struct sched_param least = { .sched_priority = 1 };
+
+    for (size_t n = 0; n < sizeof policies / sizeof *policies; n++) {
+        if (sched_setscheduler(0, policies[n], &least) != 0)
+            cr_skip("this process may not be real-time");
+        cr_assert_eq(policy_of_thread(), SCHED_OTHER);
+    }
+}
+
+/* The process is killed when it sets how a thread is scheduled. */
+static void forbid_scheduling(void)
+{
+    static struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setscheduler, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setparam, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setattr, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    static const struct sock_fprog program = { sizeof filter / sizeof *filter, filter };
+
+    TIDE_REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        _exit(77);
+}
+
+static void start_one_under_filter(void)
+{
+    forbid_scheduling();
+    TIDE_REQUIRE(policy_of_thread() == sched_getscheduler(0));
+}
+
+Test(thread, a_program_that_may_not_set_scheduling_gets_one)
+{
+    struct outcome outcome = run_apart(start_one_under_filter);
+
+    if (WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 77)
+        cr_skip("no filter can be set");
+    assert_ended_well(outcome);
+}
+
+/* ---- Its files ---------------------------------------------------------- */
 
 static bool has_left;
 static int opened = -1; /* the first number that is free to the thread */
@@ -77,6 +163,8 @@ Test(thread, it_can_leave_the_programs_files)
     close(ends[1]);
     cr_assert_eq(read(ends[0], &byte, 1), 0);
 }
+
+/* ---- Waiting ------------------------------------------------------------ */
 
 static void *wait_for_word(void *unused)
 {

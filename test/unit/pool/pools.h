@@ -16,7 +16,7 @@ MAY_BE_UNUSED static struct pool *open_pool(unsigned size_class)
     struct pool *pool;
 
     if (!pools_arena)
-        pools_arena = tide_arena_create(0);
+        pools_arena = tide_arena_create(0, TIDE_SLOTS - TIDE_HEADER_SLOTS, 1);
     cr_assert(pools_arena);
     pool = tide_arena_take_locked(pools_arena, tide_class_slots(size_class), 1);
     cr_assert(pool);

@@ -335,7 +335,7 @@ static void set_aside(struct pool *pool)
 
     if (!tide_pool_set_aside(pool, aside))
         return;
-    tide_pool_watch(pool);
+    tide_pool_watch(pool, tide_pool_allocated(pool) / 4);
     cr_assert_eq(aside->pool, pool);
     cr_assert_neq(new_pages(aside), 0);
     for (unsigned n = 0; n < flying; n++)

@@ -275,7 +275,7 @@ Test(pool, a_watched_pool_tells_once_when_a_quarter_came_back)
         uint32_t capacity = pool->capacity, told = 0;
 
         carve_all(pool, blocks);
-        tide_pool_watch(pool);
+        tide_pool_watch(pool, tide_pool_allocated(pool) / 4);
         tide_pool_check(pool);
         for (uint32_t n = 0; n < capacity - 1u; n++) {
             enum pool_change change = free_block(pool, blocks[n]);
@@ -299,7 +299,7 @@ Test(pool, a_watched_pool_can_be_filled_again)
 
     carve_all(pool, blocks);
     free_block(pool, blocks[0]);
-    tide_pool_watch(pool);
+    tide_pool_watch(pool, tide_pool_allocated(pool) / 4);
     tide_pool_take_freed(pool);
     tide_pool_fill(pool);
     assert_full(pool, enough);

@@ -1,0 +1,148 @@
+/* heap/bound.c - see bound.h.  What is learned is kept under the maintenance lock, but
+ * for the counts of what went, which any thread may take from. */
+#include "heap/bound.h"
+
+#include <errno.h>
+
+#include "base/lock.h"
+#include "base/options.h"
+#include "heap/heap.h"
+#include "heap/idle.h"
+#include "os/map.h"
+#include "os/thread.h"
+
+#define LEAST_BYTES ((size_t)3 << 20)
+#define LEAST_SHARE 21        /* a part in so many of the peak, with one heap */
+#define LEAST_SHARE_SHARED 85 /* with several */
+
+enum {
+    STEP_SLOTS = 16,      /* that are purged at a free */
+    LARGE_STEP_SLOTS = 64, /* when twice the bound is kept */
+    FORGET_DECAYS = 10,   /* times TIDEPOOL_DECAY_MS, for what is kept and not used */
+};
+
+_Atomic size_t tide_bound_returned;
+
+static _Atomic size_t peak;        /* bytes mapped */
+static _Atomic size_t gone;        /* bytes given back at gone_at or before, not taken anew */
+static _Atomic uint64_t gone_at;   /* ms */
+static _Atomic size_t learned;     /* bytes kept beyond the first bound */
+static _Atomic size_t unused;      /* the least that was kept since unused_since */
+static _Atomic uint64_t unused_since;
+
+/* ---- What is kept, and what may be -------------------------------------- */
+
+static size_t kept_elsewhere(void)
+{
+    return tide_arena_idle_bytes() + tide_relaxed(&tide_huge_cached);
+}
+
+static size_t loose_of(const struct heap *heap)
+{
+    uint32_t loose = heap ? tide_relaxed(&heap->loose) : 0;
+    uint32_t seen = heap ? tide_relaxed(&heap->loose_seen) : 0;
+
+    return loose > seen ? (loose - seen) * (tide_os_page_bytes / 16) : 0;
+}
+
+static size_t bound(void)
+{
+    size_t mapped = tide_maintenance_mapped(), most = tide_relaxed(&peak), share;
+
+    if (mapped > most)
+        tide_set_relaxed(&peak, most = mapped);
+    share = tide_heap_count() > 1 ? most / LEAST_SHARE_SHARED : most / LEAST_SHARE;
+    return (share > LEAST_BYTES ? share : LEAST_BYTES) + tide_relaxed(&learned);
+}
+
+/* ---- Learning ------------------------------------------------------------ */
+
+static void note_unused(size_t kept)
+{
+    if (kept < tide_relaxed(&unused))
+        tide_set_relaxed(&unused, kept);
+}
+
+void tide_bound_note_taken_slow(size_t bytes)
+{
+    size_t before = tide_relaxed(&gone), again = bytes < before ? bytes : before;
+
+    note_unused(kept_elsewhere());
+    if (again == 0)
+        return;
+    if (tide_os_now_ms() - tide_relaxed(&gone_at) < (uint64_t)tide_options.decay_ms) {
+        tide_set_relaxed(&gone, before - again);
+        atomic_fetch_add_explicit(&learned, again, memory_order_relaxed);
+    } else {
+        tide_set_relaxed(&gone, 0);
+    }
+}
+
+static void forget(size_t kept, uint64_t now)
+{
+    size_t surplus = tide_relaxed(&unused), have = tide_relaxed(&learned);
+
+    note_unused(kept);
+    if (now - tide_relaxed(&unused_since) < FORGET_DECAYS * (uint64_t)tide_options.decay_ms)
+        return;
+    tide_set_relaxed(&learned, have - (surplus < have ? surplus : have));
+    tide_set_relaxed(&unused, kept);
+    tide_set_relaxed(&unused_since, now);
+}
+
+static void note_gone(size_t bytes, uint64_t now)
+{
+    if (bytes == 0)
+        return;
+    if (now - tide_relaxed(&gone_at) >= (uint64_t)tide_options.decay_ms)
+        tide_set_relaxed(&gone, 0);
+    tide_set_relaxed(&gone_at, now);
+    atomic_fetch_add_explicit(&gone, bytes, memory_order_relaxed);
+}
+
+/* ---- Giving back: under the maintenance lock ----------------------------- */
+
+/* A step.  Bytes that went. */
+static size_t give_back(size_t kept, size_t most)
+{
+    size_t cached = tide_relaxed(&tide_huge_cached), surplus = kept - most;
+    size_t returned = 0;
+
+    if (cached > 0)
+        returned = tide_huge_trim(cached > surplus ? cached - surplus : 0);
+    if (returned < surplus)
+        returned += tide_arena_purge_some(kept > 2 * most ? LARGE_STEP_SLOTS : STEP_SLOTS);
+    return returned;
+}
+
+static void step(struct heap *heap)
+{
+    size_t kept = kept_elsewhere(), most = bound(), loose = loose_of(heap);
+    size_t in_flight = tide_relaxed(&tide_bound_returned), returned = 0;
+    uint64_t now = tide_os_now_ms();
+
+    forget(kept, now);
+    if (kept > most)
+        returned = give_back(kept, most);
+    if (heap && (tide_relaxed(&heap->is_looking) || loose > most / 4))
+        returned += tide_idle_purge_own_on();
+    if (in_flight > most / 4)
+        tide_idle_collect_on();
+    note_gone(returned, now);
+}
+
+void tide_bound_check_slow(void)
+{
+    struct heap *heap = tide_heap_own();
+    size_t most = bound();
+    int saved_errno = errno;
+
+    if (kept_elsewhere() <= most && !(heap && tide_relaxed(&heap->is_looking)) && loose_of(heap) <= most / 4 &&
+        tide_relaxed(&tide_bound_returned) <= most / 4)
+        return;
+    if (tide_lock_is_forking() || !tide_lock_try(tide_maintenance_lock()))
+        return;
+    step(heap);
+    tide_unlock(tide_maintenance_lock());
+    errno = saved_errno;
+}

@@ -1,0 +1,50 @@
+/* heap/bound.h - how much free memory stays resident in a program that calls no more
+ *
+ * The thread `tidepool` gives back what has waited for TIDEPOOL_DECAY_MS.  A program
+ * without it may go quiet after any free, and keeps what it has then for good.  So
+ * there the frees on the slow path see to it that this is never much: when more is free
+ * and resident than the bound, they give back the surplus, a bounded step at a time.
+ *
+ * The bound is 3 MiB or a twenty-first of the program's peak, if that is more, and a
+ * fourth of that part with several heaps; and what the program was seen to need again: what is given
+ * back and taken anew within TIDEPOOL_DECAY_MS raises it, and what is not used for ten
+ * times as long lowers it.
+ *
+ * Counted are free slots with pages and cached huge blocks; free blocks of the calling
+ * thread's used pools, more than when these were last looked at (heap->loose); and what
+ * is on its way home to other heaps.
+ */
+#ifndef TIDE_HEAP_BOUND_H
+#define TIDE_HEAP_BOUND_H
+
+#include <stddef.h>
+
+#include "heap/maintenance.h"
+
+/* Bytes of blocks that others returned and no owner has collected. */
+extern TIDE_HIDDEN _Atomic size_t tide_bound_returned;
+
+void tide_bound_check_slow(void);
+void tide_bound_note_taken_slow(size_t bytes);
+
+/* Whether there is no thread that does it. */
+static inline bool tide_bound_is_on(void)
+{
+    return tide_relaxed(&tide_maintenance_state) == TIDE_MAINTENANCE_DUE;
+}
+
+/* At the end of a free on its slow path: no locks, no section. */
+static inline void tide_bound_check(void)
+{
+    if (TIDE_UNLIKELY(tide_bound_is_on()))
+        tide_bound_check_slow();
+}
+
+/* So many bytes are taken that have no pages.  Any locks. */
+static inline void tide_bound_note_taken(size_t bytes)
+{
+    if (TIDE_UNLIKELY(tide_bound_is_on()))
+        tide_bound_note_taken_slow(bytes);
+}
+
+#endif

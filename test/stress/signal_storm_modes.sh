@@ -1,0 +1,2 @@
+#!/bin/sh
+exec "${SHELL:-/bin/sh}" "${0%/*}/run_modes.sh" signal_storm "$@"

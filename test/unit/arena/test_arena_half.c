@@ -1,0 +1,413 @@
+/* test_arena_half.c - arena/arena.h: the first arena, of which one half is mapped at
+ * first
+ *
+ * Each scenario begins with a new process, whose first arena may have been made for
+ * something else already.  The kernel may map something of its own where the rest is
+ * to be; few mappings are made before, so that is rare, and such a scenario ends there.
+ */
+#include "arena/arena.h"
+
+#include <errno.h>
+
+#include "../os/smaps.h"
+#include "arena/huge_pages.h"
+#include "arena/shard.h"
+#include "arena/walk.h"
+#include "arenas.h"
+#include "os/limits.h"
+
+enum { HALF_SLOTS = TIDE_SLOTS / 2, MOST_LOOKS = 100 };
+
+#define HALF (TIDE_ARENA_BYTES / 2)
+
+#define THP_SCENARIO(name, thp)                                                               \
+    Test(arena_half, name)                                                                    \
+    {                                                                                         \
+        assert_ended_well(run_program(#name, "TIDEPOOL_SHARDS=1", "TIDEPOOL_THP=" thp));      \
+    }                                                                                         \
+    PROGRAM(name)
+
+static struct pool *runs[TIDE_SLOTS]; /* of one slot each, in the half arena */
+static unsigned run_count;
+
+static char *rest_of(const struct arena *arena)
+{
+    return (char *)arena + HALF;
+}
+
+/* The half arena, in which filler has runs[0]; NULL where there can't be one. */
+static struct arena *take_half(void)
+{
+    struct arena *arena = tide_arena_of(runs[run_count++] = take(&filler, 1));
+
+    TIDE_REQUIRE(tide_arena_is_half(arena) == (TIDE_UNITS == 2));
+    return tide_arena_is_half(arena) && !is_mapped(rest_of(arena)) ? arena : NULL;
+}
+
+/* Until no slot is free. */
+static void fill_half(const struct arena *arena)
+{
+    while (tide_arena_free_slots(arena) > 0) {
+        runs[run_count] = take(&filler, 1);
+        TIDE_REQUIRE(tide_arena_of(runs[run_count++]) == arena);
+    }
+    TIDE_REQUIRE(tide_arena_is_half(arena));
+}
+
+static void touch(struct pool *run)
+{
+    memset(tide_pool_start(run), 1, tide_pool_bytes(run));
+}
+
+/* Something of the program's comes where the rest would be. */
+static char *put_in_the_way(const struct arena *arena)
+{
+    char *place = rest_of(arena);
+
+    TIDE_REQUIRE(mmap(place, HALF, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == place);
+    memset(place, 7, HALF);
+    return place;
+}
+
+static void check_in_the_way(const char *place)
+{
+    for (size_t n = 0; n < HALF; n++)
+        TIDE_REQUIRE(place[n] == 7);
+}
+
+static void look_until_rest(void)
+{
+    for (int n = 0; decay() != 0; n++)
+        TIDE_REQUIRE(n < MOST_LOOKS);
+}
+
+/* ---- A half -------------------------------------------------------------- */
+
+SCENARIO(arena_half, the_first_arena_has_half_its_slots)
+{
+    struct arena *arena = take_half();
+
+    if (!arena)
+        return;
+    TIDE_REQUIRE(tide_arena_bytes(arena) == HALF);
+    TIDE_REQUIRE(tide_bit_count(tide_arena_slots(arena)) == HALF_SLOTS - TIDE_HEADER_SLOTS);
+    TIDE_REQUIRE((tide_relaxed(&arena->free) & ~tide_arena_slots(arena)) == 0);
+    TIDE_REQUIRE(tide_arena_bytes(tide_arena_of(fill())) == TIDE_ARENA_BYTES);
+    tide_arena_check();
+}
+
+PROGRAM(counts)
+{
+    struct arena *arena = tide_arena_of(take(&filler, 1));
+
+    TIDE_REQUIRE(created() > 1 || tide_os_limits_mapped() < tide_arena_bytes(arena) + HALF);
+    TIDE_REQUIRE(tide_os_limits_mapped() >= tide_arena_bytes(arena));
+}
+
+Test(arena_half, only_what_is_mapped_counts_for_the_limits)
+{
+    assert_ended_well(run_program("counts", "TIDEPOOL_SHARDS=1", NULL));
+}
+
+SCENARIO(arena_half, what_is_where_the_rest_will_be_is_foreign)
+{
+    struct arena *arena = take_half();
+
+    if (!arena)
+        return;
+    TIDE_REQUIRE(tide_memory_at(rest_of(arena) - 1) == TIDE_ARENA);
+    TIDE_REQUIRE(tide_memory_at(rest_of(arena)) == TIDE_FOREIGN);
+    TIDE_REQUIRE(tide_memory_at(rest_of(arena) + HALF - 1) == TIDE_FOREIGN);
+}
+
+/* As the first thing of all, or in the first arena's rest. */
+SCENARIO(arena_half, the_first_run_may_be_half_an_arena_long)
+{
+    struct pool *run = take(&nobody, HALF_SLOTS);
+
+    memset(tide_pool_start(run), 1, tide_pool_bytes(run));
+    tide_arena_check();
+}
+
+/* ---- It becomes whole ---------------------------------------------------- */
+
+SCENARIO(arena_half, the_rest_is_mapped_before_another_arena_is_made)
+{
+    struct arena *arena = take_half();
+    size_t before = created(), mapped = tide_os_limits_mapped();
+    struct pool *run;
+
+    if (!arena)
+        return;
+    fill_half(arena);
+    errno = ERANGE;
+    run = take(&filler, 1);
+    TIDE_REQUIRE(errno == ERANGE);
+    TIDE_REQUIRE(tide_arena_of(run) == arena && tide_pool_slot(run) >= HALF_SLOTS);
+    TIDE_REQUIRE(created() == before && tide_os_limits_mapped() == mapped + HALF);
+    TIDE_REQUIRE(!tide_arena_is_half(arena) && tide_arena_bytes(arena) == TIDE_ARENA_BYTES);
+    TIDE_REQUIRE(tide_arena_free_slots(arena) == HALF_SLOTS - 1);
+    TIDE_REQUIRE(run->is_zero && is_zero(tide_pool_start(run), TIDE_SLOT_BYTES));
+    TIDE_REQUIRE(tide_memory_at(tide_pool_start(run)) == TIDE_ARENA);
+    memset(rest_of(arena), 1, HALF);
+    TIDE_REQUIRE(filler.arena == arena && arena->tenants == 1);
+    tide_arena_check();
+}
+
+SCENARIO(arena_half, a_run_that_is_not_for_pools_leaves_no_tenancy)
+{
+    struct arena *arena = take_half();
+    struct pool *run;
+
+    if (!arena)
+        return;
+    fill_half(arena);
+    run = take(&nobody, HALF_SLOTS);
+    TIDE_REQUIRE(tide_arena_of(run) == arena && tide_pool_slot(run) == HALF_SLOTS);
+    TIDE_REQUIRE(arena->tenants == 1 && tide_arena_free_slots(arena) == 0);
+    tide_arena_check();
+}
+
+SCENARIO(arena_half, it_stays_half_for_what_would_not_fit)
+{
+    struct arena *arena = take_half();
+
+    if (!arena)
+        return;
+    TIDE_REQUIRE(tide_arena_of(take(&nobody, USABLE)) != arena);
+    TIDE_REQUIRE(tide_arena_is_half(arena) && arena->tenants == 1);
+    fill_half(arena);
+    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) == arena && !tide_arena_is_half(arena));
+}
+
+SCENARIO(arena_half, without_memory_it_stays_half_until_there_is_some)
+{
+    struct arena *arena = take_half();
+
+    if (!arena)
+        return;
+    fill_half(arena);
+    tide_os_fail_map_every(1);
+    errno = 0;
+    TIDE_REQUIRE(!tide_arena_take_run(&filler, 1, 1) && errno == ENOMEM);
+    tide_os_fail_map_every(0);
+    TIDE_REQUIRE(tide_arena_is_half(arena) && arena->tenants == 1);
+    tide_arena_check();
+    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) == arena);
+}
+
+SCENARIO(arena_half, it_stays_half_for_good_when_something_is_there)
+{
+    struct arena *arena = take_half();
+    struct pool *run;
+    char *place;
+
+    if (!arena)
+        return;
+    place = put_in_the_way(arena);
+    fill_half(arena);
+    errno = ERANGE;
+    run = take(&filler, 1);
+    TIDE_REQUIRE(errno == ERANGE);
+    TIDE_REQUIRE(tide_arena_of(run) != arena && tide_arena_is_half(arena) && arena->tenants == 0);
+    TIDE_REQUIRE(tide_memory_at(place) == TIDE_FOREIGN);
+    tide_arena_bind_all();
+    tide_arena_trim(0);
+    decay();
+    tide_arena_check();
+    check_in_the_way(place);
+    munmap(place, HALF);
+    fill();
+    TIDE_REQUIRE(tide_arena_is_half(arena) && !is_mapped(place));
+    tide_arena_put_run(runs[0]);
+    TIDE_REQUIRE(tide_arena_of(take(&nobody, 1)) == arena);
+}
+
+/* ---- It goes ------------------------------------------------------------- */
+
+/* Every run of the half arena is the scenario's, and goes. */
+static bool put_all(struct arena *arena)
+{
+    if (run_count != HALF_SLOTS - TIDE_HEADER_SLOTS)
+        return false;
+    tide_arena_leave(&filler);
+    while (run_count > 0)
+        tide_arena_put_run(runs[--run_count]);
+    TIDE_REQUIRE(tide_relaxed(&arena->free) == tide_arena_slots(arena));
+    return true;
+}
+
+SCENARIO(arena_half, an_empty_one_goes_and_leaves_its_neighbour)
+{
+    struct arena *arena = take_half();
+    size_t mapped;
+    char *place;
+
+    if (!arena)
+        return;
+    place = put_in_the_way(arena);
+    fill_half(arena);
+    mapped = tide_os_limits_mapped();
+    if (!put_all(arena))
+        return;
+    tide_arena_check();
+    tide_arena_trim(0);
+    TIDE_REQUIRE(!is_there(arena) && !is_mapped(arena) && !is_mapped(place - 1));
+    TIDE_REQUIRE(tide_os_limits_mapped() == mapped - HALF);
+    TIDE_REQUIRE(tide_relaxed(&tide_map_hole) == 0);
+    check_in_the_way(place);
+    TIDE_REQUIRE(tide_arena_bytes(tide_arena_of(take(&filler, 1))) == TIDE_ARENA_BYTES);
+    tide_arena_check();
+}
+
+SCENARIO(arena_half, one_that_went_while_somebody_walks_leaves_its_neighbour)
+{
+    struct arena *arena = take_half();
+    struct tide_walk walk;
+    char *place;
+
+    if (!arena)
+        return;
+    place = put_in_the_way(arena);
+    fill_half(arena);
+    touch(runs[0]);
+    tide_walk_begin(&walk);
+    if (!put_all(arena))
+        return;
+    tide_shard_release_spare(&tide_shards[0], SPARE_ANY);
+    TIDE_REQUIRE(!is_there(arena));
+    check_in_the_way(place);
+    tide_walk_end(&walk);
+    tide_walk_reclaim();
+    TIDE_REQUIRE(!is_mapped(arena));
+    check_in_the_way(place);
+}
+
+SCENARIO(arena_half, one_that_went_while_somebody_walks_is_not_made_whole)
+{
+    struct arena *arena = take_half();
+    struct tide_walk walk;
+
+    if (!arena)
+        return;
+    fill_half(arena);
+    tide_arena_resize_run(take(&nobody, USABLE), 1); /* room for what loads liburcu */
+    tide_walk_begin(&walk);
+    if (!put_all(arena))
+        return;
+    tide_shard_release_spare(&tide_shards[0], SPARE_ANY);
+    for (int n = 0; n < 3; n++)
+        TIDE_REQUIRE(tide_arena_of(take(&nobody, HALF_SLOTS)) != arena);
+    TIDE_REQUIRE(!is_mapped(rest_of(arena)));
+    tide_walk_end(&walk);
+    tide_arena_check();
+}
+
+/* ---- Huge pages ---------------------------------------------------------- */
+
+static bool can_be_huge(void)
+{
+    return TIDE_UNITS > 0 && has_transparent();
+}
+
+SCENARIO(arena_half, a_unit_that_is_not_there_is_not_full)
+{
+    struct arena *arena = take_half();
+
+    if (!arena)
+        return;
+    fill_half(arena);
+    for (unsigned n = 0; n < run_count; n++)
+        touch(runs[n]);
+    TIDE_REQUIRE(decay() < 2 * TIDE_HUGE_PAGE_BYTES);
+    TIDE_REQUIRE(tide_units_in(arena, UNIT_FULL) == 1);
+    look_until_rest();
+    if (can_be_huge() && run_count == HALF_SLOTS - TIDE_HEADER_SLOTS)
+        TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == 1);
+    touch(take(&nobody, HALF_SLOTS));
+    look_until_rest();
+    TIDE_REQUIRE(tide_units_in(arena, UNIT_FULL) == TIDE_ALL_UNITS);
+    if (can_be_huge())
+        TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) & 2);
+    tide_arena_check();
+}
+
+THP_SCENARIO(always_asks_for_each_half, "always")
+{
+    struct arena *arena = take_half();
+
+    if (!arena)
+        return;
+    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == can_be_huge());
+    TIDE_REQUIRE(has_flag((char *)arena, "hg") == can_be_huge());
+    fill_half(arena);
+    take(&filler, 1);
+    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
+    TIDE_REQUIRE(has_flag(rest_of(arena), "hg") == can_be_huge());
+}
+
+/* ---- Threads ------------------------------------------------------------- */
+
+enum { THREADS = 3, RUNS = 40 };
+
+/* Marks each run as its own. */
+static void take_some(void *mark)
+{
+    struct tide_tenant tenant = { .arena = NULL };
+    struct pool *own[RUNS];
+
+    for (int n = 0; n < RUNS; n++) {
+        own[n] = take(&tenant, 1 + (unsigned)n % 3);
+        *(void **)tide_pool_start(own[n]) = mark;
+    }
+    for (int n = 0; n < RUNS; n++) {
+        TIDE_REQUIRE(*(void **)tide_pool_start(own[n]) == mark);
+        tide_arena_put_run(own[n]);
+    }
+    tide_arena_leave(&tenant);
+}
+
+SCENARIO(arena_half, threads_may_need_the_rest_at_the_same_time)
+{
+    struct peer peers[THREADS];
+
+    for (int n = 0; n < THREADS; n++)
+        peer_start(&peers[n]);
+    take_half();
+    for (int n = 0; n < THREADS; n++)
+        peer_ask(&peers[n], take_some, &peers[n]);
+    for (int n = 0; n < THREADS; n++)
+        peer_wait(&peers[n]);
+    tide_arena_check();
+    for (int n = 0; n < THREADS; n++)
+        peer_end(&peers[n]);
+}
+
+/* ---- The check itself ---------------------------------------------------- */
+
+static void check_with(_Atomic uint64_t *slots)
+{
+    tide_set_relaxed(slots, tide_relaxed(slots) | tide_bit_run(HALF_SLOTS, 1));
+    tide_arena_check();
+}
+
+PROGRAM(free_in_rest)
+{
+    if (take_half())
+        check_with(&tide_arena_of(take(&filler, 1))->free);
+}
+
+PROGRAM(dirty_in_rest)
+{
+    if (take_half())
+        check_with(&tide_arena_of(take(&filler, 1))->dirty);
+}
+
+Test(arena_half, check_sees_slots_that_there_are_not)
+{
+    if (TIDE_UNITS < 2)
+        cr_skip_test("arenas are smaller than a huge page");
+    assert_broken(run_program("free_in_rest", "TIDEPOOL_SHARDS=1", NULL));
+    assert_broken(run_program("dirty_in_rest", "TIDEPOOL_SHARDS=1", NULL));
+}
