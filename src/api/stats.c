@@ -115,7 +115,7 @@ static void subtract_known_lists(struct stats *stats)
     for (heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap)) {
         if (tide_relaxed(&heap->state) != HEAP_ORPHAN || !tide_heap_close(heap))
             continue;
-        if (tide_relaxed(&heap->state) == HEAP_ORPHAN && tide_heap_is_left(heap))
+        if (tide_acquire(&heap->state) == HEAP_ORPHAN && tide_heap_is_left(heap))
             subtract_lists(stats, heap);
         tide_heap_open(heap);
     }

@@ -11,14 +11,6 @@
 
 _Atomic size_t tide_arena_idle_slots;
 
-void tide_arena_count_idle(const struct arena *arena, unsigned more, unsigned fewer)
-{
-    size_t change = (size_t)more - fewer;
-
-    if (change != 0 && !tide_reserve_has(arena))
-        atomic_fetch_add_explicit(&tide_arena_idle_slots, change, memory_order_relaxed);
-}
-
 /* How many of so many slots are dirty; mostly all are, or none. */
 static unsigned count_dirty(uint64_t slots, uint64_t dirty, unsigned count)
 {
@@ -199,7 +191,7 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
     run->is_zero = resident == 0;
     tide_set_relaxed(&run->state, POOL_RUN);
     enter_rest(arena, run, first + 1, first + slots);
-    tide_arena_count_idle(arena, 0, resident);
+    tide_arena_count_idle(arena, -(size_t)resident);
     tide_set_relaxed(&arena->free, free & ~taken);
     tide_set_relaxed(&arena->dirty, dirty | taken);
     return run;
@@ -212,7 +204,7 @@ void tide_arena_put_locked(struct arena *arena, struct pool *run)
 
     TIDE_ASSERT(tide_relaxed(&run->owner) == NULL);
     clear_slots(arena, first, first + run->slots);
-    tide_arena_count_idle(arena, run->slots, 0);
+    tide_arena_count_idle(arena, run->slots);
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | slots);
 }
 
@@ -225,7 +217,7 @@ bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned sl
         uint64_t fewer = tide_bit_run(first + slots, run->slots - slots);
 
         clear_slots(arena, first + slots, end);
-        tide_arena_count_idle(arena, run->slots - slots, 0);
+        tide_arena_count_idle(arena, run->slots - slots);
         tide_set_relaxed(&arena->free, free | fewer);
     } else if (slots > run->slots) {
         uint64_t more;
@@ -236,8 +228,8 @@ bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned sl
         if ((free & more) != more)
             return false;
         enter_rest(arena, run, end, first + slots);
-        tide_arena_count_idle(arena, 0, count_dirty(more, tide_relaxed(&arena->dirty),
-                                                    slots - run->slots));
+        tide_arena_count_idle(arena, -(size_t)count_dirty(more, tide_relaxed(&arena->dirty),
+                                                          slots - run->slots));
         tide_set_relaxed(&arena->free, free & ~more);
         tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) | more);
     }

@@ -16,9 +16,16 @@
 
 #include "arena/address_map.h"
 #include "arena/layout.h"
+#include "arena/manager.h"
+#include "arena/reserve.h"
 
-/* Under the arena's lock: so many slots are so now, or no more. */
-void tide_arena_count_idle(const struct arena *arena, unsigned more, unsigned fewer);
+/* Under the arena's lock: so many more free slots have pages; not those of the reserve,
+ * which never go. */
+static inline void tide_arena_count_idle(const struct arena *arena, size_t change)
+{
+    if (change != 0 && !tide_reserve_has(arena))
+        atomic_fetch_add_explicit(&tide_arena_idle_slots, change, memory_order_relaxed);
+}
 
 /* A new arena with all slots free and clean, in which a run of so many slots fits.
  * NULL and ENOMEM when there is no memory. */

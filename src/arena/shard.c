@@ -32,11 +32,16 @@ void tide_shard_start(unsigned from, unsigned count)
 
 /* ---- Buckets: all under the shard's lock ------------------------------- */
 
-unsigned tide_shard_bucket_of(const struct arena *arena)
+static inline unsigned bucket_of(const struct arena *arena)
 {
     return tide_relaxed(&arena->free) == tide_arena_slots(arena)
                ? BUCKET_EMPTY
                : tide_shard_bucket_for(tide_arena_free_slots(arena));
+}
+
+unsigned tide_shard_bucket_of(const struct arena *arena)
+{
+    return bucket_of(arena);
 }
 
 static void link_arena(struct arena *arena, unsigned bucket)
@@ -82,12 +87,12 @@ void tide_shard_enlist(struct arena *arena)
         half = arena;
         tide_set_release(&half_shard, arena->shard); /* pairs with tide_shard_claim_half's */
     }
-    link_arena(arena, tide_shard_bucket_of(arena));
+    link_arena(arena, bucket_of(arena));
 }
 
 void tide_shard_relist(struct arena *arena)
 {
-    unsigned bucket = tide_shard_bucket_of(arena);
+    unsigned bucket = bucket_of(arena);
 
     if (bucket != arena->bucket) {
         unlink_arena(arena);
@@ -164,8 +169,8 @@ static bool delist_surplus(struct arena *arena)
 
 static void release(struct arena *arena)
 {
-    tide_arena_count_idle(arena, 0, tide_bit_count(tide_relaxed(&arena->free) &
-                                                   tide_relaxed(&arena->dirty)));
+    tide_arena_count_idle(arena, -(size_t)tide_bit_count(tide_relaxed(&arena->free) &
+                                                         tide_relaxed(&arena->dirty)));
     atomic_fetch_add_explicit(&tide_shard_released, 1, memory_order_relaxed);
     tide_walk_destroy(arena);
 }
@@ -212,7 +217,7 @@ void tide_shard_settle_and_unlock(struct arena *arena)
 
     if (TIDE_DEBUG)
         tide_arena_check_locked(arena);
-    if (tide_shard_bucket_of(arena) != arena->bucket) {
+    if (bucket_of(arena) != arena->bucket) {
         tide_lock(shard->lock);
         tide_shard_relist(arena);
         is_to_go = delist_surplus(arena);

@@ -82,7 +82,7 @@ static size_t purge(struct arena *arena, bool is_only_idle, unsigned most)
     if (is_only_idle)
         claim = idle_slots(arena, claim);
     claim = tide_arena_split_units_locked(arena, highest(claim, most), !is_only_idle, &ordinary);
-    tide_arena_count_idle(arena, 0, tide_bit_count(claim & tide_relaxed(&arena->dirty)));
+    tide_arena_count_idle(arena, -(size_t)tide_bit_count(claim & tide_relaxed(&arena->dirty)));
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) & ~claim);
     tide_shard_settle_and_unlock(arena);
     if (claim == 0)

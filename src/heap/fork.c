@@ -61,9 +61,13 @@ static bool is_alone(void)
            tide_os_own_threads() == 0;
 }
 
+/* Two may fork at a time, and whoever has closed it opens it. */
 static bool close_passage(void)
 {
-    atomic_store(&is_closed, 1);
+    uint32_t open = 0;
+
+    if (!atomic_compare_exchange_strong(&is_closed, &open, 1))
+        return false;
     if (is_alone())
         return true;
     atomic_store(&is_closed, 0);
@@ -127,7 +131,7 @@ static void unlock_streams(bool in_child)
 
 /* ---- Handlers ------------------------------------------------------------ */
 
-static bool was_alone; /* the forking thread only */
+static TIDE_TLS bool was_alone; /* the fork under way takes no locks */
 
 void tide_fork_prepare(void)
 {

@@ -53,13 +53,15 @@ static bool close_door(struct patient *patient)
     return patient->is_taken && is_owned(heap) && !tide_heap_is_own(heap);
 }
 
-/* Whether the heap is this thread's now. */
+/* Whether the heap is this thread's now.  One whose thread has ended was in use when its
+ * state was set, so the state is asked for first. */
 static bool is_left(const struct patient *patient, bool is_passed)
 {
     struct heap *heap = patient->heap;
+    bool is_ended = tide_acquire(&heap->state) == HEAP_ORPHAN; /* pairs with hand_over's */
 
     return tide_heap_is_common(heap) ||
-           (tide_heap_is_left(heap) && (is_passed || !is_owned(heap) || tide_heap_is_own(heap)));
+           ((is_passed || is_ended || tide_heap_is_own(heap)) && tide_heap_is_left(heap));
 }
 
 /* A pass over a heap that is in use goes on where the last one was stopped. */

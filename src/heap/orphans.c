@@ -204,7 +204,7 @@ void tide_heap_visit_orphan(struct heap *heap)
 
     if (!tide_heap_close(heap))
         return; /* what came waits for who has taken it, or the next look */
-    if (tide_relaxed(&heap->state) == HEAP_ORPHAN && tide_heap_is_left(heap)) {
+    if (tide_acquire(&heap->state) == HEAP_ORPHAN && tide_heap_is_left(heap)) {
         heap->aside = &aside;
         tide_heap_drain(heap, UINT_MAX);
         tide_owner_add(&heap->moves, 1);

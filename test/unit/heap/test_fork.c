@@ -149,8 +149,7 @@ SCENARIO(so_does_one_without_a_heap, NULL)
 SCENARIO(a_lone_thread_forks_in_the_middle_of_anything, NULL)
 {
     struct tide_lock *locks[] = { tide_heap_start_lock(), tide_common_lock(),
-                                  tide_heap_orphans_lock(), tide_os_records_lock(),
-                                  tide_os_records_lock() };
+                                  tide_heap_orphans_lock(), tide_os_records_lock() };
     enum { LOCKS = sizeof locks / sizeof *locks };
     struct heap *heap;
     pid_t child;
@@ -458,7 +457,6 @@ static void lock_everything(void *unused)
     tide_lock(tide_walk_lock());
     tide_lock(tide_reserve_lock());
     tide_lock(tide_os_records_lock());
-    tide_lock(tide_os_records_lock());
     tide_lock(tide_os_kept_lock());
     tide_lock(tide_reclaim_handler_lock());
 }
@@ -468,7 +466,6 @@ static void unlock_everything(void *unused)
     (void)unused;
     tide_unlock(tide_reclaim_handler_lock());
     tide_unlock(tide_os_kept_lock());
-    tide_unlock(tide_os_records_lock());
     tide_unlock(tide_os_records_lock());
     tide_unlock(tide_reserve_lock());
     tide_unlock(tide_walk_lock());

@@ -5,6 +5,7 @@
 
 #include "../nodes.h"
 #include "heaps.h"
+#include "os/thread.h"
 
 static uint32_t state(void)
 {
@@ -291,12 +292,21 @@ static void check_without(void)
     tide_api_check();
 }
 
+static void *take_long(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
+}
+
 ON_MACHINE(nodes, a_child_does_not_ask_what_its_parent_was_asking, 2, NULL)
 {
+    static const struct tide_os_job job = { take_long, "takes-long", (size_t)256 << 10 };
     struct outcome outcome;
 
     allocate_some();
-    atomic_store(&tide_nodes_state, TIDE_NODES_ASKED); /* by a thread that takes long */
+    atomic_store(&tide_nodes_state, TIDE_NODES_ASKED); /* by that thread */
+    TIDE_REQUIRE(tide_os_start_thread(&job));
     outcome = run_apart(check_without);
     TIDE_REQUIRE(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0);
     TIDE_REQUIRE(state() == TIDE_NODES_ASKED);
