@@ -7,6 +7,7 @@ bench_workloads_workload_SOURCES = \
 	bench/workloads/common.c \
 	bench/workloads/common.h \
 	bench/workloads/churn.c \
+	bench/workloads/churn.h \
 	bench/workloads/contention.c \
 	bench/workloads/exchange.c \
 	bench/workloads/footprint.c \
@@ -26,6 +27,7 @@ bench_workloads_workload_SOURCES = \
 	bench/workloads/sampler.c \
 	bench/workloads/sampler.h \
 	bench/workloads/server.c \
+	bench/workloads/stages.c \
 	bench/workloads/table.h \
 	bench/workloads/ticks.h \
 	bench/workloads/workload.c
