@@ -85,7 +85,7 @@ static void renew(struct worker *worker, const struct demand *demand)
         remove_one(worker, population);
     if (population->count == population->room)
         fail("return-churn: more than %u blocks of one kind", population->room);
-    population->blocks[population->count++] = take_live(worker, size);
+    population->blocks[population->count++] = take_held(worker, size);
     population->bytes += (int64_t)size;
 }
 
