@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """Programs of one thread that take much, free it and go quiet, watched from outside: how much memory do they keep?
 
-The programs are bench/workloads/lone.c and prefork.c. They create no thread and, once quiet, call malloc no more; what an
-allocator gives back, it gives back in their own calls, or by a thread of its own (`process_threads` tells). They wait at
-each of their moments until this runner has read their memory, as the kernel counts it (smaps_rollup; of prefork the sum of
-Pss of the parent and its workers, and the peak is the sum of the workers' VmHWM, as if all had theirs at once).
+The programs are bench/workloads/lone.c and prefork.c. They create no thread and, once quiet, call malloc no more; what
+an allocator gives back, it gives back in their own calls, or by a thread of its own (`process_threads` tells). They wait
+at each of their moments until this runner has read their memory, as the kernel counts it (smaps_rollup; of prefork the
+sum of Pss of the parent and its workers, and the peak is the sum of the workers' VmHWM, as if all had theirs at once).
 
     started_bytes       resident before the first malloc: the program with its arrays of pointers
     at_once_bytes       resident right after the last free
@@ -151,7 +151,7 @@ def result_of(started: int, peak: int, at_once: int, settled: int, told: dict[st
             "live_bytes": told["live_bytes"], "live_page_bytes": told["live_page_bytes"],
             "own_page_bytes": told["own_page_bytes"], "kept_free_bytes": settled - started - told["own_page_bytes"],
             "kept_at_once_bytes": at_once - must_stay, "kept_bytes": settled - must_stay,
-            "kept_share": (settled - must_stay) / (peak - started)}
+            "kept_share": (settled - must_stay) / max(1, peak - started)}
 
 
 FIGURES = ("operations", "seconds", "peak_bytes", "settled_bytes")
