@@ -35,7 +35,7 @@
 /* As return.c's, between them, and micro.c's large ones. */
 static const struct {
     size_t least, most; /* bytes */
-    uint32_t dice;      /* of 10,000 blocks of mixed sizes, so that each kind has a third of the bytes */
+    uint32_t dice;      /* of 10,000 mixed blocks: a third of the bytes for each kind */
 } kinds[] = { { 16, 2048, 9686 }, { 2 * KIB, 64 * KIB, 296 }, { 64 * KIB, MIB, 18 } };
 
 enum { KIND_SMALL, KIND_MEDIUM, KIND_LARGE };
@@ -155,15 +155,16 @@ struct some {
 };
 
 /* Bytes of the pages that the blocks are in. */
-static uint64_t count_pages(const struct some *some, unsigned kinds_of, uint64_t bytes, bool is_usable)
+static uint64_t count_pages(const struct some *some, unsigned groups, uint64_t bytes,
+                            bool is_usable)
 {
     struct pages pages;
     uint64_t blocks = 0;
 
-    for (unsigned i = 0; i < kinds_of; i++)
+    for (unsigned i = 0; i < groups; i++)
         blocks += some[i].count;
     pages_begin(&pages, blocks, bytes);
-    for (unsigned i = 0; i < kinds_of; i++)
+    for (unsigned i = 0; i < groups; i++)
         for (uint64_t n = 0; n < some[i].count; n++) {
             void *block = some[i].blocks[n];
 
@@ -173,12 +174,12 @@ static uint64_t count_pages(const struct some *some, unsigned kinds_of, uint64_t
     return pages_end(&pages);
 }
 
-static void count_some(const struct some *some, unsigned kinds_of, const struct worker *whose,
+static void count_some(const struct some *some, unsigned groups, const struct worker *whose,
                        struct done *done)
 {
     done->live_bytes = (uint64_t)own_live(whose);
-    done->live_page_bytes = count_pages(some, kinds_of, done->live_bytes, false);
-    done->own_page_bytes = count_pages(some, kinds_of, 2 * done->live_bytes, true);
+    done->live_page_bytes = count_pages(some, groups, done->live_bytes, false);
+    done->own_page_bytes = count_pages(some, groups, 2 * done->live_bytes, true);
 }
 
 void lone_count(struct worker *whose, struct done *done)
