@@ -38,6 +38,7 @@ EXTRA_DIST += \
 	bench/harness/tests/test_counts.py \
 	bench/harness/tests/test_digest.py \
 	bench/harness/tests/test_figures.py \
+	bench/harness/tests/test_lone.py \
 	bench/harness/tests/test_main.py \
 	bench/harness/tests/test_matrix.py \
 	bench/harness/tests/test_plots.py \

@@ -33,6 +33,10 @@ def named(allocator: Allocator) -> Html:
     return Html(f"{swatch}{page.text(allocator.name)}")
 
 
+def _metric(name: str) -> Measure:
+    return lambda run: run.metrics.get(name)
+
+
 def group_section(group: str, results: Results, analysis: Analysis) -> Html:
     keys = analysis.keys_of_group(group)
     base = results.baseline
@@ -56,6 +60,9 @@ def group_section(group: str, results: Results, analysis: Analysis) -> Html:
                   _latency_table(keys, analysis)]
     if settling:
         parts += [tag("h3", "Settled memory"), _settled_table(settling, analysis)]
+    watched = [key for key in keys if analysis.tells(key, _kept)]
+    if watched:
+        parts += [tag("h3", "Memory of one thread that is quiet"), _kept_table(watched, analysis)]
     if group in ("footprint", "return"):
         parts += [tag("h3", "Resident memory by the bytes alive"), _live_table(keys, analysis)]
     memory = [tag("h3", "Peak memory"), _value_table(keys, analysis, base, memory_of, "MiB"),
@@ -277,6 +284,32 @@ def _settled_cell(key: Key, name: str, value: Spread | None, least: float | None
                tag("small", f"{mebibytes(size.median if size else None)} MiB"), tag("small", ratio), failed)
 
 
+_kept = _metric("kept_bytes")
+KEPT_COLUMNS: dict[str, Measure] = {
+    "peak": lambda run: run.peak_bytes, "at once": _metric("at_once_bytes"),
+    "settled": lambda run: run.settled_bytes, "started": _metric("started_bytes"),
+    "live pages": _metric("live_page_bytes"), "kept": _kept, "of it free": _metric("kept_free_bytes")}
+
+
+def _kept_table(keys: list[Key], analysis: Analysis) -> Html:
+    """Of programs that were watched from outside: see bench/servers/lone.py."""
+    rows = []
+    for key in keys:
+        for allocator in analysis.allocators:
+            share = analysis.spread(key, allocator.name, _metric("kept_share"))
+            if share:
+                found = [analysis.spread(key, allocator.name, measure) for measure in KEPT_COLUMNS.values()]
+                rows.append([load(key), named(allocator), *(mebibytes(each.median if each else None) for each in found),
+                             percent(share.median)])
+    note = ("Medians in MiB. At once: resident right after the last free; settled: after 2 s in which nothing was "
+            "called; started: before the first malloc, the program's own; live pages: those that have a part of a "
+            "live block, as large as it was asked for, the least that must stay. Kept is settled less started less "
+            "live pages, and by the peak less started; of it free: without what lies behind the bytes asked for in "
+            "the live blocks' size classes.")
+    head = ["load", "allocator", *KEPT_COLUMNS, "kept by the peak"]
+    return page.join([tag("p", note, kind="lead"), page.table(head, rows, (1,))])
+
+
 def _live_table(keys: list[Key], analysis: Analysis) -> Html:
     rows = []
     for key in keys:
@@ -358,10 +391,6 @@ def _detail_row(key: Key, allocator: Allocator, metrics: list[str], analysis: An
             number(middle(per_thousand)), number(middle(_cpu_per_wall)), number(middle(lambda run: run.fairness)),
             number(middle(lambda run: _measured_part(run, "minor_faults"))),
             *(number(middle(_metric(name))) for name in metrics)]
-
-
-def _metric(name: str) -> Measure:
-    return lambda run: run.metrics.get(name)
 
 
 def _measured_part(run: Run, name: str) -> float | None:

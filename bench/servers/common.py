@@ -90,6 +90,20 @@ def tool(name: str, package: str) -> str:
     return path
 
 
+def built(path: str) -> str:
+    """A program of the build by its path there, such as bench/workloads/lone: of $TIDE_BUILDDIR (set by make check), of
+    the build that has $TIDE_LAUNCH, of the current folder, or of the source tree if that was built in."""
+    folders = [Path.cwd(), FOLDER.parent.parent]
+    if "TIDE_LAUNCH" in os.environ:
+        folders.insert(0, Path(os.environ["TIDE_LAUNCH"]).resolve().parents[2])
+    if "TIDE_BUILDDIR" in os.environ:
+        folders.insert(0, Path(os.environ["TIDE_BUILDDIR"]))
+    for folder in folders:
+        if os.access(folder / path, os.X_OK):
+            return str((folder / path).absolute())
+    raise Skipped(f"{Path(path).name} isn't built (make {path}, and set TIDE_BUILDDIR)")
+
+
 def environment(preload: str, extra: dict[str, str]) -> dict[str, str]:
     """The environment of a measured program."""
     env = {**os.environ, "LC_ALL": "C", **extra}
@@ -149,10 +163,15 @@ def status_bytes(pid: int, name: str) -> int:
     return int(found[1]) * 1024
 
 
-def pss_bytes(pid: int) -> int:
+def rollup_bytes(pid: int, name: str) -> int:
+    """Rss or Pss, counted at this moment: VmRSS lags behind by a few pages. 0 of a process that is about to end."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
+
+
+def pss_bytes(pid: int) -> int:
+    return rollup_bytes(pid, "Pss")
 
 
 def children(pid: int) -> list[int]:

@@ -2,6 +2,7 @@
 # runs and what they share go with it.
 server_runners = \
 	bench/servers/cxx.py \
+	bench/servers/lone.py \
 	bench/servers/memcached.py \
 	bench/servers/nginx.py \
 	bench/servers/perl.py \

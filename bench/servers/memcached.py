@@ -6,8 +6,7 @@ memcached keeps its values in slabs of 1 MB that it never gives back; malloc see
 come again) and their buffers. So this shows how a malloc serves a server that manages its memory itself, and the
 final memory is taken 1 s after the last connection closed. Every answer is checked by the client.
 
-The client is found in $TIDE_BUILDDIR/bench/servers (set by make check), beside $TIDE_LAUNCH's folder, in a build
-folder that is the current one, or beside this file.
+The client is a program of the build: see built() in common.py.
 """
 import sys
 sys.dont_write_bytecode = True
@@ -19,7 +18,7 @@ import socket
 import time
 from pathlib import Path
 
-from common import FOLDER, Failed, Result, Server, Setup, Skipped, Workload, main, tool
+from common import Failed, Result, Server, Setup, Workload, built, main, tool
 
 OPERATIONS = 1_200_000
 KEYS = 60_000
@@ -27,18 +26,6 @@ CLIENT_THREADS = 2
 CLIENT_CONNECTIONS = 8      # per thread
 LEAST_OPERATIONS = CLIENT_THREADS * CLIENT_CONNECTIONS * 16 * 4
 LIMIT_MB = 2048             # never reached: nothing may be evicted
-
-
-def load_client() -> str:
-    folders = [Path.cwd() / "bench/servers", FOLDER]
-    if "TIDE_LAUNCH" in os.environ:
-        folders.insert(0, Path(os.environ["TIDE_LAUNCH"]).resolve().parent.parent / "servers")
-    if "TIDE_BUILDDIR" in os.environ:
-        folders.insert(0, Path(os.environ["TIDE_BUILDDIR"]) / "bench/servers")
-    for folder in folders:
-        if os.access(folder / "memcached_load", os.X_OK):
-            return str(folder / "memcached_load")
-    raise Skipped("memcached_load isn't built (make bench/servers/memcached_load, and set TIDE_BUILDDIR)")
 
 
 def answers(path: Path) -> bool:
@@ -61,7 +48,7 @@ def statistics(path: Path) -> dict[str, str]:
 
 def run(setup: Setup) -> Result:
     program = tool("memcached", "memcached")
-    client = load_client()
+    client = built("bench/servers/memcached_load")
     with Server(setup, [program, "-V"]) as server:
         path = server.folder / "socket"
         server.start([program, "-s", str(path), "-t", str(setup.threads), "-m", str(LIMIT_MB), "-c", "256",

@@ -12,16 +12,13 @@
  *
  * The scale changes how many operations there are, not how many bytes.
  */
-#include "table.h"
+#include "churn.h"
 
 #include <math.h>
-
-#include "held.h"
 
 #define PEAK      (128.0 * MIB)
 #define CENTRE    256 /* bytes; blocks are of half to twice as many */
 #define DOUBLINGS 6   /* of that, at most */
-#define IDLE      2.0 /* seconds */
 
 /* How often each goes up and down again.  No one is a multiple of another. */
 enum { SIZE_SWINGS = 3, LOAD_SWINGS = 5, LIFE_SWINGS = 2 };
@@ -29,17 +26,7 @@ enum { SIZE_SWINGS = 3, LOAD_SWINGS = 5, LIFE_SWINGS = 2 };
 #define LONG_LIVED 10    /* of 1,000 replacements */
 #define LAST       10000 /* replacements of each thread at the end */
 
-/* Blocks live the longer, the smaller the part of the replacements that is
- * theirs, by their part of the bytes. */
-enum lives { SHORT, MEDIUM, LONG, LIVES };
-
 static const int percent_of_bytes[LIVES] = { 75, 22, 3 };
-
-struct population {
-    int64_t bytes;
-    uint32_t count, room;
-    void **blocks;
-};
 
 /* What is asked for at some time of the run. */
 struct demand {
@@ -98,11 +85,11 @@ static void renew(struct worker *worker, const struct demand *demand)
         remove_one(worker, population);
     if (population->count == population->room)
         fail("return-churn: more than %u blocks of one kind", population->room);
-    population->blocks[population->count++] = take_live(worker, size);
+    population->blocks[population->count++] = take_held(worker, size);
     population->bytes += (int64_t)size;
 }
 
-static void set_up_churn(struct worker *worker)
+void set_up_churn(struct worker *worker)
 {
     struct population *populations = worker->state = area(LIVES * sizeof *populations);
 
@@ -112,7 +99,7 @@ static void set_up_churn(struct worker *worker)
     }
 }
 
-static void churn(struct worker *worker)
+void churn(struct worker *worker)
 {
     struct demand demand;
 
@@ -124,12 +111,4 @@ static void churn(struct worker *worker)
     demand = demand_at(worker, 1); /* also for who had no part in the end */
     for (unsigned i = 0; i < LAST; i++)
         renew(worker, &demand);
-    idle(worker, IDLE);
-    note_held(worker);
-    note_settled(worker);
-}
-
-void run_return_churn(struct run *run)
-{
-    run_sampled(run, &(struct stages){ set_up_churn, churn, NULL });
 }

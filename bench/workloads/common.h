@@ -77,6 +77,7 @@ struct run {
     uint64_t chunk;              /* operations that a worker claims at a time */
     struct worker *workers;      /* one per thread */
     bool timed;                  /* every call in the loop is: group latency, and who says so */
+    bool touches_all;            /* every page of a block is written, by workloads that heed it */
     void *shared;                /* the workload's own */
     pthread_barrier_t meeting;   /* of all workers */
     /* results */

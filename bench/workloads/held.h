@@ -35,6 +35,25 @@ static inline struct heap *make_heap(struct worker *worker, uint64_t room)
     return heap;
 }
 
+/* Writes to each page of the block but those of its ends, which have the marks. */
+static inline void touch_pages(void *block, size_t size)
+{
+    const size_t page = 4096; /* the least there is */
+    size_t first = page - (uintptr_t)block % page;
+
+    for (size_t at = first; at + 1 < size; at += page)
+        ((unsigned char *)block)[at] = 1;
+}
+
+static inline void *take_held(struct worker *worker, size_t size)
+{
+    void *block = take_live(worker, size);
+
+    if (worker->run->touches_all)
+        touch_pages(block, size);
+    return block;
+}
+
 static inline void push(struct worker *worker, size_t size)
 {
     struct heap *heap = worker->state;
@@ -42,7 +61,7 @@ static inline void push(struct worker *worker, size_t size)
     if (heap->count == heap->room)
         fail("%s: more than %llu blocks", worker->run->workload->name,
              (unsigned long long)heap->room);
-    heap->blocks[heap->count++] = take_live(worker, size);
+    heap->blocks[heap->count++] = take_held(worker, size);
     worker->operations++;
 }
 

@@ -7,6 +7,7 @@ bench_workloads_workload_SOURCES = \
 	bench/workloads/common.c \
 	bench/workloads/common.h \
 	bench/workloads/churn.c \
+	bench/workloads/churn.h \
 	bench/workloads/contention.c \
 	bench/workloads/exchange.c \
 	bench/workloads/footprint.c \
@@ -26,10 +27,30 @@ bench_workloads_workload_SOURCES = \
 	bench/workloads/sampler.c \
 	bench/workloads/sampler.h \
 	bench/workloads/server.c \
+	bench/workloads/stages.c \
 	bench/workloads/table.h \
 	bench/workloads/ticks.h \
 	bench/workloads/workload.c
 bench_workloads_workload_LDADD = -ldl -lm
+
+# Of one thread: nothing that creates one may be linked (a test asks).
+check_PROGRAMS += bench/workloads/lone
+bench_workloads_lone_SOURCES = \
+	bench/workloads/churn.c \
+	bench/workloads/churn.h \
+	bench/workloads/common.c \
+	bench/workloads/common.h \
+	bench/workloads/held.h \
+	bench/workloads/histogram.c \
+	bench/workloads/histogram.h \
+	bench/workloads/lone.c \
+	bench/workloads/lone.h \
+	bench/workloads/pages.c \
+	bench/workloads/pages.h \
+	bench/workloads/prefork.c \
+	bench/workloads/sampler.h \
+	bench/workloads/ticks.h
+bench_workloads_lone_LDADD = -lm
 
 EXTRA_DIST += bench/workloads/cores.c
 if HAVE_HWLOC

@@ -3,12 +3,14 @@
  * MUCH bytes of small blocks are taken by GIVERS threads and freed.  The figure
  * is what is resident afterwards (settled_bytes), by the peak: when the threads
  * have been idle, when only some blocks were freed, after malloc_trim, when the
- * threads have ended; and what calls of other threads take meanwhile.
+ * threads have ended, after a long time of drifting demand (churn.c); and what
+ * calls of other threads take meanwhile.
  */
 #include "table.h"
 
 #include <dlfcn.h>
 
+#include "churn.h"
 #include "held.h"
 
 #define MUCH   ((uint64_t)1024 * MIB)
@@ -66,6 +68,21 @@ static void fill_and_free(struct worker *worker)
 void run_return_exits(struct run *run)
 {
     run_then_idle(run, &(struct stages){ set_up, fill_and_free, NULL }, IDLE);
+}
+
+/* ---- The demand drifts ------------------------------------------------------------------ */
+
+static void churn_and_rest(struct worker *worker)
+{
+    churn(worker);
+    idle(worker, IDLE);
+    note_held(worker);
+    note_settled(worker);
+}
+
+void run_return_churn(struct run *run)
+{
+    run_sampled(run, &(struct stages){ set_up_churn, churn_and_rest, NULL });
 }
 
 /* ---- malloc_trim ------------------------------------------------------------------------ */

@@ -39,6 +39,18 @@ nothing_left() {
 check_result() {
     /usr/bin/python3 -c '
 import json, sys
+
+def check_kept(result, metrics):
+    """The figures of bench/servers/lone.py, which fit each other; and nothing has a thread that it did not ask for."""
+    must_stay = metrics["started_bytes"] + metrics["live_page_bytes"]
+    assert 0 < metrics["started_bytes"] < result["settled_bytes"] <= result["peak_bytes"], result
+    assert metrics["at_once_bytes"] <= result["peak_bytes"], result
+    assert metrics["live_bytes"] <= metrics["live_page_bytes"] <= metrics["own_page_bytes"], result
+    assert (metrics["live_bytes"] == 0) == ("-all" in result["workload"]), result
+    assert must_stay <= result["settled_bytes"], "less is resident than the pages of live blocks"
+    assert metrics["kept_bytes"] == result["settled_bytes"] - must_stay, result
+    assert metrics["process_threads"] == 1, result
+
 result = json.load(sys.stdin)
 assert result["workload"] == sys.argv[1], result
 if "skipped" in result:
@@ -47,6 +59,8 @@ if "skipped" in result:
 assert result["threads"] >= 1 and result["operations"] > 0 and result["seconds"] > 0, result
 assert 0 < result.get("final_bytes", 1) <= result["peak_bytes"] < 1 << 34 and result["peak_bytes"] > 1 << 20, result
 assert all(isinstance(value, (int, float)) for value in result["metrics"].values()), result
+if "kept_bytes" in result["metrics"]:
+    check_kept(result, result["metrics"])
 for name, kind in result.get("latency_ns", {}).items():
     assert 0 < kind["p50"] <= kind["p99"] <= kind["max"] and kind["count"] > 0, (name, kind)
 print("%s: %d operations in %.2f s, peak %.1f MB"
@@ -54,11 +68,11 @@ print("%s: %d operations in %.2f s, peak %.1f MB"
 }
 
 count=0
-for runner in cxx memcached nginx perl python redis redis_return sqlite startup; do
+for runner in cxx lone memcached nginx perl python redis redis_return sqlite startup; do
     names=$("$runners/$runner.py" list | /usr/bin/python3 -c '
 import json, sys
 for each in json.load(sys.stdin):
-    assert each["group"] in ("server", "program", "micro") and each["threads"] and each["about"] and each["unit"], each
+    assert each["group"] in ("server", "program", "micro", "return") and each["threads"] and each["about"] and each["unit"], each
     print(each["workload"])')
     for name in $names; do
         "$runners/$runner.py" run "$name" --preload "$TIDE_LIB" --scale 2 >"$work/result" || fail "$name fails"
@@ -84,3 +98,11 @@ sleep 1
 kill "$runner" 2>/dev/null || grep -q skipped "$work/result" || fail "redis.py had ended"
 wait "$runner" || true
 nothing_left "redis.py, ended early,"
+
+# Also one that has forked workers.
+(cd "$work/tmp" && exec "$runners/lone.py" run prefork --preload "$TIDE_LIB" --scale 20) >"$work/result" &
+runner=$!
+sleep 1
+kill "$runner" || fail "lone.py had ended"
+wait "$runner" || true
+nothing_left "lone.py, ended early,"

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Every workload of the bench runs under the built library, little of each, and
-# prints a result that the harness can read.
+# prints a result that the harness can read.  lone, which a runner watches from
+# outside, says its words in their order, and can't create a thread.
 set -eu
 program=$TIDE_BUILDDIR/bench/workloads/workload
+lone=$TIDE_BUILDDIR/bench/workloads/lone
 slowed=$TIDE_BUILDDIR/bench/workloads/.libs/libtidepool-slowed.so
 
 skip() {
@@ -14,10 +16,10 @@ skip() {
 command -v python3 >/dev/null || skip "python3 not found (Debian package: python3)"
 
 # status 0 and a good result; a list of what was wrong otherwise
-exec python3 - "$program" "$TIDE_LIB" "$slowed" <<'END'
-import json, os, subprocess, sys
+exec python3 - "$program" "$TIDE_LIB" "$slowed" "$lone" <<'END'
+import json, os, shutil, subprocess, sys
 
-program, library, slowed = sys.argv[1:]
+program, library, slowed, lone = sys.argv[1:]
 errors = []
 
 
@@ -85,6 +87,49 @@ def check_settled(row, result):
         raise ValueError("the library's malloc_trim wasn't found")
 
 
+def run_lone(arguments, input, preload=""):
+    done = subprocess.run([lone, *arguments], env=dict(os.environ, LD_PRELOAD=preload), input=input,
+                          capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def check_lone(mode):
+    """As the runner drives it: a byte for each word, and it ends when its input does."""
+    status, said, complaints = run_lone(["run", mode, "1"], "\n" * 3, library)
+    words = [line.partition(" ")[0] for line in said.splitlines()]
+    if status or complaints or words != ["ready", "peak", "freed", "quiet"]:
+        raise ValueError(f"status {status}, said {words}, {complaints[:500]}")
+    told = json.loads(said.splitlines()[-1].partition(" ")[2])
+    if told["operations"] <= 0 or told["nanoseconds"] <= 0:
+        raise ValueError(f"nothing was done: {told}")
+    live, pages, own = told["live_bytes"], told["live_page_bytes"], told["own_page_bytes"]
+    if not live <= pages <= own or (live == 0) != mode.startswith("all") or (live == 0) != (own == 0):
+        raise ValueError(f"pages of live blocks don't fit the blocks: {told}")
+    if pages > live + 2 * os.sysconf("SC_PAGESIZE") * told["operations"]:
+        raise ValueError(f"more pages than the blocks can be in: {told}")
+
+
+def check_lone_usage():
+    for arguments in ([], ["run"], ["run", "none"], ["run", "all", "0"], ["run", "all", "x"], ["list", "all"]):
+        status, said, complaints = run_lone(arguments, "")
+        if status != 2 or said or not complaints.startswith("usage:"):
+            raise ValueError(f"{arguments}: status {status}, {said!r}, {complaints!r}")
+    status, _, complaints = run_lone(["run", "all", "1"], "\n")
+    if status != 1 or "nobody watches" not in complaints:
+        raise ValueError(f"it goes on though nobody watches: status {status}, {complaints!r}")
+
+
+def check_no_thread():
+    if not shutil.which("nm"):
+        return
+    symbols = subprocess.run(["nm", "-D", "--undefined-only", lone], capture_output=True, text=True,
+                             check=True).stdout
+    creators = [name for name in ("pthread_create", "thrd_create", "clone", "timer_create", "syscall")
+                if f" {name}@" in symbols]
+    if creators or " malloc@" not in symbols:
+        raise ValueError(f"lone, of one thread, links {creators} and malloc: {' malloc@' in symbols}")
+
+
 def attempt(name, action):
     try:
         action()
@@ -104,6 +149,13 @@ for row in rows:
 attempt("under libtidepool-slowed",
         lambda: run_one(next(r for r in rows if r["workload"] == "thread-lives"), 2,
                         f"{slowed} {library}"))
-print("\n".join(errors) or f"{len(rows)} workloads ran")
+modes = run_lone(["list"], "")[1].split()
+if {"all", "sparse", "churn", "prefork"} - set(modes):
+    errors.append(f"lone has only {modes}")
+for mode in modes:
+    attempt(f"lone {mode}", lambda: check_lone(mode))
+attempt("lone's usage", check_lone_usage)
+attempt("lone's symbols", check_no_thread)
+print("\n".join(errors) or f"{len(rows)} workloads and {len(modes)} modes of lone ran")
 sys.exit(bool(errors))
 END

@@ -1,6 +1,7 @@
 """Tests of the settled figure, what stays resident of the peak, from a run's output to tables and bench compare."""
 import contextlib
 import io
+import re
 import unittest
 
 from harness import compare, report, sections
@@ -14,6 +15,7 @@ BASE, PEER = (Allocator(name, "", {}, "1", "", "#000000") for name in ("base", "
 ALLOCATORS = [OURS, BASE, PEER]
 GIVES = Workload("gives", "return", (1,), True, "", "block", "/bin/w", False)
 OTHER = Workload("other", "micro", (1,), True, "", "block", "/bin/w", False)
+MIB = 2**20
 SHARES = {"ours": 0.1, "base": 0.8, "peer": 0.4}
 
 
@@ -66,6 +68,20 @@ class Shown(unittest.TestCase):
     def test_no_table_where_no_load_tells_it(self) -> None:
         found = results(SHARES)
         self.assertNotIn("Settled memory", sections.group_section("micro", found, analysis(found)))
+
+    def test_what_a_quiet_program_keeps(self) -> None:
+        found = results(SHARES)
+        self.assertNotIn("one thread that is quiet", sections.group_section("return", found, analysis(found)))
+        for each in found.runs:
+            if (each.workload, each.allocator) == ("gives", "ours"):
+                each.metrics = {"started_bytes": 2 * MIB, "at_once_bytes": 200 * MIB, "live_page_bytes": 90 * MIB,
+                                "kept_bytes": 11 * MIB, "kept_free_bytes": 7 * MIB, "kept_share": 0.0126}
+        page = sections.group_section("return", found, analysis(found))
+        self.assertIn("<h3>Memory of one thread that is quiet</h3>", page)
+        row = page.split("<th>kept by the peak</th>")[1].split("</table>")[0]
+        self.assertEqual(re.findall(r"<td>(.*?)</td>", row)[-8:],
+                         ["1\u2009024", "200", "102", "2.00", "90.0", "11.0", "7.00", "1 %"])
+        self.assertEqual(row.count("<tr>"), 1)      # of the allocators that tell it
 
     def test_summary_of_the_page(self) -> None:
         table = report._against_best(analysis(results(SHARES)))
