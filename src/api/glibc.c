@@ -153,7 +153,7 @@ void tide_malloc_stats(void)
         tide_base_print("lock %-10s taken %" PRIu64 " times, waited for %" PRIu64 " times, %" PRIu64
                         " us in all\n",
                         tide_stats_lock_name(kind), tide_relaxed(&stats.locks[kind].acquired),
-                        tide_relaxed(&stats.locks[kind].contended),
+                        (uint64_t)tide_relaxed(&stats.locks[kind].contended),
                         tide_relaxed(&stats.locks[kind].waited_ns) / 1000);
 }
 
@@ -191,7 +191,7 @@ int tide_malloc_info(int options, FILE *stream)
     for (enum lock_kind kind = 0; kind < LOCK_KINDS; kind++)
         fprintf(stream, "<lock name=\"%s\" taken=\"%" PRIu64 "\" waited=\"%" PRIu64 "\"/>\n",
                 tide_stats_lock_name(kind), tide_relaxed(&stats.locks[kind].acquired),
-                tide_relaxed(&stats.locks[kind].contended));
+                (uint64_t)tide_relaxed(&stats.locks[kind].contended));
     fprintf(stream, "<heaps count=\"%zu\" orphans=\"%zu\"/>\n</malloc>\n", stats.heaps,
             stats.orphans);
     return fflush(stream) == 0 && !ferror(stream) ? 0 : -1;

@@ -43,6 +43,16 @@
 #define tide_byte_is(byte, value) (*(const uint8_t *)(byte) == (value))
 #endif
 
+/* In a loop that waits for another processor. */
+static inline void tide_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* Owner thread only.  Adds to the counter. */
 #if TIDE_THREAD_SANITIZER
 #define tide_owner_add(counter, amount) tide_count((counter), (amount))

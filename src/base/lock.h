@@ -35,8 +35,8 @@
 struct tide_lock {
     pthread_mutex_t mutex;
     _Atomic uint64_t acquired;  /* written under the lock, read by walkers */
-    _Atomic uint64_t contended; /* likewise: acquisitions that had to wait */
-    _Atomic uint64_t waited_ns; /* likewise: how long they waited in all */
+    _Atomic uint64_t waited_ns; /* likewise: how long all waited who had to */
+    _Atomic uint32_t contended; /* likewise: how many these were */
     uint32_t nested;            /* under the lock: times the forking thread has it again */
 };
 

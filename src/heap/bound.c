@@ -10,7 +10,7 @@
 #include "heap/idle.h"
 #include "os/thread.h"
 
-#define LEAST_BYTES ((size_t)3 << 20)
+#define LEAST_BYTES ((size_t)3 << 19)
 #define LEAST_SHARE 32        /* a part in so many of the peak, with one heap */
 #define LEAST_SHARE_SHARED 96 /* with several */
 

@@ -1,6 +1,6 @@
 /* heap/depot.c - see depot.h.  Each class has a lock of its own, held for a few
- * instructions: whoever finds it busy waits, as touching new memory instead
- * costs more. */
+ * instructions: an owner that finds it busy tries some times, as touching new memory
+ * instead costs more, and then does without, as who holds it may have been stopped. */
 #include "heap/depot.h"
 
 #include "arena/layout.h"
@@ -49,6 +49,18 @@ void tide_depot_fit(unsigned heaps)
     tide_set_relaxed(&most_bytes, (size_t)tide_options.depot * heaps);
 }
 
+enum { TRIES = 200 };
+
+static bool lock_soon(struct depot *depot)
+{
+    for (int n = 0; n < TRIES; n++) {
+        if (tide_lock_try(&depot->lock))
+            return true;
+        tide_relax();
+    }
+    return false;
+}
+
 bool tide_depot_put(unsigned size_class, struct batch batch)
 {
     struct depot *depot = &depots[size_class];
@@ -57,8 +69,9 @@ bool tide_depot_put(unsigned size_class, struct batch batch)
 
     if (tide_relaxed(&depot->bytes) + bytes > tide_relaxed(&most_bytes))
         return false;
+    if (!lock_soon(depot))
+        return false;
     head->bytes = bytes;
-    tide_lock(&depot->lock);
     head->next = depot->newest;
     depot->newest = head;
     tide_count(&depot->bytes, bytes);
@@ -78,7 +91,8 @@ struct block *tide_depot_take_stored(unsigned size_class)
     struct depot *depot = &depots[size_class];
     struct head *head;
 
-    tide_lock(&depot->lock);
+    if (!lock_soon(depot))
+        return NULL;
     head = depot->newest;
     if (head) {
         depot->newest = head->next;

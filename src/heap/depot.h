@@ -38,7 +38,7 @@ extern TIDE_HIDDEN _Atomic uint32_t tide_depot_stored[TIDE_CLASSES];
 /* Sets the sizes for so many heaps. */
 void tide_depot_fit(unsigned heaps);
 
-/* False when the class has enough. */
+/* False when the class has enough, or its lock is busy. */
 bool tide_depot_put(unsigned size_class, struct batch batch);
 
 struct block *tide_depot_take_stored(unsigned size_class);

@@ -112,7 +112,8 @@ static bool treat_if_left(struct patient *patient, bool is_passed)
     return is_more;
 }
 
-/* Those that are through leave. */
+/* Those that are through leave.  The common heap, which owners use while their doors are
+ * closed, has its turn when all are open. */
 static void do_round(struct ward *ward)
 {
     bool is_needed = false, is_passed, is_more[BATCH];
@@ -122,7 +123,11 @@ static void do_round(struct ward *ward)
         is_needed |= close_door(&ward->patients[n]);
     is_passed = is_needed && tide_os_barrier();
     for (unsigned n = 0; n < ward->count; n++)
-        is_more[n] = treat_if_left(&ward->patients[n], is_passed);
+        if (!tide_heap_is_common(ward->patients[n].heap))
+            is_more[n] = treat_if_left(&ward->patients[n], is_passed);
+    for (unsigned n = 0; n < ward->count; n++)
+        if (tide_heap_is_common(ward->patients[n].heap))
+            is_more[n] = treat_if_left(&ward->patients[n], is_passed);
     for (unsigned n = 0; n < ward->count; n++) {
         struct patient *patient = &ward->patients[n];
 
