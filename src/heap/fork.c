@@ -49,7 +49,7 @@ void tide_fork_pass_out(void)
     is_passing = false;
 }
 
-/* Nobody else has a heap, or is about to use what threads share, or is tidepool's.  One
+/* Nobody else has a heap, or is about to use what threads share, walks, or is tidepool's.  One
  * heap is this thread's, which a signal may have found before it had it.  Who has passed
  * is counted by then: so those that pass are asked for first. */
 static bool is_alone(void)
@@ -58,7 +58,7 @@ static bool is_alone(void)
     unsigned heaps = tide_heap_count();
 
     return is_passed && (heaps == 0 || (heaps == 1 && (tide_heap_own() || is_passing))) &&
-           tide_os_own_threads() == 0;
+           tide_os_own_threads() == 0 && tide_walk_waiting() == 0;
 }
 
 /* Two may fork at a time, and whoever has closed it opens it. */

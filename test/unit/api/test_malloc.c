@@ -171,6 +171,7 @@ static void soil_lines(void *unused)
 IN_NEW_THREAD(malloc, callocs_block_of_the_common_heap_is_zero_to_its_end, NULL)
 {
     make_many_heaps();
+    own_heap(); /* or this thread would go on with the other's */
     run_thread(soil_lines, NULL);
     for (size_t c = 0; c < LINE_SIZES; c++)
         for (int n = 0; n < LINES; n++) {
