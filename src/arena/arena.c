@@ -14,7 +14,9 @@ _Atomic size_t tide_arena_idle_slots;
 /* How many of so many slots are dirty; mostly all are, or none. */
 static unsigned count_dirty(uint64_t slots, uint64_t dirty, unsigned count)
 {
-    return (slots & dirty) == slots ? count : (slots & dirty) == 0 ? 0 : tide_bit_count(slots & dirty);
+    uint64_t both = slots & dirty;
+
+    return both == slots ? count : both == 0 ? 0 : tide_bit_count(both);
 }
 
 /* Every align-th bit, align a power of two up to 64. */

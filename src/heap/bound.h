@@ -48,8 +48,10 @@ static inline size_t tide_bound_kept(void)
  * section. */
 static inline void tide_bound_check(const struct heap *heap)
 {
+    size_t loose = heap ? tide_relaxed(&heap->loose) : 0;
+
     if (TIDE_UNLIKELY(tide_bound_is_on()) &&
-        tide_bound_kept() + (heap ? tide_relaxed(&heap->loose) : 0) > tide_relaxed(&tide_bound_most))
+        tide_bound_kept() + loose > tide_relaxed(&tide_bound_most))
         tide_bound_check_slow();
 }
 

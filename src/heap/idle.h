@@ -32,7 +32,8 @@ size_t tide_idle_purge_own_on(void);
 /* A round for the next heap that blocks wait to come home to. */
 void tide_idle_collect_on(void);
 
-/* Lets the calling thread's own heap give back all it can.  Any locks but those of heaps may be held. */
+/* Lets the calling thread's own heap give back all it can; without the maintenance
+ * lock, too. */
 size_t tide_idle_give_back_own(void);
 
 #endif

@@ -29,7 +29,8 @@ static void send_chain(const struct chain *chain)
     if (!tide_pool_return(chain))
         return;
     if (tide_relaxed(&owner->state) != HEAP_RETIRED)
-        atomic_fetch_add_explicit(&tide_bound_returned, tide_pool_bytes(pool), memory_order_relaxed);
+        atomic_fetch_add_explicit(&tide_bound_returned, tide_pool_bytes(pool),
+                                  memory_order_relaxed);
     first = tide_relaxed(&owner->inbox);
     do
         pool->next_inbox = first;

@@ -143,8 +143,9 @@ static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_cla
 
 static void *try_malloc(size_t size, bool *is_zero)
 {
-    return try_malloc_aligned(size, TIDE_ALIGNMENT,
-                              size <= TIDE_POOLED_MAX ? tide_class_of(size) : TIDE_CLASSES, is_zero);
+    unsigned size_class = size <= TIDE_POOLED_MAX ? tide_class_of(size) : TIDE_CLASSES;
+
+    return try_malloc_aligned(size, TIDE_ALIGNMENT, size_class, is_zero);
 }
 
 /* Everything that could be done was. */
