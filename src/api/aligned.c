@@ -6,6 +6,7 @@
 
 #include "api/override.h"
 #include "base/bits.h"
+#include "heap/fork.h"
 #include "heap/heap.h"
 #include "heap/slow.h"
 #include "os/map.h"
@@ -49,10 +50,13 @@ void *tide_memalign(size_t alignment, size_t size)
 /* Known once the allocator has started. */
 static size_t page_bytes(void)
 {
+    bool is_passing = tide_fork_pass_in();
     struct heap *heap = tide_heap_enter();
 
     if (heap)
         tide_heap_leave(heap);
+    if (is_passing)
+        tide_fork_pass_out();
     return tide_os_page_bytes;
 }
 

@@ -11,6 +11,7 @@
 #include "arena/address_map.h"
 #include "base/fatal.h"
 #include "base/options.h"
+#include "heap/fork.h"
 #include "heap/heap.h"
 #include "heap/idle.h"
 #include "heap/inspect.h"
@@ -32,13 +33,25 @@ size_t tide_good_size(size_t size)
 bool tide_owns(const void *address)
 {
     enum tide_memory memory = tide_memory_at(address);
+    bool is_passing, owns;
 
-    return memory == TIDE_ARENA || (memory != TIDE_FOREIGN && tide_huge_owns(address));
+    if (memory == TIDE_ARENA || memory == TIDE_FOREIGN)
+        return memory == TIDE_ARENA;
+    is_passing = tide_fork_pass_in();
+    owns = tide_huge_owns(address);
+    if (is_passing)
+        tide_fork_pass_out();
+    return owns;
 }
 
 tide_pressure_handler *tide_on_pressure(tide_pressure_handler *handler, void *argument)
 {
-    return tide_reclaim_set_handler(handler, argument);
+    bool is_passing = tide_fork_pass_in();
+    tide_pressure_handler *before = tide_reclaim_set_handler(handler, argument);
+
+    if (is_passing)
+        tide_fork_pass_out();
+    return before;
 }
 
 const char *tide_version(void)
@@ -58,6 +71,7 @@ size_t tide_purge(void)
 
 size_t tide_thread_idle(void)
 {
+    tide_fork_check();
     return tide_idle_give_back_own();
 }
 

@@ -8,6 +8,7 @@
 #include "api/start.h"
 #include "base/fatal.h"
 #include "base/options.h"
+#include "heap/fork.h"
 #include "heap/heap_fast.h"
 #include "heap/huge.h"
 #include "heap/inspect.h"
@@ -43,10 +44,15 @@ static size_t pooled_bytes(const void *block, size_t size)
 static size_t large_bytes(void *block, size_t size)
 {
     struct found found = tide_heap_find(block, "calloc");
+    bool is_passing, is_resized;
 
-    if (found.kind == FOUND_HUGE && found.bytes - size > size / 4 && tide_huge_resize(block, size))
-        return tide_huge_usable(tide_huge_at(block));
-    return found.bytes;
+    if (found.kind != FOUND_HUGE || found.bytes - size <= size / 4)
+        return found.bytes;
+    is_passing = tide_fork_pass_in();
+    is_resized = tide_huge_resize(block, size) != NULL;
+    if (is_passing)
+        tide_fork_pass_out();
+    return is_resized ? tide_huge_usable(tide_huge_at(block)) : found.bytes;
 }
 
 /* As with glibc, all that malloc_usable_size tells is zero. */

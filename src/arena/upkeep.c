@@ -276,6 +276,9 @@ static void empty_shard(struct shard *shard)
 
 void tide_arena_mend_in_child(void)
 {
+    size_t count = 0;
+
+    tide_set_relaxed(&tide_arena_idle_slots, 0);
     purged_next = decayed_next = NULL;
     if (tide_shard_global_lock)
         tide_lock_reset(tide_shard_global_lock, true);
@@ -287,7 +290,11 @@ void tide_arena_mend_in_child(void)
         arena->tenants = 0;
         arena->is_fork_locked = false;
         tide_shard_enlist(arena);
+        tide_arena_count_idle(arena, tide_bit_count(tide_relaxed(&arena->free) &
+                                                    tide_relaxed(&arena->dirty)));
+        count++;
     }
+    tide_set_relaxed(&tide_shard_created, tide_relaxed(&tide_shard_released) + count);
 }
 
 /* ---- Invariants -------------------------------------------------------- */

@@ -23,6 +23,18 @@ void tide_lock_wait(struct tide_lock *lock)
     tide_count(&lock->waited_ns, now_ns() - start);
 }
 
+bool tide_lock_soon(struct tide_lock *lock)
+{
+    enum { TRIES = 200 };
+
+    for (int n = 0; n < TRIES; n++) {
+        if (tide_lock_try(lock))
+            return true;
+        tide_relax();
+    }
+    return false;
+}
+
 void tide_lock_reset(struct tide_lock *lock, bool recursive)
 {
     static const pthread_mutex_t normal = PTHREAD_MUTEX_INITIALIZER;

@@ -4,7 +4,7 @@
  * ones; trylock is allowed against the order):
  *   1. rcu        os/rcu.c           a grace period begins or ends
  *   2. maintenance  heap/maintenance.c  a look for idle memory
- *   3. start      api/start.c        once, at the first allocation
+ *   3. start      heap/heap.c        once, at the first allocation
  *   4. common     heap/common.c      the heap that threads share
  *   5. orphans    heap/orphans.c     heaps without a thread
  *   6. depot      heap/depot.c       one per size class
@@ -71,6 +71,9 @@ static inline bool tide_lock_try(struct tide_lock *lock)
     tide_count(&lock->acquired, 1);
     return true;
 }
+
+/* Tries for some microseconds: who holds it for a few instructions has been stopped, else. */
+bool tide_lock_soon(struct tide_lock *lock);
 
 static inline void tide_lock(struct tide_lock *lock)
 {

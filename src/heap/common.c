@@ -146,11 +146,13 @@ struct block *tide_common_take(unsigned size_class)
     return block;
 }
 
+/* Who finds the lock busy takes from its own pools. */
 static struct block *take(unsigned size_class, uint32_t count)
 {
     struct block *taken = NULL, *block;
 
-    tide_common_enter();
+    if (!tide_lock_soon(&common_lock))
+        return NULL;
     while (count-- > 0 && (block = tide_common_take(size_class))) {
         block->next = taken;
         taken = block;
@@ -165,6 +167,7 @@ struct block *tide_common_share(struct heap *heap, unsigned size_class)
 {
     unsigned from = size_class < TIDE_LINE_CLASS ? TIDE_LINE_CLASS : size_class;
     uint32_t count = 1u << heap->shares[size_class];
+    struct block *taken;
 
     if (tide_heap_count() <= FEW_HEAPS || tide_heap_is_common(heap))
         return NULL;
@@ -172,8 +175,9 @@ struct block *tide_common_share(struct heap *heap, unsigned size_class)
         return take(size_class, 1);
     if (heap->current[size_class] || count * tide_class_bytes[from] > SHARE_MAX)
         return NULL;
-    heap->shares[size_class]++;
-    return take(from, count);
+    taken = take(from, count);
+    heap->shares[size_class] += taken != NULL;
+    return taken;
 }
 
 struct tide_lock *tide_common_lock(void)

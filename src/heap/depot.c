@@ -49,18 +49,6 @@ void tide_depot_fit(unsigned heaps)
     tide_set_relaxed(&most_bytes, (size_t)tide_options.depot * heaps);
 }
 
-enum { TRIES = 200 };
-
-static bool lock_soon(struct depot *depot)
-{
-    for (int n = 0; n < TRIES; n++) {
-        if (tide_lock_try(&depot->lock))
-            return true;
-        tide_relax();
-    }
-    return false;
-}
-
 bool tide_depot_put(unsigned size_class, struct batch batch)
 {
     struct depot *depot = &depots[size_class];
@@ -69,7 +57,7 @@ bool tide_depot_put(unsigned size_class, struct batch batch)
 
     if (tide_relaxed(&depot->bytes) + bytes > tide_relaxed(&most_bytes))
         return false;
-    if (!lock_soon(depot))
+    if (!tide_lock_soon(&depot->lock))
         return false;
     head->bytes = bytes;
     head->next = depot->newest;
@@ -91,7 +79,7 @@ struct block *tide_depot_take_stored(unsigned size_class)
     struct depot *depot = &depots[size_class];
     struct head *head;
 
-    if (!lock_soon(depot))
+    if (!tide_lock_soon(&depot->lock))
         return NULL;
     head = depot->newest;
     if (head) {

@@ -61,7 +61,7 @@ void tide_depot_visit(void (*visit)(void *argument, const struct block *block), 
 /* Adds the counts of its locks to those of sum. */
 void tide_depot_lock_counts(struct tide_lock *sum);
 
-/* All its locks, around fork: after the heaps', before the arenas'. */
+/* All its locks, around fork: after the orphans', before the arenas'. */
 void tide_depot_lock_all(void);
 void tide_depot_unlock_all(bool in_child);
 

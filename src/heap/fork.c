@@ -1,6 +1,8 @@
 /* heap/fork.c - see fork.h; the order of the locks is that of base/lock.h */
 #include "heap/fork.h"
 
+#include <sys/single_threaded.h>
+
 #include "arena/address_map.h"
 #include "arena/manager.h"
 #include "arena/reserve.h"
@@ -11,6 +13,7 @@
 #include "heap/heap.h"
 #include "heap/heap_fast.h"
 #include "heap/huge.h"
+#include "heap/idle.h"
 #include "heap/maintenance.h"
 #include "heap/nodes.h"
 #include "heap/reclaim.h"
@@ -30,11 +33,17 @@ static _Atomic unsigned passing;   /* threads between pass_in and pass_out */
 static _Atomic uint32_t is_closed; /* a thread forks that believes itself alone */
 static TIDE_TLS bool is_passing;
 
+/* The forking thread's. */
+static TIDE_TLS bool was_alone;    /* it has closed the gate, or is about to */
+static TIDE_TLS bool has_passed;   /* it has no heap, and is counted */
+static TIDE_TLS bool has_streams;  /* it holds stdio's lock */
+static TIDE_TLS uint8_t nested;    /* forks of handlers that interrupted a lone one */
+
 /* Sequentially consistent with close_passage: either the one that forks sees this
  * thread, or this one sees that it waits. */
 bool tide_fork_pass_in_slow(void)
 {
-    if (tide_heap_own() || is_passing)
+    if (tide_heap_own() || is_passing || was_alone)
         return false;
     is_passing = true;
     atomic_fetch_add(&passing, 1);
@@ -49,8 +58,8 @@ void tide_fork_pass_out(void)
     is_passing = false;
 }
 
-/* Nobody else has a heap, or is about to use what threads share, walks, or is tidepool's.  One
- * heap is this thread's, which a signal may have found before it had it.  Who has passed
+/* Nobody else has a heap, or is about to use what threads share, walks, or is
+ * tidepool's.  One heap is this thread's, which a signal may have found before it had it.  Who has passed
  * is counted by then: so those that pass are asked for first. */
 static bool is_alone(void)
 {
@@ -96,8 +105,6 @@ enum { OUTER = sizeof outer / sizeof *outer, INNER = sizeof inner / sizeof *inne
 
 static void lock_all(void)
 {
-    if (_IO_list_lock)
-        _IO_list_lock();
     tide_nodes_wait();
     if (tide_rcu_is_used())
         tide_rcu_before_fork();
@@ -121,44 +128,75 @@ static void unlock_all(bool in_child)
         tide_lock_after_fork(outer[n](), in_child);
 }
 
+/* ---- Handlers ------------------------------------------------------------ */
+
+/* With several threads, whether or not they allocate: whoever holds the list's lock may
+ * wait at the gate, and the C library's fork waits for that lock. */
+static void lock_streams(void)
+{
+    has_streams = !__libc_single_threaded && _IO_list_lock;
+    if (has_streams)
+        _IO_list_lock();
+}
+
 static void unlock_streams(bool in_child)
 {
+    if (!has_streams)
+        return;
+    has_streams = false;
     if (in_child && _IO_list_resetlock)
         _IO_list_resetlock();
     else if (!in_child && _IO_list_unlock)
         _IO_list_unlock();
 }
 
-/* ---- Handlers ------------------------------------------------------------ */
-
-static TIDE_TLS bool was_alone; /* the fork under way takes no locks */
-
+/* A signal handler may fork in the middle of this, which changes nothing then. */
 void tide_fork_prepare(void)
 {
+    if (was_alone && ++nested > 0)
+        return;
     tide_reserve_before_fork();
+    lock_streams();
+    was_alone = is_alone(); /* for a handler that comes now */
     was_alone = close_passage();
-    if (!was_alone)
-        lock_all();
-    else if (tide_rcu_is_used())
-        tide_rcu_before_fork();
+    if (was_alone) {
+        if (tide_rcu_is_used())
+            tide_rcu_before_fork();
+        return;
+    }
+    has_passed = tide_fork_pass_in();
+    lock_all();
 }
 
 static void open_passage(void)
 {
+    was_alone = false;
     atomic_store(&is_closed, 0);
     tide_os_wake(&is_closed);
 }
 
+static void pass_out(void)
+{
+    if (has_passed)
+        tide_fork_pass_out();
+    has_passed = false;
+}
+
 void tide_fork_in_parent(void)
 {
+    if (nested > 0) {
+        nested--;
+        return;
+    }
     if (was_alone) {
         tide_rcu_after_fork(false);
         open_passage();
-        return;
+    } else {
+        tide_lock_end_fork();
+        unlock_all(false);
+        tide_rcu_after_fork(false);
+        pass_out();
     }
-    tide_lock_end_fork();
-    unlock_all(false);
-    tide_rcu_after_fork(false);
     unlock_streams(false);
 }
 
@@ -167,12 +205,14 @@ static void forget_others(void)
 {
     atomic_store(&passing, is_passing);
     atomic_store(&is_closed, 0);
+    nested = 0;
     tide_os_forget_threads();
     tide_os_process_settle();
 }
 
 static void become_lone_child(void)
 {
+    was_alone = false;
     tide_nodes_after_fork_in_child();
     tide_heap_note_owner();
 }
@@ -183,13 +223,14 @@ void tide_fork_in_child(void)
     if (was_alone) {
         tide_rcu_after_fork(true);
         become_lone_child();
-        return;
+    } else {
+        tide_lock_end_fork();
+        tide_heap_after_fork_in_child();
+        tide_walk_after_fork_in_child();
+        unlock_all(true);
+        tide_rcu_after_fork(true);
+        pass_out();
     }
-    tide_lock_end_fork();
-    tide_heap_after_fork_in_child();
-    tide_walk_after_fork_in_child();
-    unlock_all(true);
-    tide_rcu_after_fork(true);
     unlock_streams(true);
 }
 
@@ -220,5 +261,6 @@ void tide_fork_mend(void)
     tide_huge_mend_in_child();
     tide_walk_forget();
     tide_heap_mend_in_child();
+    tide_idle_forget();
     tide_rcu_after_fork(true);
 }

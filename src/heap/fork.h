@@ -36,6 +36,7 @@ void tide_fork_pass_out(void);
 
 static inline bool tide_fork_pass_in(void)
 {
+    tide_fork_check();
     return TIDE_UNLIKELY(tide_heap_fast == &tide_heap_none) && tide_fork_pass_in_slow();
 }
 

@@ -53,16 +53,19 @@ static void end_thread(void *argument)
 {
     struct heap *heap = argument;
     int saved_errno = errno;
-    bool is_taken;
+    bool is_taken, is_passing;
 
     if (heap != own)
         return;
     own = GONE;
     tide_heap_fast = &tide_heap_none;
+    is_passing = tide_fork_pass_in();
     is_taken = tide_heap_begin(heap) != heap;
     if (TIDE_DEBUG && !is_taken)
         tide_heap_check(heap);
     tide_heap_hand_over(heap, is_taken);
+    if (is_passing)
+        tide_fork_pass_out();
     if (gettid() == getpid())
         tide_maintenance_end();
     errno = saved_errno;
@@ -280,9 +283,30 @@ static void retire_others(bool are_orphans)
             tide_set_relaxed(&heap->state, HEAP_RETIRED);
 }
 
+static size_t bytes_arriving(const struct heap *heap)
+{
+    size_t bytes = 0;
+
+    for (const struct pool *pool = tide_relaxed(&heap->inbox); pool; pool = pool->next_inbox)
+        bytes += tide_pool_bytes(pool);
+    for (const struct pool *pool = heap->arrived[0]; pool; pool = pool->next_inbox)
+        bytes += tide_pool_bytes(pool);
+    return bytes;
+}
+
+/* What waits for heaps that were retired waits for good. */
+static void count_returned(void)
+{
+    size_t bytes = 0;
+
+    for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
+        if (tide_relaxed(&heap->state) != HEAP_RETIRED)
+            bytes += bytes_arriving(heap);
+    tide_set_relaxed(&tide_bound_returned, bytes);
+}
+
 static void after_fork(void)
 {
-    tide_set_relaxed(&tide_bound_returned, 0);
     tide_maintenance_after_fork_in_child();
     tide_reclaim_after_fork_in_child();
     tide_nodes_after_fork_in_child();
@@ -294,6 +318,7 @@ void tide_heap_after_fork_in_child(void)
     after_fork();
     retire_others(false);
     tide_heap_drop_orphans_in_child(false, has_own());
+    count_returned();
     if (has_own())
         tide_heap_open(own);
     tide_heap_note_owner();
@@ -314,6 +339,7 @@ void tide_heap_mend_in_child(void)
     tide_set_relaxed(&common->state, HEAP_RETIRED);
     enlist(tide_common_replace());
     tide_heap_drop_orphans_in_child(true, has_own());
+    count_returned();
     if (has_own())
         own->tenant.arena = NULL;
     tide_heap_note_owner();

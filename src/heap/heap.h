@@ -54,6 +54,7 @@ struct tidying {
     uint8_t step;          /* enum tidy_step */
     uint8_t size_class;    /* within the step */
     bool is_only_idle;     /* it leaves out what is in use */
+    bool is_sparing;       /* it leaves out pools that hardly have a free page */
     bool is_disturbed;     /* the owner used the heap since it began */
     uint32_t moves;        /* the heap's, after the last slice */
 };
@@ -105,7 +106,7 @@ extern TIDE_HIDDEN struct heap tide_heap_none;
 
 /* The owner, outside a section, begins one; what may be used in it: the heap, or
  * tide_heap_none.  The door is looked at after the mark is set; for others the
- * barrier in take.c sees to that order. */
+ * barrier that takers make (idle.c) sees to that order. */
 static inline struct heap *tide_heap_begin(struct heap *heap)
 {
     TIDE_ASSERT(heap == &tide_heap_none || tide_relaxed(&heap->inside) == 0);
@@ -119,7 +120,7 @@ static inline void tide_heap_end(struct heap *heap)
     tide_set_release(&heap->inside, 0); /* pairs with the acquire in tide_heap_is_left */
 }
 
-/* Takes a heap: closes the door, if it is open.  Once tide_heap_barrier was passed, or
+/* Takes a heap: closes the door, if it is open.  Once a barrier was passed, or
  * if it is an orphan, and it is left, it belongs to the caller until it opens the
  * door. */
 static inline bool tide_heap_close(struct heap *heap)

@@ -462,6 +462,8 @@ void tide_huge_mend_in_child(void)
 {
     all = newest = oldest = NULL;
     totals = (struct huge_totals){ .blocks = 0 };
+    tide_set_relaxed(&tide_huge_mapped, 0);
+    tide_set_relaxed(&tide_huge_cached, 0);
     for (char *start = tide_address_map_next(NULL, TIDE_HUGE); start;
          start = tide_address_map_next(start, TIDE_HUGE))
         relist((struct huge *)start);

@@ -24,6 +24,7 @@ struct patient {
     bool is_for_pages; /* no more than those are wanted */
     bool is_begun;
     bool is_taken;
+    bool was_treated;
     unsigned slices; /* that it may still have */
     unsigned inside; /* tries in a row that found its owner there */
     struct tide_aside aside;
@@ -43,14 +44,19 @@ static bool is_owned(const struct heap *heap)
 
 /* ---- A round: every patient gets a slice ------------------------------- */
 
-/* Whether the owner has to pass a barrier, as it may be inside. */
+/* Whether an owner has to pass a barrier, as it may be inside. */
+static bool needs_barrier(const struct heap *heap)
+{
+    return is_owned(heap) && !tide_heap_is_own(heap);
+}
+
 static bool close_door(struct patient *patient)
 {
     struct heap *heap = patient->heap;
 
     patient->is_taken = tide_relaxed(&heap->state) != HEAP_RETIRED &&
                         (tide_heap_is_common(heap) || tide_heap_close(heap));
-    return patient->is_taken && is_owned(heap) && !tide_heap_is_own(heap);
+    return patient->is_taken && needs_barrier(heap);
 }
 
 /* Whether the heap is this thread's now.  One whose thread has ended was in use when its
@@ -71,8 +77,10 @@ static void begin(struct patient *patient)
 
     if (!patient->is_only_idle || !tidying->is_only_idle || tidying->step == TIDY_DONE)
         tide_heap_tidy_begin(patient->heap, patient->is_only_idle);
-    if (patient->is_for_pages)
+    if (patient->is_for_pages) {
         patient->heap->tidying.step = TIDY_POOLS;
+        patient->heap->tidying.is_sparing = true;
+    }
     patient->is_begun = true;
 }
 
@@ -87,6 +95,9 @@ static bool treat(struct patient *patient)
     if (!patient->is_begun)
         begin(patient);
     is_more = tide_heap_tidy(heap, &patient->aside);
+    patient->was_treated = true;
+    if (heap->tidying.is_disturbed && patient->slices > BUSY_SLICES)
+        patient->slices = BUSY_SLICES;
     if (is_common)
         tide_unlock(tide_common_lock());
     return is_more || patient->aside.page_count > 0; /* which arrive later */
@@ -120,6 +131,9 @@ static void do_round(struct ward *ward)
     unsigned left = 0;
 
     for (unsigned n = 0; n < ward->count; n++)
+        if (needs_barrier(ward->patients[n].heap))
+            tide_os_barrier_start(); /* which takes long, while all doors are open */
+    for (unsigned n = 0; n < ward->count; n++)
         is_needed |= close_door(&ward->patients[n]);
     is_passed = is_needed && tide_os_barrier();
     for (unsigned n = 0; n < ward->count; n++)
@@ -134,7 +148,8 @@ static void do_round(struct ward *ward)
         ward->returned += tide_aside_dispose(&patient->aside);
         if (is_more[n])
             ward->patients[left++] = *patient;
-        else if (!patient->is_only_idle && tide_relaxed(&patient->heap->state) == HEAP_ORPHAN)
+        else if (!patient->is_only_idle && patient->was_treated &&
+                 tide_relaxed(&patient->heap->state) == HEAP_ORPHAN)
             tide_heap_note_bare(patient->heap);
     }
     ward->count = left;
@@ -156,7 +171,7 @@ static void admit(struct ward *ward, struct heap *heap, bool is_only_idle)
     patient = &ward->patients[ward->count++];
     patient->heap = heap;
     patient->is_only_idle = is_only_idle;
-    patient->is_for_pages = patient->is_begun = false;
+    patient->is_for_pages = patient->is_begun = patient->was_treated = false;
     patient->slices = is_only_idle ? BUSY_SLICES : MOST_SLICES;
     patient->inside = 0;
     tide_aside_init(&patient->aside);
@@ -213,6 +228,11 @@ size_t tide_idle_look(void)
     return waiting;
 }
 
+/* Where the next of several calls goes on. */
+static struct ward looked_at;
+static struct heap *last_looked_at; /* NULL: the look is to begin */
+static struct heap *last_collected;
+
 static struct heap *next_moved(struct heap *heap)
 {
     do
@@ -223,21 +243,24 @@ static struct heap *next_moved(struct heap *heap)
 
 bool tide_idle_look_on(void)
 {
-    static struct ward ward;
-    static struct heap *last; /* that was looked at; NULL: the look is to begin */
+    if (looked_at.count == 0) {
+        struct heap *heap = next_moved(last_looked_at);
 
-    if (ward.count == 0) {
-        struct heap *heap = next_moved(last);
-
-        if (!last)
+        if (!last_looked_at)
             tide_tidy_count_look();
-        last = heap;
+        last_looked_at = heap;
         if (!heap)
             return false;
-        admit(&ward, heap, !is_at_rest(heap));
+        admit(&looked_at, heap, !is_at_rest(heap));
     }
-    do_round(&ward);
+    do_round(&looked_at);
     return true;
+}
+
+void tide_idle_forget(void)
+{
+    open_ward(&looked_at);
+    last_looked_at = last_collected = NULL;
 }
 
 size_t tide_idle_give_back_all(bool is_only_moved)
@@ -273,7 +296,7 @@ size_t tide_idle_purge_own_on(void)
     ward.patients[0].is_begun = tide_relaxed(&heap->is_looking);
     ward.patients[0].is_for_pages = true;
     do_round(&ward);
-    if (ward.count == 0)
+    if (ward.count == 0 && ward.patients[0].was_treated)
         tide_set_relaxed(&heap->loose, 0);
     tide_set_relaxed(&heap->is_looking, ward.count > 0);
     return ward.returned;
@@ -281,15 +304,14 @@ size_t tide_idle_purge_own_on(void)
 
 void tide_idle_collect_on(void)
 {
-    static struct heap *last;
     struct ward ward;
 
     open_ward(&ward);
-    last = next_moved(last);
-    if (!last)
-        last = next_moved(NULL);
-    if (!last)
+    last_collected = next_moved(last_collected);
+    if (!last_collected)
+        last_collected = next_moved(NULL);
+    if (!last_collected)
         return;
-    admit(&ward, last, true);
+    admit(&ward, last_collected, true);
     do_round(&ward);
 }

@@ -21,6 +21,9 @@ size_t tide_idle_look(void);
 /* The same a round at a time, for who has no time.  Whether there is more of it. */
 bool tide_idle_look_on(void);
 
+/* In a copy of the process: others were in the middle of it. */
+void tide_idle_forget(void);
+
 /* Lets every heap whose owner is outside it (and that was used since it did so last)
  * give back all it can.  Bytes of pages of used pools. */
 size_t tide_idle_give_back_all(bool is_only_moved);

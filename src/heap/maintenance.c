@@ -15,6 +15,7 @@
 #include "heap/huge.h"
 #include "heap/idle.h"
 #include "heap/remote.h"
+#include "os/barrier.h"
 #include "os/pressure.h"
 #include "os/thread.h"
 
@@ -22,6 +23,7 @@ _Atomic uint32_t tide_maintenance_state;
 _Atomic uint32_t tide_maintenance_bell;
 
 static struct tide_lock look_lock = TIDE_LOCK_INITIALIZER;
+static _Atomic bool is_refused;    /* no thread can do it all, so mallocs do its work */
 static _Atomic bool is_outwaiting; /* a thread of its own waits for walks to end */
 
 /* Two looks in the time that free memory waits. */
@@ -174,6 +176,13 @@ enum { MOST_END_MS = 2000 }; /* that its end is waited for */
 
 static _Atomic pid_t maintainer; /* its number; 0: none */
 
+/* Where membarrier is refused only owners can tidy their heaps. */
+static void leave_to_owners(void)
+{
+    tide_set_relaxed(&is_refused, true);
+    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_DUE);
+}
+
 static void *maintain(void *unused)
 {
     uint64_t pause = pause_ms();
@@ -189,6 +198,8 @@ static void *maintain(void *unused)
         if (is_short || tide_maintenance_look() == 0)
             sleep_until_woken();
         see_to_walked();
+        if (!tide_os_has_barrier())
+            leave_to_owners();
         if (is_watching)
             is_short = rest_and_watch(pause, is_short);
         else
@@ -197,7 +208,6 @@ static void *maintain(void *unused)
     return unused;
 }
 
-static _Atomic bool is_refused; /* no thread could be started, so mallocs do its work */
 
 static bool change_state(uint32_t from, uint32_t to)
 {
@@ -256,11 +266,13 @@ bool tide_maintenance_check(void)
         return false;
     if (tide_lock_is_forking())
         return true;
-    if (!is_for_thread())
-        look_inline();
-    else if (tide_heap_is_at_home() &&
-             change_state(TIDE_MAINTENANCE_DUE, TIDE_MAINTENANCE_RUNNING))
+    if (!is_for_thread()) {
+        if (tide_heap_own()) /* others wait at no gate of a fork here */
+            look_inline();
+    } else if (tide_heap_is_at_home() &&
+               change_state(TIDE_MAINTENANCE_DUE, TIDE_MAINTENANCE_RUNNING)) {
         start();
+    }
     errno = saved_errno;
     return false;
 }
@@ -303,7 +315,7 @@ const char *tide_maintenance_name(void)
     case TIDE_MAINTENANCE_NONE:
         return "nobody, as there is little memory";
     case TIDE_MAINTENANCE_DUE:
-        return tide_relaxed(&is_refused) ? "calls of malloc and free, as a thread was refused"
+        return tide_relaxed(&is_refused) ? "calls of malloc and free, as a thread, or membarrier, was refused"
                                          : "calls of malloc and free";
     case TIDE_MAINTENANCE_RUNNING:
         return "a thread";

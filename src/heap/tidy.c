@@ -174,7 +174,7 @@ static unsigned tidy_pool(struct heap *heap, struct pool *pool, struct tide_asid
 
     if (heap->tidying.is_only_idle && !is_idle(pool))
         return 1;
-    if (tide_relaxed(&heap->is_looking) && !is_worth_looking(pool))
+    if (heap->tidying.is_sparing && !is_worth_looking(pool))
         return 1;
     if (tide_pool_set_aside(pool, &aside->pages[aside->page_count]))
         aside->page_count++;

@@ -16,13 +16,25 @@ static bool call(int command)
     return syscall(SYS_membarrier, command, 0, 0) == 0;
 }
 
+void tide_os_barrier_start(void)
+{
+    int saved_errno = errno;
+
+    if (tide_relaxed(&is_registered) || tide_relaxed(&is_missing))
+        return;
+    if (call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED))
+        tide_set_relaxed(&is_registered, true);
+    else
+        tide_set_relaxed(&is_missing, true);
+    errno = saved_errno;
+}
+
 bool tide_os_barrier(void)
 {
     int saved_errno = errno;
     bool is_passed;
 
-    if (!tide_relaxed(&is_registered))
-        tide_set_relaxed(&is_registered, call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED));
+    tide_os_barrier_start();
     is_passed = tide_relaxed(&is_registered) && call(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     tide_set_relaxed(&is_missing, !is_passed);
     errno = saved_errno;

@@ -10,10 +10,13 @@
 
 #include <stdbool.h>
 
+/* Makes the process known to the kernel, once, which takes some milliseconds with several
+ * threads. */
+void tide_os_barrier_start(void);
+
 /* Every thread that shares this memory, also the child of a vfork, has passed a full
  * memory barrier when it returns true; false where the kernel has none (before Linux
- * 4.14, or where a sandbox forbids membarrier).  Keeps errno; no locks should be held,
- * as the first call takes long. */
+ * 4.14, or where a sandbox forbids membarrier).  Keeps errno; starts it if need be. */
 bool tide_os_barrier(void);
 
 /* Whether the last one was passed, for statistics; true before the first. */

@@ -66,7 +66,7 @@ static int scheduling(void)
 }
 
 /* The second try is for programs whose thread-local storage needs a larger
- * stack, or which may not ask for a way of scheduling. */
+ * stack. */
 bool tide_os_start_thread(const struct tide_os_job *job)
 {
     sigset_t all, before;
@@ -76,7 +76,7 @@ bool tide_os_start_thread(const struct tide_os_job *job)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     is_started = create(job, job->stack_bytes, scheduling()) ||
-                 create(job, LARGE_STACK, PTHREAD_INHERIT_SCHED);
+                 create(job, LARGE_STACK, scheduling());
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!is_started)
         atomic_fetch_sub(&own_threads, 1);
