@@ -23,7 +23,7 @@ MAY_BE_UNUSED static int run_copy(void (*function)(void))
 
     TIDE_REQUIRE(child >= 0);
     if (child == 0) {
-        alarm(60);
+        alarm(WATCHDOG_SECONDS);
         function();
         _exit(0);
     }

@@ -11,7 +11,7 @@
 
 /* A test in a program of its own, where the kernel has what it takes. */
 #define SCENARIO(suite, name, setting)                                                        \
-    Test(suite, name, .timeout = 120)                                                         \
+    Test(suite, name, .timeout = 2 * WATCHDOG_SECONDS)                                                         \
     {                                                                                         \
         if (!tide_os_barrier())                                                               \
             cr_skip_test("this kernel has no barriers");                                      \

@@ -18,7 +18,7 @@
 
 /* A test in a program of its own, with nothing under way. */
 #define SCENARIO(name, setting)                                                               \
-    Test(fork, name, .timeout = 120)                                                          \
+    Test(fork, name, .timeout = 2 * WATCHDOG_SECONDS)                                                          \
     {                                                                                         \
         assert_ended_well(run_program(#name, "TIDEPOOL_RCU=off", setting));                   \
     }                                                                                         \
@@ -89,7 +89,7 @@ static pid_t fork_child(void)
 
     TIDE_REQUIRE(child >= 0);
     if (child == 0)
-        alarm(60);
+        alarm(WATCHDOG_SECONDS);
     return child;
 }
 

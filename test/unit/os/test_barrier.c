@@ -15,7 +15,7 @@
 
 #include "../unit.h"
 
-TestSuite(barrier, .timeout = 120);
+TestSuite(barrier, .timeout = 2 * WATCHDOG_SECONDS);
 
 static bool can_have_barriers(void)
 {

@@ -6,7 +6,7 @@
 
 #include "../copies.h"
 
-TestSuite(process, .timeout = 120);
+TestSuite(process, .timeout = 2 * WATCHDOG_SECONDS);
 
 Test(process, the_first_process_is_no_copy)
 {
