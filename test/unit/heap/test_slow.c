@@ -146,6 +146,7 @@ static void fail_next_map(void)
 
 static void check_reclaim(size_t alignment)
 {
+    leave_maintenance_out();
     tide_free(allocate(TIDE_RUN_MAX + 1));
     cr_assert_gt(tide_huge_totals().cached_blocks, 0);
     fail_next_map();
