@@ -43,7 +43,7 @@ static _Thread_local unsigned depth; /* how often this thread has entered */
 static struct tide_lock grace_lock = TIDE_LOCK_INITIALIZER;
 static bool is_grace; /* under grace_lock: a grace period is being waited for */
 static bool is_held;  /* likewise: a fork holds liburcu's locks */
-static bool is_prepared; /* the forking thread: a fork holds grace_lock */
+static _Thread_local bool is_prepared; /* a fork of this thread holds grace_lock */
 
 /* ---- Loading ----------------------------------------------------------- */
 
