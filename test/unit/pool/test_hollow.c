@@ -461,6 +461,8 @@ Test(hollow, a_pool_is_used_while_its_pages_are_on_their_way)
 
 Test(hollow, so_is_one_of_slots_that_were_used_before)
 {
+    if (TIDE_GEOMETRY_CLASSIC)
+        cr_skip_test("most pools are one page");
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         live(pool_of_used_slots(c));
 }
