@@ -59,8 +59,8 @@ void tide_fork_pass_out(void)
 }
 
 /* Nobody else has a heap, or is about to use what threads share, walks, or is
- * tidepool's.  One heap is this thread's, which a signal may have found before it had it.  Who has passed
- * is counted by then: so those that pass are asked for first. */
+ * tidepool's.  One heap is this thread's, which a signal may have found before it had
+ * it.  Who has passed is counted by then: so those that pass are asked for first. */
 static bool is_alone(void)
 {
     bool is_passed = atomic_load(&passing) == is_passing;

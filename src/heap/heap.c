@@ -271,8 +271,8 @@ void tide_heap_note_owner(void)
 /* The parent's other threads may have been anywhere in their heaps, and fork
  * does not copy all pages at one moment: what the child sees of those heaps
  * can't be trusted, so nothing is ever taken from them again.  Frees of their
- * blocks still go to their pools' returned lists.  Orphans were at rest, as
- * their locks were held.  What such a thread held on to for good: its tenancies,
+ * blocks still go to their pools' returned lists.  Orphans were at rest
+ * if all locks were taken and their doors are open.  What such a thread held on to for good: its tenancies,
  * slots that it was purging, and a pool of this thread's that it was about to
  * put in the inbox. */
 static void retire_others(bool are_orphans)
@@ -328,15 +328,12 @@ void tide_heap_after_fork_in_child(void)
 /* Who had taken this thread's heap may have been anywhere in it. */
 void tide_heap_mend_in_child(void)
 {
-    struct heap *common = tide_common_heap();
-
     after_fork();
     if (has_own() && tide_relaxed(&own->door) != own) {
         own = NULL;
         tide_heap_fast = &tide_heap_none;
     }
     retire_others(true);
-    tide_set_relaxed(&common->state, HEAP_RETIRED);
     enlist(tide_common_replace());
     tide_heap_drop_orphans_in_child(true, has_own());
     count_returned();

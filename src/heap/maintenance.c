@@ -315,7 +315,8 @@ const char *tide_maintenance_name(void)
     case TIDE_MAINTENANCE_NONE:
         return "nobody, as there is little memory";
     case TIDE_MAINTENANCE_DUE:
-        return tide_relaxed(&is_refused) ? "calls of malloc and free, as a thread, or membarrier, was refused"
+        return tide_relaxed(&is_refused)
+                   ? "calls of malloc and free, as a thread, or membarrier, was refused"
                                          : "calls of malloc and free";
     case TIDE_MAINTENANCE_RUNNING:
         return "a thread";
