@@ -83,8 +83,10 @@ struct pool {
     _Atomic uint64_t purged;     /* pages that were set aside and purged, for the owner */
     struct pool *next_purged;    /* whoever put the first of them there, then the owner */
     uint64_t hollow_pages;       /* owner: those that are; see pool/hollow.h */
+    uint64_t pages_away;         /* owner: those that are set aside */
     _Atomic uint16_t hollow;     /* owner; read by walkers: carved blocks that start in them */
     uint16_t free_at_look;       /* owner: blocks that were free when such pages were looked for */
+    uint16_t likely;             /* owner: free pages that it is counted for, in sixteenths */
     uint8_t unused_since;        /* owner: the first look since a block was taken; 0: none */
     uint8_t is_zero;             /* under arena->lock, then the owner: untouched bytes are zero */
     uint8_t fresh;               /* under arena->lock: slots that had no pages when it was taken */

@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "heap/heap.h"
 #include "heap/idle.h"
+#include "heap/remote.h"
 #include "os/thread.h"
 
 #define LEAST_BYTES ((size_t)3 << 19)
@@ -15,8 +16,11 @@
 #define LEAST_SHARE_SHARED 96 /* with several */
 
 enum {
+    MOST_DRAINED = 4,     /* pools from the inboxes */
     STEP_SLOTS = 16,      /* that are purged at a free */
     LARGE_STEP_SLOTS = 64, /* when twice the bound is kept */
+    LEAST_LIKELY = 2,  /* free pages in a pool that is looked at, in sixteenths */
+    MOST_LIKELY = 32,  /* likewise, while hardly more is kept than may be */
     FORGET_DECAYS = 10,   /* times TIDEPOOL_DECAY_MS, for what is kept and not used */
 };
 
@@ -30,11 +34,6 @@ static _Atomic size_t unused;      /* the least that was kept since unused_since
 static _Atomic uint64_t unused_since;
 
 /* ---- What is kept, and what may be -------------------------------------- */
-
-static size_t loose_of(const struct heap *heap)
-{
-    return heap ? tide_relaxed(&heap->loose) : 0;
-}
 
 static size_t bound(void)
 {
@@ -108,7 +107,7 @@ static size_t give_back(size_t kept, size_t most)
     return returned;
 }
 
-static void step(struct heap *heap)
+static void step(void)
 {
     size_t kept = tide_bound_kept(), most = bound(), returned = 0;
     uint64_t now = tide_os_now_ms();
@@ -116,31 +115,59 @@ static void step(struct heap *heap)
     forget(kept, now);
     if (kept > most)
         returned = give_back(kept, most);
-    if (heap && (tide_relaxed(&heap->is_looking) || kept + loose_of(heap) > most))
-        returned += tide_idle_purge_own_on();
     if (tide_relaxed(&tide_bound_returned) > most / 4)
         tide_idle_collect_on();
     note_gone(returned, now);
 }
 
 /* Whether all is within the bound. */
-static bool is_bounded(const struct heap *heap)
+static bool is_bounded(void)
 {
     size_t most = bound();
 
-    return tide_bound_kept() + loose_of(heap) <= most &&
-           tide_relaxed(&tide_bound_returned) <= most / 4 &&
-           !(heap && tide_relaxed(&heap->is_looking));
+    return tide_bound_kept() <= most && tide_relaxed(&tide_bound_returned) <= most / 4;
 }
 
 void tide_bound_check_slow(void)
 {
-    struct heap *heap = tide_heap_own();
     int saved_errno = errno;
 
-    if (is_bounded(heap) || tide_lock_is_forking() || !tide_lock_try(tide_maintenance_lock()))
+    if (is_bounded() || tide_lock_is_forking() || !tide_lock_try(tide_maintenance_lock()))
         return;
-    step(heap);
+    step();
     tide_unlock(tide_maintenance_lock());
+    errno = saved_errno;
+}
+
+/* ---- Pages of used pools -------------------------------------------------- */
+
+/* The pool is looked at when it is likely to have so many free pages, in sixteenths: the
+ * fewer, the more is kept. */
+static size_t least_likely(size_t kept, size_t most)
+{
+    size_t excess = kept - most, range = most / 2;
+
+    return excess < range ? MOST_LIKELY - (MOST_LIKELY - LEAST_LIKELY) * excess / range
+                          : LEAST_LIKELY;
+}
+
+bool tide_bound_set_pages_aside_slow(struct heap *heap, struct pool *pool,
+                                     struct tide_pages *pages)
+{
+    size_t most = bound(), kept = tide_bound_kept() + tide_relaxed(&heap->loose);
+
+    return kept > most && pool->likely >= least_likely(kept, most) &&
+           tide_heap_set_pages_aside(heap, pool, pages);
+}
+
+void tide_bound_purge(struct heap *heap, const struct tide_pages *pages)
+{
+    int saved_errno = errno;
+
+    note_gone(tide_pool_purge(pages), tide_os_now_ms());
+    tide_heap_send_pages_home(pages);
+    if (tide_heap_begin(heap) == heap)
+        tide_heap_drain(heap, MOST_DRAINED);
+    tide_heap_end(heap);
     errno = saved_errno;
 }

@@ -10,9 +10,10 @@
  * back and taken anew within TIDEPOOL_DECAY_MS raises it, and what is not used for ten
  * times as long lowers it.
  *
- * Counted are free slots with pages and cached huge blocks; what came back to the
- * calling thread's used pools since these were last looked at (heap->loose); and what
- * is on its way home to other heaps.
+ * Counted are free slots with pages and cached huge blocks; pages that are likely to be
+ * free in the calling thread's used pools (heap->loose); and what is on its way home to
+ * other heaps.  A used pool tells now and then that blocks came back to it, and is looked
+ * at then, if too much is kept.
  */
 #ifndef TIDE_HEAP_BOUND_H
 #define TIDE_HEAP_BOUND_H
@@ -44,16 +45,28 @@ static inline size_t tide_bound_kept(void)
            tide_relaxed(&tide_huge_cached);
 }
 
-/* At the end of a free on its slow path, of the thread's own heap or NULL: no locks, no
- * section. */
-static inline void tide_bound_check(const struct heap *heap)
+/* At the end of a free on its slow path: no locks, no section. */
+static inline void tide_bound_check(void)
 {
-    size_t loose = heap ? tide_relaxed(&heap->loose) : 0;
-
-    if (TIDE_UNLIKELY(tide_bound_is_on()) &&
-        tide_bound_kept() + loose > tide_relaxed(&tide_bound_most))
+    if (TIDE_UNLIKELY(tide_bound_is_on()) && tide_bound_kept() > tide_relaxed(&tide_bound_most))
         tide_bound_check_slow();
 }
+
+bool tide_bound_set_pages_aside_slow(struct heap *heap, struct pool *pool,
+                                     struct tide_pages *pages);
+
+/* In a section, when a used pool has told that blocks came back: whether some of its
+ * pages were set aside, to be purged at its end. */
+static inline bool tide_bound_set_pages_aside(struct heap *heap, struct pool *pool,
+                                              struct tide_pages *pages)
+{
+    return TIDE_UNLIKELY(tide_bound_is_on()) &&
+           tide_bound_kept() + tide_relaxed(&heap->loose) > tide_relaxed(&tide_bound_most) &&
+           tide_bound_set_pages_aside_slow(heap, pool, pages);
+}
+
+/* The owner, outside a section. */
+void tide_bound_purge(struct heap *heap, const struct tide_pages *pages);
 
 /* The same when blocks were sent home. */
 static inline void tide_bound_check_returned(void)

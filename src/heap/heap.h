@@ -31,6 +31,7 @@
 #include "arena/manager.h"
 #include "heap/depot.h"
 #include "base/fatal.h"
+#include "pool/hollow.h"
 #include "pool/returned.h"
 
 enum heap_state {
@@ -54,7 +55,6 @@ struct tidying {
     uint8_t step;          /* enum tidy_step */
     uint8_t size_class;    /* within the step */
     bool is_only_idle;     /* it leaves out what is in use */
-    bool is_sparing;       /* it leaves out pools that hardly have a free page */
     bool is_disturbed;     /* the owner used the heap since it began */
     uint32_t moves;        /* the heap's, after the last slice */
 };
@@ -76,9 +76,8 @@ struct heap {
     struct pool *arrived[2];  /* taken out of the inboxes, not collected yet */
     struct tidying tidying;
     uint32_t used_slots;         /* of the pools in the used lists */
-    _Atomic size_t loose;        /* bytes that came back to used pools since all were looked at,
-                                  * as far as they told; read by the owner outside sections */
-    _Atomic bool is_looking;     /* likewise: the owner looks at all, a slice at a time */
+    _Atomic size_t loose;        /* bytes of pages that are likely to be free in used pools, as
+                                  * far as these told; read by the owner outside sections */
     struct heap *next_orphan; /* under the orphans' lock */
     bool is_whole;            /* likewise: an orphan that kept its lists and pools */
     struct heap *next_heap;   /* constant: all heaps */
@@ -185,8 +184,9 @@ static inline struct block *tide_heap_take_surplus(struct heap *heap, unsigned s
     return first;
 }
 
-/* Lets a used pool tell when some of its blocks came back. */
-void tide_heap_watch(struct pool *pool);
+/* Sets the free pages of a used pool aside, which tells from now on when some of its
+ * blocks came back.  False when there is no page that wasn't hollow before. */
+bool tide_heap_set_pages_aside(struct heap *heap, struct pool *pool, struct tide_pages *pages);
 
 /* Collects pools from the inboxes, so many at most.  Whether there may be more. */
 bool tide_heap_drain(struct heap *heap, unsigned most);
@@ -202,9 +202,6 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
 
 /* Moves a pool to where its change of state puts it. */
 void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change change);
-
-/* Moves a used pool to where it belongs now: those with freed blocks come first. */
-void tide_heap_relink(struct heap *heap, struct pool *pool);
 
 /* ---- Orphans (orphans.c) ----------------------------------------------- */
 

@@ -21,7 +21,6 @@ _Atomic size_t tide_idle_taken;
 struct patient {
     struct heap *heap;
     bool is_only_idle; /* it is in use */
-    bool is_for_pages; /* no more than those are wanted */
     bool is_begun;
     bool is_taken;
     bool was_treated;
@@ -77,10 +76,6 @@ static void begin(struct patient *patient)
 
     if (!patient->is_only_idle || !tidying->is_only_idle || tidying->step == TIDY_DONE)
         tide_heap_tidy_begin(patient->heap, patient->is_only_idle);
-    if (patient->is_for_pages) {
-        patient->heap->tidying.step = TIDY_POOLS;
-        patient->heap->tidying.is_sparing = true;
-    }
     patient->is_begun = true;
 }
 
@@ -171,7 +166,7 @@ static void admit(struct ward *ward, struct heap *heap, bool is_only_idle)
     patient = &ward->patients[ward->count++];
     patient->heap = heap;
     patient->is_only_idle = is_only_idle;
-    patient->is_for_pages = patient->is_begun = patient->was_treated = false;
+    patient->is_begun = patient->was_treated = false;
     patient->slices = is_only_idle ? BUSY_SLICES : MOST_SLICES;
     patient->inside = 0;
     tide_aside_init(&patient->aside);
@@ -283,23 +278,6 @@ size_t tide_idle_give_back_own(void)
     if (heap)
         admit(&ward, heap, false);
     return treat_all(&ward);
-}
-
-/* Its heap is looked at whole, as it may call no more. */
-size_t tide_idle_purge_own_on(void)
-{
-    struct heap *heap = tide_heap_own();
-    struct ward ward;
-
-    open_ward(&ward);
-    admit(&ward, heap, false);
-    ward.patients[0].is_begun = tide_relaxed(&heap->is_looking);
-    ward.patients[0].is_for_pages = true;
-    do_round(&ward);
-    if (ward.count == 0 && ward.patients[0].was_treated)
-        tide_set_relaxed(&heap->loose, 0);
-    tide_set_relaxed(&heap->is_looking, ward.count > 0);
-    return ward.returned;
 }
 
 void tide_idle_collect_on(void)

@@ -28,10 +28,6 @@ void tide_idle_forget(void);
  * give back all it can.  Bytes of pages of used pools. */
 size_t tide_idle_give_back_all(bool is_only_moved);
 
-/* A round for free pages of the used pools of the calling thread's heap; after the last
- * one all have been looked at.  Bytes. */
-size_t tide_idle_purge_own_on(void);
-
 /* A round for the next heap that blocks wait to come home to. */
 void tide_idle_collect_on(void);
 

@@ -22,6 +22,16 @@ enum {
     LEAST_WATCHED = 4, /* blocks that come back to a pool before it tells */
 };
 
+/* loose is the sum of the used pools' likely. */
+static void count_likely(struct heap *heap, struct pool *pool, uint32_t likely)
+{
+    size_t unit = tide_os_page_bytes / 16;
+
+    tide_set_relaxed(&heap->loose,
+                     tide_relaxed(&heap->loose) + likely * unit - pool->likely * unit);
+    pool->likely = (uint16_t)likely;
+}
+
 /* ---- The used pools: the first's prev is the last ---------------------- */
 
 /* Those with freed blocks come first, as these are taken before untouched ones. */
@@ -46,6 +56,7 @@ static void unlink_used(struct heap *heap, struct pool *pool)
     struct pool **first = &heap->used[pool->size_class];
 
     heap->used_slots -= pool->slots;
+    count_likely(heap, pool, 0);
     if (heap->tidying.cursor == pool)
         heap->tidying.cursor = pool->next;
     if (*first == pool)
@@ -61,18 +72,6 @@ static void unlink_used(struct heap *heap, struct pool *pool)
 
 /* ---- How much is free in them -------------------------------------------- */
 
-static void add_loose(struct heap *heap, size_t bytes)
-{
-    tide_count(&heap->loose, bytes);
-}
-
-static void subtract_loose(struct heap *heap, size_t bytes)
-{
-    size_t loose = tide_relaxed(&heap->loose);
-
-    tide_set_relaxed(&heap->loose, loose > bytes ? loose - bytes : 0);
-}
-
 /* A quarter of what is allocated; where no thread looks at the heap, less. */
 static uint32_t blocks_to_watch_for(const struct pool *pool)
 {
@@ -82,9 +81,18 @@ static uint32_t blocks_to_watch_for(const struct pool *pool)
     return tide_bound_is_on() && some < quarter ? some : quarter;
 }
 
-void tide_heap_watch(struct pool *pool)
+/* Those with freed blocks come first. */
+bool tide_heap_set_pages_aside(struct heap *heap, struct pool *pool, struct tide_pages *pages)
 {
+    bool had_freed = pool->freed != NULL, is_found = tide_pool_set_aside(pool, pages);
+
+    count_likely(heap, pool, 0);
     tide_pool_watch(pool, blocks_to_watch_for(pool));
+    if (had_freed && !pool->freed) {
+        unlink_used(heap, pool);
+        link_used(heap, pool);
+    }
+    return is_found;
 }
 
 /* Without a thread that looks at the heap, used pools are watched from the first, if
@@ -93,8 +101,10 @@ static void watch_used(struct heap *heap, struct pool *pool)
 {
     if (TIDE_UNLIKELY(tide_bound_is_on()) &&
         (size_t)heap->used_slots * TIDE_SLOT_BYTES + tide_bound_kept() >
-            tide_relaxed(&tide_bound_most))
-        tide_heap_watch(pool);
+            tide_relaxed(&tide_bound_most)) {
+        count_likely(heap, pool, tide_pool_guess(pool));
+        tide_pool_watch(pool, blocks_to_watch_for(pool));
+    }
 }
 
 /* ---- Where pools go ---------------------------------------------------- */
@@ -108,7 +118,6 @@ static void set_aside(struct tide_aside *aside, struct pool *pool)
 
 static void drop_pool(struct heap *heap, struct pool *pool)
 {
-    subtract_loose(heap, tide_pool_bytes(pool));
     tide_pool_close(pool);
     if (heap->aside) {
         set_aside(heap->aside, pool);
@@ -130,19 +139,12 @@ void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change chan
     if (change == POOL_IS_USABLE)
         link_used(heap, pool);
     if (change != POOL_IS_EMPTY) {
-        add_loose(heap, (size_t)tide_pool_blocks_needed(pool) * pool->block_bytes);
         watch_used(heap, pool);
         return;
     }
     if (tide_relaxed(&pool->state) == POOL_USED)
         unlink_used(heap, pool);
     drop_pool(heap, pool);
-}
-
-void tide_heap_relink(struct heap *heap, struct pool *pool)
-{
-    unlink_used(heap, pool);
-    link_used(heap, pool);
 }
 
 enum { RETURNED, PURGED }; /* indices of arrived */
@@ -244,7 +246,6 @@ static struct block *take_freed(struct heap *heap, unsigned size_class)
         use_first(heap, size_class);
         pool = used;
     }
-    subtract_loose(heap, (size_t)tide_pool_freed_count(pool) * pool->block_bytes);
     return tide_pool_take_freed(pool);
 }
 

@@ -317,7 +317,7 @@ void tide_heap_free_checked(void *address, const char *call)
     tide_fork_check();
     is_passing = tide_fork_pass_in();
     free_found(&found, address, call);
-    tide_bound_check(NULL);
+    tide_bound_check();
     if (is_passing)
         tide_fork_pass_out();
     errno = saved_errno;
@@ -326,14 +326,22 @@ void tide_heap_free_checked(void *address, const char *call)
 void tide_heap_free_last(struct heap *heap, struct block *block)
 {
     struct pool *pool = tide_pool_of(block);
+    enum pool_change change = POOL_UNCHANGED;
+    struct tide_pages pages;
+    bool is_aside = false;
 
     tide_fork_check();
     if (pool->frees_to == &pool->own) {
-        tide_heap_place(heap, pool, tide_pool_settle(pool, 0));
+        change = tide_pool_settle(pool, 0);
+        tide_heap_place(heap, pool, change);
         tide_maintenance_note();
     }
+    if (change == POOL_IS_USABLE || change == POOL_IS_EMPTIER)
+        is_aside = tide_bound_set_pages_aside(heap, pool, &pages);
     tide_heap_end(heap);
-    tide_bound_check(heap);
+    if (is_aside)
+        tide_bound_purge(heap, &pages);
+    tide_bound_check();
 }
 
 /* The pool that address is a block of, if it is another heap's; else NULL. */

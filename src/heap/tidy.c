@@ -12,7 +12,6 @@
 enum {
     MOST_BLOCKS = 512,
     MOST_POOLS = 32,
-    MANY_PER_PAGE_BYTES = 512,
     POOL_WORK = 16, /* in blocks: of looking at a pool whose pages were looked for before */
 };
 
@@ -159,28 +158,15 @@ static bool is_idle(struct pool *pool)
     return is_so;
 }
 
-/* A used pool's free pages are looked for when so many, in sixteenths, may be there;
- * with small blocks, whose lists are long, more. */
-static bool is_worth_looking(const struct pool *pool)
-{
-    return tide_pool_guess(pool) >= (pool->block_bytes < MANY_PER_PAGE_BYTES ? 24 : 16);
-}
-
 /* How much work it was, in blocks. */
 static unsigned tidy_pool(struct heap *heap, struct pool *pool, struct tide_aside *aside)
 {
-    bool had_freed = pool->freed != NULL;
     uint16_t before = pool->free_at_look;
 
     if (heap->tidying.is_only_idle && !is_idle(pool))
         return 1;
-    if (heap->tidying.is_sparing && !is_worth_looking(pool))
-        return 1;
-    if (tide_pool_set_aside(pool, &aside->pages[aside->page_count]))
+    if (tide_heap_set_pages_aside(heap, pool, &aside->pages[aside->page_count]))
         aside->page_count++;
-    tide_heap_watch(pool);
-    if (had_freed && !pool->freed)
-        tide_heap_relink(heap, pool);
     return pool->free_at_look == before ? POOL_WORK : POOL_WORK + pool->capacity;
 }
 

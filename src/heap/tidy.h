@@ -8,7 +8,6 @@
 #define TIDE_HEAP_TIDY_H
 
 #include "heap/heap.h"
-#include "pool/hollow.h"
 
 enum tidy_step {
     TIDY_LISTS,   /* foreign blocks, malloc's lists, current pools; class by class */

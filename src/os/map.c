@@ -25,6 +25,7 @@ struct kept {
 };
 
 size_t tide_os_page_bytes = 4096;
+unsigned tide_os_page_shift = 12;
 
 static struct tide_lock kept_lock = TIDE_LOCK_INITIALIZER;
 static struct kept *kept;          /* under kept_lock */
@@ -39,6 +40,7 @@ static _Atomic unsigned fail_every, requests; /* tests only */
 void tide_os_start(void)
 {
     tide_os_page_bytes = (size_t)getauxval(AT_PAGESZ);
+    tide_os_page_shift = tide_log2(tide_os_page_bytes);
 }
 
 void tide_os_fail_map_every(unsigned n)

@@ -16,6 +16,7 @@ struct tide_lock;
 
 /* Size of the kernel's pages; set by tide_os_start. */
 extern size_t tide_os_page_bytes;
+extern unsigned tide_os_page_shift; /* its logarithm */
 
 void tide_os_start(void);
 

@@ -19,22 +19,17 @@ struct range {
     uint32_t from, to;
 };
 
-static unsigned page_shift(void)
-{
-    return tide_log2(tide_os_page_bytes);
-}
-
 static unsigned pages_of_pool(const struct pool *pool)
 {
-    return (unsigned)(tide_pool_bytes(pool) >> page_shift());
+    return (unsigned)(tide_pool_bytes(pool) >> tide_os_page_shift);
 }
 
 /* A bit for each page that some of so many bytes at a distance from the pool's
  * start lie on. */
 static uint64_t pages_at(size_t distance, size_t bytes)
 {
-    unsigned first = (unsigned)(distance >> page_shift());
-    unsigned last = (unsigned)((distance + bytes - 1) >> page_shift());
+    unsigned first = (unsigned)(distance >> tide_os_page_shift);
+    unsigned last = (unsigned)((distance + bytes - 1) >> tide_os_page_shift);
 
     return tide_bit_run(first, last - first + 1);
 }
@@ -47,7 +42,7 @@ static uint64_t pages_of(const struct pool *pool, const struct block *block)
 /* The pages before a distance from the pool's start, up to which it is carved. */
 static uint64_t pages_before(size_t distance)
 {
-    unsigned count = (unsigned)(distance >> page_shift());
+    unsigned count = (unsigned)(distance >> tide_os_page_shift);
 
     return count == 0 ? 0 : tide_bit_run(0, count);
 }
@@ -93,7 +88,7 @@ static bool is_begun(const struct pool *pool, unsigned page, uint32_t *block)
 /* The pages that block, a number, starts on, and that it lies on. */
 static unsigned first_page(const struct pool *pool, uint32_t block)
 {
-    return (unsigned)((size_t)block * pool->block_bytes >> page_shift());
+    return (unsigned)((size_t)block * pool->block_bytes >> tide_os_page_shift);
 }
 
 static uint64_t all_pages(const struct pool *pool, uint32_t block)
@@ -109,21 +104,26 @@ static struct block *block_at(const struct pool *pool, uint32_t number)
 /* ---- Which pages are free ---------------------------------------------- */
 
 /* Freed blocks lie anywhere, and each tells only where the next is: one after the other
- * they come from memory much more slowly than all of the pool does in a row. */
-static void prefetch(const struct pool *pool)
+ * they come from memory much more slowly than all of the pool's do in a row.  What is
+ * read is not used, and may be the program's. */
+__attribute__((no_sanitize("address", "thread"))) static TIDE_NOINLINE void touch(const struct pool *pool)
 {
     const char *start = tide_pool_start(pool);
     size_t end = (size_t)tide_relaxed(&pool->carved) * pool->block_bytes;
+    size_t step = pool->block_bytes > TIDE_CACHE_LINE ? pool->block_bytes : TIDE_CACHE_LINE;
 
-    for (size_t distance = 0; distance < end; distance += TIDE_CACHE_LINE)
-        if (!(pool->hollow_pages >> (distance >> page_shift()) & 1))
-            __builtin_prefetch(start + distance);
+    for (size_t distance = 0; distance < end; distance += step)
+        if (!((pool->hollow_pages | pool->pages_away) >> (distance >> tide_os_page_shift) & 1))
+            (void)*(const volatile char *)(start + distance);
 }
 
-static void cross_off(struct usage *usage, uint64_t pages)
+static inline void cross_off(struct usage *usage, size_t distance, size_t bytes, unsigned shift)
 {
-    for (; pages != 0; pages &= pages - 1)
-        usage->blocks[tide_lowest_bit(pages)]--;
+    unsigned first = (unsigned)(distance >> shift);
+    unsigned last = (unsigned)((distance + bytes - 1) >> shift);
+
+    for (unsigned page = first; page <= last; page++)
+        usage->blocks[page]--;
 }
 
 /* All carved blocks. */
@@ -143,17 +143,20 @@ static void enter_all(const struct pool *pool, struct usage *usage)
 static uint64_t free_pages(const struct pool *pool)
 {
     struct usage usage = { .blocks = { 0 } };
+    const char *start = tide_pool_start(pool);
+    size_t bytes = pool->block_bytes;
+    unsigned shift = tide_os_page_shift;
     uint64_t free = 0;
 
-    prefetch(pool);
+    touch(pool);
     enter_all(pool, &usage);
     for (const struct block *block = pool->freed; block; block = block->next)
-        cross_off(&usage, pages_of(pool, block));
+        cross_off(&usage, (size_t)((const char *)block - start), bytes, shift);
     for (uint64_t rest = pool->hollow_pages; rest != 0; rest &= rest - 1) {
         struct range range = blocks_in(pool, tide_lowest_bit(rest));
 
         for (; range.from < range.to; range.from++)
-            cross_off(&usage, all_pages(pool, range.from));
+            cross_off(&usage, range.from * bytes, bytes, shift);
     }
     for (unsigned page = 0; page < pages_of_pool(pool); page++)
         free |= (uint64_t)(usage.blocks[page] == 0) << page;
@@ -183,7 +186,7 @@ static void carve_rest(struct pool *pool)
 {
     uint32_t next = tide_relaxed(&pool->carved), from;
     size_t end = tide_round_up((size_t)next * pool->block_bytes, tide_os_page_bytes);
-    unsigned first = (unsigned)(end >> page_shift());
+    unsigned first = (unsigned)(end >> tide_os_page_shift);
 
     tide_set_relaxed(&pool->carved, pool->capacity);
     from = blocks_before(pool, first);
@@ -203,10 +206,17 @@ static void carve_rest(struct pool *pool)
 static uint32_t unlink_blocks(struct pool *pool, uint64_t pages)
 {
     struct block **link = &pool->freed, *block;
+    const char *start = tide_pool_start(pool);
+    size_t bytes = pool->block_bytes;
+    unsigned shift = tide_os_page_shift;
     uint32_t count = 0;
 
     while ((block = *link)) {
-        if (pages_of(pool, block) & pages) {
+        size_t distance = (size_t)((const char *)block - start);
+        uint64_t from_first = UINT64_MAX << (distance >> shift);
+        uint64_t after_last = (UINT64_MAX - 1) << ((distance + bytes - 1) >> shift);
+
+        if (pages & from_first & ~after_last) {
             *link = block->next;
             count++;
         } else {
@@ -293,11 +303,12 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
     pages = without_ends_of_hollow(pool, pages);
     *aside = (struct tide_pages){ .pool = pool, .pages = pages, .purged = hollow };
     if ((pages & ~hollow & pages_at(0, (size_t)pool->capacity * pool->block_bytes)) == 0 ||
-        !tide_arena_may_split(pool, tide_bit_count(pages) << page_shift(), &aside->units))
+        !tide_arena_may_split(pool, tide_bit_count(pages) << tide_os_page_shift, &aside->units))
         return false;
     aside->purged &= ~used_again(pool, hollow);
     of_hollow = count_in(pool, pool->hollow_pages & pages);
     pool->hollow_pages &= ~pages;
+    pool->pages_away |= pages;
     tide_set_relaxed(&pool->hollow, (uint16_t)(tide_relaxed(&pool->hollow) - of_hollow));
     tide_count(&pool->left, unlink_blocks(pool, pages) + of_hollow);
     pool->free_at_look = (uint16_t)count_free(pool);
@@ -336,6 +347,7 @@ uint32_t tide_pool_take_back(struct pool *pool, uint64_t pages)
     uint32_t count = count_in(pool, pages);
 
     pool->hollow_pages |= pages;
+    pool->pages_away &= ~pages;
     tide_set_relaxed(&pool->hollow, (uint16_t)(tide_relaxed(&pool->hollow) + count));
     for (uint64_t rest = pages; rest != 0; rest &= rest - 1)
         count += free_begun(pool, tide_lowest_bit(rest), pages);

@@ -33,9 +33,10 @@ void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner)
     tide_set_relaxed(&pool->carved, 0);
     tide_set_relaxed(&pool->returned, 0);
     tide_set_relaxed(&pool->purged, 0);
-    pool->hollow_pages = 0;
+    pool->hollow_pages = pool->pages_away = 0;
     tide_set_relaxed(&pool->hollow, 0);
     pool->free_at_look = 0;
+    pool->likely = 0;
     pool->unused_since = 0;
     tide_set_relaxed(&pool->state, POOL_USED);
     set_owner(pool, owner);
