@@ -51,6 +51,17 @@ libtidepool_core_la_SOURCES = \
 	src/os/barrier.h \
 	src/os/topology.c \
 	src/os/topology.h \
+	src/store/page_map.c \
+	src/store/page_map.h \
+	src/store/purge.c \
+	src/store/purge.h \
+	src/store/range.h \
+	src/store/ranges.c \
+	src/store/ranges.h \
+	src/store/store.c \
+	src/store/store.h \
+	src/store/tree.c \
+	src/store/tree.h \
 	src/arena/address_map.c \
 	src/arena/address_map.h \
 	src/arena/arena.c \
@@ -71,6 +82,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/upkeep.c \
 	src/arena/walk.c \
 	src/arena/walk.h \
+	src/large/large.c \
+	src/large/large.h \
 	src/pool/hollow.c \
 	src/pool/hollow.h \
 	src/pool/pool.c \
@@ -90,10 +103,6 @@ libtidepool_core_la_SOURCES = \
 	src/heap/heap.c \
 	src/heap/heap.h \
 	src/heap/heap_fast.h \
-	src/heap/huge.c \
-	src/heap/huge.h \
-	src/heap/large.c \
-	src/heap/large.h \
 	src/heap/idle.c \
 	src/heap/idle.h \
 	src/heap/inspect.c \

@@ -32,13 +32,13 @@ size_t tide_good_size(size_t size)
 
 bool tide_owns(const void *address)
 {
-    enum tide_memory memory = tide_memory_at(address);
+    struct tide_range range;
     bool is_passing, owns;
 
-    if (memory == TIDE_ARENA || memory == TIDE_FOREIGN)
-        return memory == TIDE_ARENA;
+    if (tide_memory_at(address) == TIDE_ARENA)
+        return true;
     is_passing = tide_fork_pass_in();
-    owns = tide_huge_owns(address);
+    owns = tide_store_find(address, &range);
     if (is_passing)
         tide_fork_pass_out();
     return owns;
@@ -84,9 +84,9 @@ struct tide_mallinfo2 tide_mallinfo2(void)
     info.arena = stats.arena_bytes;
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         info.ordblks += stats.classes[c].blocks - stats.classes[c].allocated;
-    info.hblks = stats.huge.blocks;
-    info.hblkhd = stats.huge.bytes;
-    info.uordblks = stats.pooled_bytes + stats.run_bytes;
+    info.hblks = stats.store.blocks;
+    info.hblkhd = stats.store.block_bytes;
+    info.uordblks = stats.pooled_bytes;
     if (info.uordblks > info.arena) /* arenas came or went between the two counts */
         info.uordblks = info.arena;
     info.fordblks = info.arena - info.uordblks;
@@ -139,10 +139,12 @@ void tide_malloc_stats(void)
                     " geometry, arena_lock=%s)\n",
                     tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL ? "global" : "arena");
     print_classes(&stats);
-    tide_base_print("large blocks    %zu with %zu bytes\n", stats.runs, stats.run_bytes);
-    tide_base_print("huge blocks     %zu with %zu bytes; cached %zu with %zu bytes\n",
-                    stats.huge.blocks, stats.huge.bytes, stats.huge.cached_blocks,
-                    stats.huge.cached_bytes);
+    tide_base_print("large blocks    %zu with %zu bytes\n", stats.store.blocks,
+                    stats.store.block_bytes);
+    tide_base_print("free ranges     %zu dirty with %zu bytes; %zu purged with %zu bytes; asked the "
+                    "system %zu times\n",
+                    stats.store.dirty_ranges, stats.store.dirty_bytes, stats.store.purged_ranges,
+                    stats.store.purged_bytes, stats.store.grown);
     tide_base_print("arenas          %zu of %zu KiB; created %zu, released %zu; %zu slots free, "
                     "%zu empty pools stocked\n",
                     stats.arenas.arenas, TIDE_ARENA_BYTES / 1024, stats.arenas.created,
@@ -156,7 +158,7 @@ void tide_malloc_stats(void)
                         "headers any more\n",
                         stats.arenas.waiting);
     tide_base_print("allocated       %zu bytes; free but resident at most %zu bytes\n",
-                    stats.pooled_bytes + stats.run_bytes + stats.huge.bytes,
+                    stats.pooled_bytes + stats.store.block_bytes,
                     stats.returnable_bytes);
     tide_base_print("heaps           %zu, of which %zu without a thread; records %zu bytes\n",
                     stats.heaps, stats.orphans, stats.record_bytes);
@@ -191,10 +193,10 @@ int tide_malloc_info(int options, FILE *stream)
                     tide_class_bytes[c], line->pools, line->full_pools, line->blocks,
                     line->allocated);
     }
-    fprintf(stream, "</sizes>\n<large count=\"%zu\" bytes=\"%zu\"/>\n", stats.runs,
-            stats.run_bytes);
-    fprintf(stream, "<huge count=\"%zu\" bytes=\"%zu\" cached=\"%zu\" cached_bytes=\"%zu\"/>\n",
-            stats.huge.blocks, stats.huge.bytes, stats.huge.cached_blocks, stats.huge.cached_bytes);
+    fprintf(stream, "</sizes>\n<large count=\"%zu\" bytes=\"%zu\"/>\n", stats.store.blocks,
+            stats.store.block_bytes);
+    fprintf(stream, "<free dirty=\"%zu\" purged=\"%zu\"/>\n", stats.store.dirty_bytes,
+            stats.store.purged_bytes);
     fprintf(stream, "<arenas count=\"%zu\" bytes=\"%zu\" created=\"%zu\" released=\"%zu\"/>\n",
             stats.arenas.arenas, stats.arena_bytes, stats.arenas.created, stats.arenas.released);
     fprintf(stream,

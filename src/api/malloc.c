@@ -8,11 +8,11 @@
 #include "api/start.h"
 #include "base/fatal.h"
 #include "base/options.h"
-#include "heap/fork.h"
 #include "heap/heap_fast.h"
-#include "heap/huge.h"
 #include "heap/inspect.h"
 #include "heap/slow.h"
+#include "large/large.h"
+#include "store/store.h"
 
 /* A static link that takes this object, as every program does, must take all
  * of malloc's family and the start with it. */
@@ -39,22 +39,6 @@ static size_t pooled_bytes(const void *block, size_t size)
                                         : tide_class_bytes[size_class];
 }
 
-/* Usable bytes of a larger block that must be written.  One from the cache that
- * has much too much gives that back instead. */
-static size_t large_bytes(void *block, size_t size)
-{
-    struct found found = tide_heap_find(block, "calloc");
-    bool is_passing, is_resized;
-
-    if (found.kind != FOUND_HUGE || found.bytes - size <= size / 4)
-        return found.bytes;
-    is_passing = tide_fork_pass_in();
-    is_resized = tide_huge_resize(block, size) != NULL;
-    if (is_passing)
-        tide_fork_pass_out();
-    return is_resized ? tide_huge_usable(tide_huge_at(block)) : found.bytes;
-}
-
 /* As with glibc, all that malloc_usable_size tells is zero. */
 void *tide_calloc(size_t count, size_t size)
 {
@@ -71,9 +55,10 @@ void *tide_calloc(size_t count, size_t size)
                                        : tide_heap_malloc_any(bytes, &is_zero);
     if (!block || is_zero)
         return block;
-    return memset(block, 0,
-                  bytes <= TIDE_POOLED_MAX ? pooled_bytes(block, bytes)
-                                           : large_bytes(block, bytes));
+    if (bytes <= TIDE_POOLED_MAX)
+        return memset(block, 0, pooled_bytes(block, bytes));
+    tide_large_clear(tide_store_block(block));
+    return block;
 }
 
 void tide_free(void *block)

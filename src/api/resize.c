@@ -1,8 +1,7 @@
 /* api/resize.c - realloc
  *
  * A block stays where it is while the new size fits and fills at least half of
- * it; runs and huge blocks change length in place or, huge ones, by moving
- * pages.  Else it is a new block, a copy and a free.
+ * it; large blocks change length in place or by moving pages.  Else it is a new block, a copy and a free.
  */
 #include <tidepool/malloc.h>
 
@@ -13,40 +12,40 @@
 #include "api/override.h"
 #include "heap/fork.h"
 #include "heap/heap_fast.h"
-#include "heap/huge.h"
 #include "heap/inspect.h"
-#include "heap/large.h"
 #include "heap/reclaim.h"
 #include "heap/slow.h"
+#include "large/large.h"
 #include "os/shortage.h"
+
+#define MOST_COPIED ((size_t)1 << 20)
 
 /* Where there is no memory, what was kept for later goes before the block is
  * copied, which would take more. */
-static void *resize_huge(void *block, size_t size)
+static void *resize_large(struct tide_range *block, size_t size)
 {
-    void *resized = tide_huge_resize(block, size);
+    void *resized = tide_large_resize(block, size);
 
     if (!resized && errno == ENOMEM && !tide_os_shortage_is_certain(size)) {
         tide_reclaim();
-        resized = tide_huge_resize(block, size);
+        resized = tide_large_resize(block, size);
     }
     return resized;
+}
+
+/* A block that is to be much smaller is copied, so that all of its memory suits another
+ * one of its size; unless it takes long. */
+static bool is_to_stay(const struct found *found, size_t size)
+{
+    return size > TIDE_POOLED_MAX && (size >= found->bytes / 2 || size > MOST_COPIED);
 }
 
 /* The same kind of memory is right for the new size: what it was, or NULL. */
 static void *resize_found(void *block, const struct found *found, size_t size)
 {
-    switch (found->kind) {
-    case FOUND_POOLED:
-        return size <= found->bytes && size >= found->bytes / 2 ? block : NULL;
-    case FOUND_RUN:
-        return size > TIDE_POOLED_MAX && size <= TIDE_RUN_MAX &&
-                       tide_large_resize(found->pool, size)
-                   ? block
-                   : NULL;
-    default:
-        return size > TIDE_RUN_MAX ? resize_huge(block, size) : NULL;
-    }
+    if (found->kind == FOUND_LARGE)
+        return is_to_stay(found, size) ? resize_large(found->range, size) : NULL;
+    return size <= found->bytes && size >= found->bytes / 2 ? block : NULL;
 }
 
 static void *resize_in_kind(void *block, const struct found *found, size_t size)

@@ -47,10 +47,6 @@ static void add_arena(struct stats *stats, const struct arena *arena)
         case POOL_FULL:
             add_pool(stats, pool, state == POOL_FULL);
             break;
-        case POOL_RUN:
-            stats->runs++;
-            stats->run_bytes += (size_t)tide_relaxed(&pool->slots) << TIDE_SLOT_SHIFT;
-            break;
         case POOL_EMPTY:
             stats->empty_pools++;
             break;
@@ -126,7 +122,7 @@ static void gather_locks(struct tide_lock locks[LOCK_KINDS])
     if (tide_arena_global_lock())
         tide_lock_add_counts(&locks[LOCK_GLOBAL], tide_arena_global_lock());
     tide_arena_lock_counts(&locks[LOCK_ARENA], &locks[LOCK_SHARD]);
-    tide_lock_add_counts(&locks[LOCK_HUGE], tide_huge_lock());
+    tide_lock_add_counts(&locks[LOCK_STORE], tide_store_lock());
     tide_lock_add_counts(&locks[LOCK_ORPHANS], tide_heap_orphans_lock());
     tide_lock_add_counts(&locks[LOCK_COMMON], tide_common_lock());
     tide_depot_lock_counts(&locks[LOCK_DEPOT]);
@@ -134,7 +130,7 @@ static void gather_locks(struct tide_lock locks[LOCK_KINDS])
 
 static void gather(struct stats *stats)
 {
-    *stats = (struct stats){ .runs = 0 };
+    *stats = (struct stats){ .heaps = 0 };
     add_arenas(stats);
     subtract_known_lists(stats);
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
@@ -145,8 +141,8 @@ static void gather(struct stats *stats)
     }
     stats->arenas = tide_arena_totals();
     stats->reserve = tide_reserve_totals();
-    stats->huge = tide_huge_totals();
-    stats->returnable_bytes += stats->huge.cached_bytes;
+    stats->store = tide_store_totals();
+    stats->returnable_bytes += stats->store.dirty_bytes;
     stats->record_bytes = tide_os_record_bytes();
     gather_locks(stats->locks);
 }
@@ -165,7 +161,7 @@ void tide_stats_gather(struct stats *stats)
 const char *tide_stats_lock_name(enum lock_kind kind)
 {
     static const char *const names[] = {
-        "global", "arena", "shard", "huge", "orphans", "common", "depot",
+        "global", "arena", "shard", "store", "orphans", "common", "depot",
     };
 
     _Static_assert(sizeof names / sizeof *names == LOCK_KINDS, "a name for each kind");
@@ -199,6 +195,7 @@ void tide_api_check(void)
     tide_walk_begin(&walk);
     tide_lock(tide_maintenance_lock());
     tide_arena_check();
+    tide_store_check();
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))
         check_heap(heap);
     while ((arena = tide_walk_next(&walk)))

@@ -9,7 +9,7 @@
 
 #include "arena/manager.h"
 #include "arena/reserve.h"
-#include "heap/huge.h"
+#include "store/store.h"
 #include "pool/size_class.h"
 
 struct class_stats {
@@ -22,7 +22,7 @@ enum lock_kind {
     LOCK_GLOBAL,
     LOCK_ARENA,
     LOCK_SHARD,
-    LOCK_HUGE,
+    LOCK_STORE,
     LOCK_ORPHANS,
     LOCK_COMMON,
     LOCK_DEPOT,
@@ -35,11 +35,10 @@ struct stats {
     struct tide_reserve_totals reserve;
     size_t huge_units;                  /* of arenas: with a huge page, or to get one */
     struct tide_lock locks[LOCK_KINDS]; /* their counts only, summed up by kind */
-    struct huge_totals huge;
-    size_t runs, run_bytes;            /* large blocks in arenas */
+    struct tide_store_totals store;
     size_t empty_pools, free_slots;    /* counts */
     size_t arena_bytes;                /* mapped */
-    size_t returnable_bytes;           /* resident in free slots and cached huge blocks */
+    size_t returnable_bytes;           /* resident in free slots and ranges */
     size_t heaps, orphans;             /* counts without the common one; orphans are among them */
     size_t record_bytes;
     size_t pooled_bytes;               /* in allocated blocks of pools */

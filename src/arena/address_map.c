@@ -123,7 +123,7 @@ bool tide_address_map_set(const void *start, size_t bytes, enum tide_memory what
 
 void tide_address_map_clear(const void *start, size_t bytes)
 {
-    tide_address_map_set(start, bytes, TIDE_FOREIGN, TIDE_FOREIGN);
+    tide_address_map_set(start, bytes, TIDE_OTHER, TIDE_OTHER);
 }
 
 void *tide_address_map_next(const void *start, enum tide_memory what)
@@ -145,6 +145,6 @@ enum tide_memory tide_memory_away(const void *address)
     _Atomic uint8_t *table = piece < PIECES ? table_of(piece / TIDE_MAP_PART_BYTES) : NULL;
 
     if (!table)
-        return TIDE_FOREIGN;
+        return TIDE_OTHER;
     return (enum tide_memory)tide_relaxed(&table[piece % TIDE_MAP_PART_BYTES]);
 }

@@ -26,11 +26,8 @@
 #include "base/geometry.h"
 
 enum tide_memory {
-    TIDE_FOREIGN,
+    TIDE_OTHER, /* a block of the store's, or foreign */
     TIDE_ARENA,
-    TIDE_HUGE,         /* a huge block's record is at the piece's first byte */
-    TIDE_HUGE_ALIGNED, /* a huge block starts at the piece's first byte, its record a page before */
-    TIDE_HUGE_REST,    /* a later part of a huge block */
 };
 
 /* The home window; constant after the start. */
@@ -61,7 +58,7 @@ static inline enum tide_memory tide_memory_at(const void *address)
                                   : tide_memory_away(address);
     bool is_in_hole = (uintptr_t)address - tide_relaxed(&tide_map_hole) < TIDE_ARENA_BYTES / 2;
 
-    return TIDE_UNLIKELY(is_in_hole) ? TIDE_FOREIGN : memory;
+    return TIDE_UNLIKELY(is_in_hole) ? TIDE_OTHER : memory;
 }
 
 /* Makes the home window.  Called once, before any other thread can look. */

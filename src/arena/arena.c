@@ -1,13 +1,17 @@
 /* arena/arena.c - see arena.h */
 #include "arena/arena.h"
 
+#include <string.h>
+
 #include "arena/address_map.h"
 #include "arena/huge_pages.h"
 #include "arena/manager.h"
 #include "arena/nodes.h"
 #include "arena/reserve.h"
 #include "base/fatal.h"
-#include "os/map.h"
+#include "base/options.h"
+#include "store/purge.h"
+#include "store/store.h"
 
 _Atomic size_t tide_arena_idle_slots;
 
@@ -33,11 +37,6 @@ static uint64_t starts_in(uint64_t free, unsigned slots, unsigned alignment)
 
 /* ---- Mappings ----------------------------------------------------------- */
 
-static char *rest_of(struct arena *arena)
-{
-    return (char *)arena + TIDE_ARENA_BYTES / 2;
-}
-
 static bool is_first(void)
 {
     static _Atomic bool was_one;
@@ -45,35 +44,49 @@ static bool is_first(void)
     return !tide_relaxed(&was_one) && !atomic_exchange(&was_one, true);
 }
 
-/* Halves are units, if there are units. */
-static struct arena *map_range(bool may_be_half)
+static void clear_header(struct arena *arena)
 {
-    struct arena *arena = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
+    memset(arena, 0, offsetof(struct arena, live));
+    if (tide_options.check)
+        memset((void *)arena->live, 0, sizeof arena->live);
+}
 
-    if (TIDE_UNITS == 2 && arena && is_first() && may_be_half) {
-        tide_os_unmap(rest_of(arena), TIDE_ARENA_BYTES / 2);
-        tide_set_relaxed(&tide_map_hole, (uintptr_t)rest_of(arena));
-    }
+/* A half arena, or a whole one, of the store's. */
+static struct arena *take(unsigned shard, bool is_half)
+{
+    struct tide_request request = {
+        .bytes = is_half ? TIDE_ARENA_BYTES / 2 : TIDE_ARENA_BYTES,
+        .alignment = TIDE_ARENA_BYTES,
+        .node = tide_nodes_of_shard(shard),
+        .state = RANGE_USED,
+    };
+    size_t fresh;
+    struct tide_range *range = tide_store_take(&request, &fresh);
+    struct arena *arena = range ? (struct arena *)range->start : NULL;
+
+    if (!arena)
+        return NULL;
+    tide_store_make_up(fresh);
+    if (fresh < request.bytes)
+        clear_header(arena);
+    arena->range = range;
+    if (is_half)
+        tide_set_relaxed(&tide_map_hole, (uintptr_t)arena + TIDE_ARENA_BYTES / 2);
+    if (fresh < request.bytes)
+        tide_set_relaxed(&arena->dirty, tide_arena_slots(arena));
     return arena;
 }
 
-/* Whether huge pages were asked for. */
-static bool prepare(void *start, size_t bytes, unsigned shard)
-{
-    tide_os_bind(start, bytes, tide_nodes_of_shard(shard));
-    return tide_huge_pages_advise(start, bytes);
-}
-
-/* Zero but, from the reserve, dirty and the slots it says.  The reserve's pages are
- * there already and aren't bound. */
+/* Zero but, from the reserve, dirty and the slots it says.  Halves are units, if there
+ * are units. */
 static struct arena *map(unsigned shard, bool may_be_half)
 {
     struct arena *arena = tide_reserve_take();
 
     if (arena)
         return arena;
-    arena = map_range(may_be_half);
-    if (arena && prepare(arena, tide_arena_bytes(arena), shard))
+    arena = take(shard, TIDE_UNITS == 2 && is_first() && may_be_half);
+    if (arena && TIDE_UNITS > 0 && tide_os_has_huge_pages())
         tide_set_relaxed(&arena->units,
                          (tide_arena_is_half(arena) ? 1 : TIDE_ALL_UNITS) << UNIT_HUGE);
     return arena;
@@ -81,13 +94,11 @@ static struct arena *map(unsigned shard, bool may_be_half)
 
 void tide_arena_unmap(struct arena *arena)
 {
-    size_t bytes = tide_arena_bytes(arena);
-
     if (tide_reserve_put(arena))
         return;
-    if (bytes != TIDE_ARENA_BYTES) /* before another arena can be here */
+    if (tide_arena_is_half(arena)) /* before another arena can be here */
         tide_set_relaxed(&tide_map_hole, 0);
-    tide_os_unmap(arena, bytes);
+    tide_store_put(arena->range, RANGE_DIRTY);
 }
 
 struct arena *tide_arena_create(unsigned shard, unsigned slots, unsigned alignment)
@@ -103,6 +114,8 @@ struct arena *tide_arena_create(unsigned shard, unsigned slots, unsigned alignme
         tide_arena_unmap(arena);
         return NULL;
     }
+    tide_arena_count_idle(arena, tide_bit_count(tide_relaxed(&arena->free) &
+                                                tide_relaxed(&arena->dirty)));
     return arena;
 }
 
@@ -119,21 +132,28 @@ bool tide_arena_would_suit(const struct arena *arena, unsigned slots, unsigned a
     return starts_in(tide_relaxed(&arena->free) | rest, slots, alignment) != 0;
 }
 
-bool tide_arena_map_rest(struct arena *arena)
+bool tide_arena_map_rest(struct arena *arena, bool *is_zero)
 {
-    if (!tide_os_map_at(rest_of(arena), TIDE_ARENA_BYTES / 2))
+    size_t fresh;
+
+    if (!tide_store_extend(arena->range, TIDE_ARENA_BYTES, &fresh))
         return false;
-    if (prepare(rest_of(arena), TIDE_ARENA_BYTES / 2, arena->shard))
+    *is_zero = fresh == TIDE_ARENA_BYTES / 2;
+    if (tide_os_has_huge_pages())
         tide_arena_note_huge(arena, 2);
     return true;
 }
 
-void tide_arena_add_rest_locked(struct arena *arena)
+void tide_arena_add_rest_locked(struct arena *arena, bool is_zero)
 {
     uint64_t rest = TIDE_ALL_FREE & ~tide_arena_slots(arena);
 
     tide_set_relaxed(&tide_map_hole, 0);
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | rest);
+    if (is_zero)
+        return;
+    tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) | rest);
+    tide_arena_count_idle(arena, tide_bit_count(rest));
 }
 
 /* ---- Slots -------------------------------------------------------------- */
@@ -208,35 +228,6 @@ void tide_arena_put_locked(struct arena *arena, struct pool *run)
     clear_slots(arena, first, first + run->slots);
     tide_arena_count_idle(arena, run->slots);
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | slots);
-}
-
-bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned slots)
-{
-    uint64_t free = tide_relaxed(&arena->free);
-    unsigned first = tide_pool_slot(run), end = first + run->slots;
-
-    if (slots < run->slots) {
-        uint64_t fewer = tide_bit_run(first + slots, run->slots - slots);
-
-        clear_slots(arena, first + slots, end);
-        tide_arena_count_idle(arena, run->slots - slots);
-        tide_set_relaxed(&arena->free, free | fewer);
-    } else if (slots > run->slots) {
-        uint64_t more;
-
-        if (first + slots > TIDE_SLOTS)
-            return false;
-        more = tide_bit_run(end, slots - run->slots);
-        if ((free & more) != more)
-            return false;
-        enter_rest(arena, run, end, first + slots);
-        tide_arena_count_idle(arena, -(size_t)count_dirty(more, tide_relaxed(&arena->dirty),
-                                                          slots - run->slots));
-        tide_set_relaxed(&arena->free, free & ~more);
-        tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) | more);
-    }
-    tide_set_relaxed(&run->slots, (uint8_t)slots);
-    return true;
 }
 
 /* Checks the run or free slot at slot; the slot after it. */

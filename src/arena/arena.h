@@ -53,11 +53,11 @@ static inline size_t tide_arena_bytes(const struct arena *arena)
 bool tide_arena_would_suit(const struct arena *arena, unsigned slots, unsigned alignment);
 
 /* Maps the rest of a half arena, whose tenant the caller is.  False when there is no
- * memory, and EEXIST when something is there. */
-bool tide_arena_map_rest(struct arena *arena);
+ * memory, or something is there. */
+bool tide_arena_map_rest(struct arena *arena, bool *is_zero);
 
 /* The slots of the rest are free. */
-void tide_arena_add_rest_locked(struct arena *arena);
+void tide_arena_add_rest_locked(struct arena *arena, bool is_zero);
 
 /* Gives the whole mapping back.  The caller has made sure that no one can
  * reach the arena. */
@@ -76,10 +76,6 @@ struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigne
 
 /* Makes the run's slots free. */
 void tide_arena_put_locked(struct arena *arena, struct pool *run);
-
-/* Changes the length of a run where it is.  False when a slot that it would
- * grow into is not free. */
-bool tide_arena_resize_locked(struct arena *arena, struct pool *run, unsigned slots);
 
 static inline unsigned tide_arena_free_slots(const struct arena *arena)
 {

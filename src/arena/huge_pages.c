@@ -19,16 +19,6 @@ static _Atomic uint32_t quiet_looks; /* that had few to examine, since all were 
 static _Atomic size_t seen_created;  /* arenas made until the last look */
 static _Atomic size_t seen_count;    /* those that there were then */
 
-bool tide_huge_pages_advise_slow(void *start, size_t bytes)
-{
-    enum tide_huge_pages system = tide_os_huge_pages();
-
-    if (tide_options.thp == TIDE_THP_NEVER && system == TIDE_HUGE_PAGES_ALWAYS)
-        tide_os_refuse_huge_pages(start, bytes);
-    return tide_options.thp == TIDE_THP_ALWAYS && system != TIDE_HUGE_PAGES_NEVER &&
-           bytes >= TIDE_HUGE_PAGE_BYTES && tide_os_ask_huge_pages(start, bytes);
-}
-
 /* ---- States ------------------------------------------------------------ */
 
 /* Under the arena's lock. */

@@ -56,15 +56,6 @@ static inline unsigned tide_units_in(const struct arena *arena, enum tide_unit_s
     return tide_relaxed(&arena->units) >> state & TIDE_ALL_UNITS;
 }
 
-/* Applies TIDEPOOL_THP to a new mapping.  Whether it has huge pages where it
- * can.  No system call with the default. */
-bool tide_huge_pages_advise_slow(void *start, size_t bytes);
-static inline bool tide_huge_pages_advise(void *start, size_t bytes)
-{
-    return TIDE_UNLIKELY(tide_options.thp != TIDE_THP_AUTO) &&
-           tide_huge_pages_advise_slow(start, bytes);
-}
-
 /* The kernel was asked for huge pages for these units.  No locks held. */
 void tide_arena_note_huge(struct arena *arena, unsigned units);
 

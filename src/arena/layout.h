@@ -25,6 +25,7 @@
 #include "base/geometry.h"
 #include "base/lock.h"
 
+struct tide_range;
 struct heap; /* known only to the heap layer; here no more than an identity */
 
 /* A slot's use.  The pool layer calls a pool used (some block is free), full
@@ -107,6 +108,7 @@ struct arena {
     _Atomic uint8_t units;   /* under lock, read by walkers: see arena/huge_pages.h */
     uint8_t bucket;          /* written under both locks */
     bool is_fork_locked;     /* under the shard's lock: a fork has locked it */
+    struct tide_range *range; /* constant: of the store's; NULL: from the reserve */
     struct pool pools[TIDE_SLOTS - 1]; /* of slots 1 and up */
     _Atomic uint64_t live[TIDE_ARENA_BYTES / TIDE_ALIGNMENT / 64];
 };

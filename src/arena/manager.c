@@ -40,7 +40,7 @@ void tide_arena_leave(struct tide_tenant *tenant)
 
 /* ---- Taking ------------------------------------------------------------ */
 
-/* Large runs are taken wherever they fit; only pools make a heap a tenant. */
+/* Longer runs are taken wherever they fit; only pools make a heap a tenant. */
 static bool is_for_pools(unsigned slots)
 {
     return slots <= TIDE_WIDE_SLOTS;
@@ -132,31 +132,15 @@ static struct pool *take_from_new(struct tide_tenant *tenant, unsigned slots, un
     arena->tenants = is_for_pools(slots);
     tide_lock(tide_shard_of(arena)->lock);
     tide_shard_enlist(arena);
-    tide_shard_note_new(tide_shard_of(arena));
     tide_unlock(tide_shard_of(arena)->lock);
     return run;
-}
-
-/* Maps what the half arena lacks.  Whether it did; else the claim is gone, and for
- * good when something is in the place. */
-static bool extend(struct arena *arena)
-{
-    int saved_errno = errno;
-
-    if (tide_arena_map_rest(arena))
-        return true;
-    if (errno == EEXIST)
-        tide_shard_leave(arena);
-    else
-        tide_shard_unclaim_half(arena);
-    errno = saved_errno;
-    return false;
 }
 
 static struct pool *take_from_half(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
 {
     struct arena *arena = tide_shard_claim_half();
     struct pool *run;
+    bool is_zero;
 
     if (!arena)
         return NULL;
@@ -165,10 +149,12 @@ static struct pool *take_from_half(struct tide_tenant *tenant, unsigned slots, u
         tide_shard_unclaim_half(arena);
         return NULL;
     }
-    if (!extend(arena))
+    if (!tide_arena_map_rest(arena, &is_zero)) {
+        tide_shard_leave(arena); /* and nobody tries again */
         return NULL;
+    }
     tide_lock(tide_shard_arena_lock(arena));
-    tide_arena_add_rest_locked(arena);
+    tide_arena_add_rest_locked(arena, is_zero);
     run = tide_arena_take_locked(arena, slots, alignment);
     tide_shard_settle_and_unlock(arena);
     if (!run || !is_for_pools(slots))
@@ -225,15 +211,4 @@ void tide_arena_put_run(struct pool *run)
     tide_lock(tide_shard_arena_lock(arena));
     tide_arena_put_locked(arena, run);
     tide_shard_settle_and_unlock(arena);
-}
-
-bool tide_arena_resize_run(struct pool *run, unsigned slots)
-{
-    struct arena *arena = tide_arena_of(run);
-    bool is_resized;
-
-    tide_lock(tide_shard_arena_lock(arena));
-    is_resized = tide_arena_resize_locked(arena, run, slots);
-    tide_shard_settle_and_unlock(arena);
-    return is_resized;
 }

@@ -8,9 +8,7 @@
  * in the shard comes before one that has no pages yet.  An arena whose lock is
  * busy is passed over for the next one.
  *
- * An arena goes back when it is empty, has no tenants, and its shard has enough
- * other empty ones: one, and as many as it lately released too soon; or when
- * its pages have gone because nobody needed them (tide_arena_decay).
+ * An arena goes back to the store when it is empty and has no tenants.
  *
  * With several memory nodes each has shards of its own (nodes.h), whose arenas
  * are bound to it.  A heap takes what it needs from those of the node that its
@@ -71,9 +69,6 @@ struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots, uns
 
 /* Gives a run (or an empty pool without owner) back. */
 void tide_arena_put_run(struct pool *run);
-
-/* Changes a run's length where it is; false when it can't grow there. */
-bool tide_arena_resize_run(struct pool *run, unsigned slots);
 
 /* The tenant's heap ends or is idle. */
 void tide_arena_leave(struct tide_tenant *tenant);

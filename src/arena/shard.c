@@ -2,15 +2,9 @@
 #include "arena/shard.h"
 
 #include "arena/arena.h"
+#include "arena/huge_pages.h"
 #include "arena/reserve.h"
 #include "arena/walk.h"
-#include "os/limits.h"
-#include "os/thread.h"
-
-enum {
-    REGRET_MS = 100,  /* an arena made so soon after one was released: it should have been kept */
-    FORGET_MS = 1000, /* after so long without that, one is enough again */
-};
 
 struct shard tide_shards[MOST_SHARDS + MOST_NODES];
 _Atomic unsigned tide_shard_count = 1, tide_shard_homes = 1;
@@ -25,7 +19,6 @@ void tide_shard_start(unsigned from, unsigned count)
     for (struct shard *shard = tide_shards + from; shard < tide_shards + count; shard++) {
         tide_lock_reset(&shard->own_lock, false);
         shard->lock = tide_shard_global_lock ? tide_shard_global_lock : &shard->own_lock;
-        shard->empty_to_keep = 1;
     }
     tide_shard_count = count;
 }
@@ -55,7 +48,6 @@ static void link_arena(struct arena *arena, unsigned bucket)
         arena->next->prev = arena;
     shard->buckets[bucket] = arena;
     shard->nonempty |= 1u << bucket;
-    shard->empty_arenas += bucket == BUCKET_EMPTY;
 }
 
 static void unlink_arena(struct arena *arena)
@@ -70,7 +62,6 @@ static void unlink_arena(struct arena *arena)
         shard->buckets[arena->bucket] = arena->next;
     if (!shard->buckets[arena->bucket])
         shard->nonempty &= ~(1u << arena->bucket);
-    shard->empty_arenas -= arena->bucket == BUCKET_EMPTY;
 }
 
 void tide_shard_enlist(struct arena *arena)
@@ -118,53 +109,14 @@ static void delist(struct arena *arena)
 
 /* ---- Release ----------------------------------------------------------- */
 
-void tide_shard_note_new(struct shard *shard)
-{
-    uint64_t now;
-
-    if (shard->regrettable == 0)
-        return;
-    now = tide_os_now_ms();
-    if (now - shard->released_at < REGRET_MS) {
-        shard->regrettable--;
-        shard->empty_to_keep++;
-        shard->missed_at = now;
-    } else {
-        shard->regrettable = 0;
-    }
-}
-
-/* It is taken out for good, because there are enough others. */
-static void note_release(struct shard *shard)
-{
-    shard->regrettable++;
-    shard->released_at = tide_os_now_ms();
-}
-
-/* Whether the shard has more empty arenas than it keeps: one, and as many as
- * it lately released just to map them again; none above the soft limit. */
-static bool has_surplus(struct shard *shard)
-{
-    if (tide_os_limits_is_above_soft())
-        return shard->empty_arenas > 0;
-    if (shard->empty_arenas <= 1)
-        return false;
-    if (shard->empty_to_keep > 1 && tide_os_now_ms() - shard->missed_at > FORGET_MS)
-        shard->empty_to_keep = 1;
-    return shard->empty_arenas > shard->empty_to_keep;
-}
-
 /* Takes the arena out if nobody needs it. */
-static bool delist_surplus(struct arena *arena)
+static bool delist_empty(struct arena *arena)
 {
-    bool is_surplus = arena->bucket == BUCKET_EMPTY && arena->tenants == 0 &&
-                      has_surplus(tide_shard_of(arena));
+    bool is_to_go = arena->bucket == BUCKET_EMPTY && arena->tenants == 0;
 
-    if (is_surplus) {
+    if (is_to_go)
         delist(arena);
-        note_release(tide_shard_of(arena));
-    }
-    return is_surplus;
+    return is_to_go;
 }
 
 static void release(struct arena *arena)
@@ -172,42 +124,9 @@ static void release(struct arena *arena)
     tide_arena_count_idle(arena, -(size_t)tide_bit_count(tide_relaxed(&arena->free) &
                                                          tide_relaxed(&arena->dirty)));
     atomic_fetch_add_explicit(&tide_shard_released, 1, memory_order_relaxed);
+    if (!tide_os_has_huge_pages())
+        tide_arena_make_ordinary(arena, tide_units_in(arena, UNIT_HUGE));
     tide_walk_destroy(arena);
-}
-
-static bool is_spare(struct arena *arena, enum shard_spare which)
-{
-    return arena->tenants == 0 && (which != SPARE_CLEAN || tide_relaxed(&arena->dirty) == 0 ||
-                                   tide_reserve_has(arena)) &&
-           tide_lock_try(tide_shard_arena_lock(arena));
-}
-
-bool tide_shard_release_spare(struct shard *shard, enum shard_spare which)
-{
-    struct arena *arena = NULL;
-
-    tide_lock(shard->lock);
-    if (which != SPARE_SURPLUS || has_surplus(shard))
-        arena = shard->buckets[BUCKET_EMPTY];
-    while (arena && !is_spare(arena, which))
-        arena = arena->next;
-    if (arena) {
-        delist(arena);
-        if (which == SPARE_SURPLUS)
-            note_release(shard);
-        tide_unlock(tide_shard_arena_lock(arena));
-    }
-    tide_unlock(shard->lock);
-    if (arena)
-        release(arena);
-    return arena != NULL;
-}
-
-/* Fewer are kept than before, perhaps: each that goes takes one more along. */
-static void release_surplus(struct arena *arena, struct shard *shard)
-{
-    release(arena);
-    tide_shard_release_spare(shard, SPARE_SURPLUS);
 }
 
 void tide_shard_settle_and_unlock(struct arena *arena)
@@ -220,12 +139,12 @@ void tide_shard_settle_and_unlock(struct arena *arena)
     if (bucket_of(arena) != arena->bucket) {
         tide_lock(shard->lock);
         tide_shard_relist(arena);
-        is_to_go = delist_surplus(arena);
+        is_to_go = delist_empty(arena);
         tide_unlock(shard->lock);
     }
     tide_unlock(tide_shard_arena_lock(arena));
     if (is_to_go)
-        release_surplus(arena, shard);
+        release(arena);
 }
 
 /* ---- Tenancies --------------------------------------------------------- */
@@ -238,11 +157,11 @@ void tide_shard_leave(struct arena *arena)
     tide_lock(tide_shard_arena_lock(arena));
     tide_lock(shard->lock);
     arena->tenants--;
-    is_to_go = delist_surplus(arena);
+    is_to_go = delist_empty(arena);
     tide_unlock(shard->lock);
     tide_unlock(tide_shard_arena_lock(arena));
     if (is_to_go)
-        release_surplus(arena, shard);
+        release(arena);
 }
 
 void tide_shard_wait_for(struct shard *shard, struct arena *arena)

@@ -33,11 +33,6 @@ struct shard {
     struct arena *buckets[BUCKETS]; /* under lock */
     uint32_t nonempty;              /* under lock: bit n for bucket n */
     struct arena *_Atomic all;      /* under lock, read by walkers: every arena of the shard */
-    unsigned empty_arenas;          /* under lock: how many of them are empty */
-    unsigned empty_to_keep;         /* under lock: one at least */
-    unsigned regrettable;           /* under lock: surplus ones released and not yet missed */
-    uint64_t released_at;           /* under lock: ms, when the last of those was */
-    uint64_t missed_at;             /* under lock: ms, when one was missed */
 };
 
 /* Constant after the start, but for what is in the shards; and shards are added
@@ -88,19 +83,6 @@ unsigned tide_shard_bucket_of(const struct arena *arena);
  * the shard, moves it to its right bucket. */
 void tide_shard_enlist(struct arena *arena);
 void tide_shard_relist(struct arena *arena);
-
-/* Under the shard's lock: an arena had to be made. */
-void tide_shard_note_new(struct shard *shard);
-
-enum shard_spare {
-    SPARE_SURPLUS, /* more of them than the shard keeps */
-    SPARE_CLEAN,   /* any whose slots have no pages */
-    SPARE_ANY,
-};
-
-/* Releases an empty arena that nobody needs.  Whether there was one.  No locks
- * held. */
-bool tide_shard_release_spare(struct shard *shard, enum shard_spare which);
 
 /* Under the arena's lock, which it gives up: the arena's free slots have
  * changed.  The arena may be gone after. */

@@ -96,17 +96,6 @@ static size_t purge(struct arena *arena, bool is_only_idle, unsigned most)
     return (size_t)tide_bit_count(claim) << TIDE_SLOT_SHIFT;
 }
 
-/* Releases such empty arenas.  How many. */
-static size_t release_spares(enum shard_spare which)
-{
-    size_t count = 0;
-
-    for (unsigned n = 0; n < tide_shard_count; n++)
-        while (tide_shard_release_spare(&tide_shards[n], which))
-            count++;
-    return count;
-}
-
 size_t tide_arena_trim(size_t keep)
 {
     size_t returnable = tide_arena_returnable(), returned = 0;
@@ -114,8 +103,6 @@ size_t tide_arena_trim(size_t keep)
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         if (returnable > keep + returned)
             returned += purge(arena, false, TIDE_SLOTS);
-    if (keep == 0) /* their blocks' pages were counted above, their records' were not */
-        returned += release_spares(SPARE_ANY) * tide_os_page_bytes;
     tide_walk_reclaim();
     return returned;
 }
@@ -161,7 +148,6 @@ bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting)
     decayed_next = next;
     if (next)
         return false;
-    release_spares(SPARE_CLEAN);
     *waiting = (decaying << TIDE_SLOT_SHIFT) + tide_units_look_end(&look);
     return true;
 }
@@ -270,7 +256,6 @@ static void empty_shard(struct shard *shard)
     tide_lock_reset(&shard->own_lock, false);
     memset(shard->buckets, 0, sizeof shard->buckets);
     shard->nonempty = 0;
-    shard->empty_arenas = 0;
     tide_set_relaxed(&shard->all, NULL);
 }
 
@@ -301,12 +286,11 @@ void tide_arena_mend_in_child(void)
 
 static void check_shard(struct shard *shard)
 {
-    size_t listed = 0, all = 0, empty = 0;
+    size_t listed = 0, all = 0;
 
     for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
         TIDE_REQUIRE(!(shard->nonempty >> bucket & 1) == !shard->buckets[bucket]);
         for (struct arena *arena = shard->buckets[bucket]; arena; arena = arena->next, listed++) {
-            empty += bucket == BUCKET_EMPTY;
             TIDE_REQUIRE(arena->bucket == bucket && tide_shard_of(arena) == shard);
             TIDE_REQUIRE(!arena->next || arena->next->prev == arena);
         }
@@ -316,7 +300,6 @@ static void check_shard(struct shard *shard)
         TIDE_REQUIRE(!next || next->prev_all == arena);
     }
     TIDE_REQUIRE(listed == all);
-    TIDE_REQUIRE(empty == shard->empty_arenas && shard->empty_to_keep > 0);
 }
 
 void tide_arena_check(void)

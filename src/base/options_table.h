@@ -40,8 +40,6 @@
         "bytes of a batch of freed foreign blocks; a thread keeps up to two of each class")    \
     ROW(depot, BYTES, 8192, 0, 1 << 30, "",                                                  \
         "bytes of them for each heap that a class may hold for other threads")               \
-    ROW(huge_cache, BYTES, 64 << 20, 0, INT64_C(1) << 40, "",                                \
-        "bytes of freed huge blocks that are kept for reuse")                                \
     ROW(thp, CHOICE, 0, 0, 2, "auto|always|never",                                           \
         "transparent huge pages; auto: where memory stays full")                             \
     ROW(hugetlb, BYTES, 0, 0, INT64_C(1) << 40, "",                                          \

@@ -10,6 +10,7 @@
 #include "heap/idle.h"
 #include "heap/remote.h"
 #include "os/thread.h"
+#include "store/purge.h"
 
 #define LEAST_BYTES ((size_t)3 << 19)
 #define LEAST_SHARE 32        /* a part in so many of the peak, with one heap */
@@ -97,13 +98,13 @@ static void note_gone(size_t bytes, uint64_t now)
 /* A step.  Bytes that went. */
 static size_t give_back(size_t kept, size_t most)
 {
-    size_t cached = tide_relaxed(&tide_huge_cached), surplus = kept - most;
-    size_t returned = 0;
+    size_t dirty = tide_relaxed(&tide_store_dirty), surplus = kept - most;
+    unsigned slots = kept > 2 * most ? LARGE_STEP_SLOTS : STEP_SLOTS;
+    size_t step = (size_t)slots << TIDE_SLOT_SHIFT, returned;
 
-    if (cached > 0)
-        returned = tide_huge_trim(cached > surplus ? cached - surplus : 0);
-    if (returned < surplus)
-        returned += tide_arena_purge_some(kept > 2 * most ? LARGE_STEP_SLOTS : STEP_SLOTS);
+    returned = tide_store_purge(dirty > surplus ? dirty - surplus : 0, step);
+    if (returned < surplus && returned < step)
+        returned += tide_arena_purge_some((unsigned)((step - returned) >> TIDE_SLOT_SHIFT));
     return returned;
 }
 

@@ -10,7 +10,7 @@
  * back and taken anew within TIDEPOOL_DECAY_MS raises it, and what is not used for ten
  * times as long lowers it.
  *
- * Counted are free slots with pages and cached huge blocks; pages that are likely to be
+ * Counted are free slots with pages and the store's dirty ranges; pages that are likely to be
  * free in the calling thread's used pools (heap->loose); and what is on its way home to
  * other heaps.  A used pool tells now and then that blocks came back to it, and is looked
  * at then, if too much is kept.
@@ -38,11 +38,11 @@ static inline bool tide_bound_is_on(void)
     return tide_relaxed(&tide_maintenance_state) == TIDE_MAINTENANCE_DUE;
 }
 
-/* Bytes of slots and huge blocks. */
+/* Bytes of slots and of the store's. */
 static inline size_t tide_bound_kept(void)
 {
     return (tide_relaxed(&tide_arena_idle_slots) << TIDE_SLOT_SHIFT) +
-           tide_relaxed(&tide_huge_cached);
+           tide_relaxed(&tide_store_dirty);
 }
 
 /* At the end of a free on its slow path: no locks, no section. */

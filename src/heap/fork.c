@@ -12,7 +12,6 @@
 #include "heap/depot.h"
 #include "heap/heap.h"
 #include "heap/heap_fast.h"
-#include "heap/huge.h"
 #include "heap/idle.h"
 #include "heap/maintenance.h"
 #include "heap/nodes.h"
@@ -21,6 +20,8 @@
 #include "os/rcu.h"
 #include "os/records.h"
 #include "os/thread.h"
+#include "store/purge.h"
+#include "store/store.h"
 
 /* The C library's lock of its list of streams; missing in others. */
 void _IO_list_lock(void) __attribute__((weak));
@@ -93,9 +94,9 @@ static struct tide_lock *(*const outer[])(void) = {
     tide_heap_orphans_lock,
 };
 static struct tide_lock *(*const inner[])(void) = {
-    tide_huge_lock,
     tide_walk_lock,
     tide_reserve_lock,
+    tide_store_lock,
     tide_os_records_lock,
     tide_os_kept_lock,
     tide_reclaim_handler_lock,
@@ -227,6 +228,7 @@ void tide_fork_in_child(void)
         tide_lock_end_fork();
         tide_heap_after_fork_in_child();
         tide_walk_after_fork_in_child();
+        tide_store_after_fork_in_child();
         unlock_all(true);
         tide_rcu_after_fork(true);
         pass_out();
@@ -250,6 +252,7 @@ void tide_fork_mend(void)
         return;
     }
     tide_lock_end_fork();
+    tide_store_mend_in_child(); /* asks its lock */
     for (int n = 0; n < INNER; n++)
         tide_lock_reset(inner[n](), false);
     for (int n = 0; n < OUTER; n++)
@@ -258,7 +261,6 @@ void tide_fork_mend(void)
     tide_os_forget_records();
     tide_depot_forget();
     tide_arena_mend_in_child();
-    tide_huge_mend_in_child();
     tide_walk_forget();
     tide_heap_mend_in_child();
     tide_idle_forget();

@@ -19,7 +19,6 @@
 #include "heap/common.h"
 #include "heap/fork.h"
 #include "heap/heap_fast.h"
-#include "heap/huge.h"
 #include "heap/maintenance.h"
 #include "heap/nodes.h"
 #include "heap/reclaim.h"
@@ -29,6 +28,7 @@
 #include "os/map.h"
 #include "os/process.h"
 #include "os/records.h"
+#include "store/store.h"
 #include "os/thread.h"
 
 #define GONE ((struct heap *)1)
@@ -214,7 +214,7 @@ static void start_locks(void)
     is_done = true;
     tide_arena_start(tide_options.shards ? (unsigned)tide_options.shards : tide_os_cpu_count(),
                      tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL);
-    tide_huge_start();
+    tide_store_start(tide_arena_global_lock());
 }
 
 static bool start_layers(char *const *environment)

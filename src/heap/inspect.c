@@ -4,7 +4,7 @@
 #include "arena/address_map.h"
 #include "base/fatal.h"
 #include "base/options.h"
-#include "heap/huge.h"
+#include "store/store.h"
 
 static _Noreturn void report_inside(const void *address, const void *start, size_t bytes,
                                     const char *call)
@@ -36,7 +36,7 @@ static struct found find_pooled(struct pool *pool, const void *address, const ch
     }
     if (tide_options.check && !tide_arena_is_live(address))
         tide_heap_report_free(address, bytes, call);
-    return (struct found){ FOUND_POOLED, pool, bytes };
+    return (struct found){ .kind = FOUND_POOLED, .pool = pool, .bytes = bytes };
 }
 
 static struct found find_in_arena(const void *address, const char *call)
@@ -50,35 +50,37 @@ static struct found find_in_arena(const void *address, const char *call)
     case POOL_USED:
     case POOL_FULL:
         return find_pooled(pool, address, call);
-    case POOL_RUN:
-        if (tide_pool_start(pool) != address)
-            report_inside(address, tide_pool_start(pool), tide_pool_bytes(pool), call);
-        return (struct found){ FOUND_RUN, pool, tide_pool_bytes(pool) };
     default:
         tide_base_misuse(call, address, "already free, or never allocated");
     }
 }
 
+static _Noreturn void report_other(const void *address, const char *call)
+{
+    struct tide_range range;
+
+    if (!tide_store_find(address, &range))
+        tide_base_misuse(call, address, "not a tidepool block: no memory of tidepool's is there");
+    if (range.state != RANGE_BLOCK)
+        tide_base_misuse(call, address, "already free, or never allocated");
+    report_inside(address, range.start, range.bytes, call);
+}
+
+/* That it is free is seen as long as its memory has no other use, and isn't part of a
+ * larger free range. */
+static struct found find_large(const void *address, const char *call)
+{
+    struct tide_range *range = tide_store_block(address);
+
+    if (!range)
+        report_other(address, call);
+    if (range->state != RANGE_BLOCK)
+        tide_base_misuse(call, address, "already free: a large block");
+    return (struct found){ .kind = FOUND_LARGE, .range = range, .bytes = range->bytes };
+}
+
 struct found tide_heap_find(const void *address, const char *call)
 {
-    const struct huge *huge;
-
-    switch (tide_memory_at(address)) {
-    case TIDE_ARENA:
-        return find_in_arena(address, call);
-    case TIDE_FOREIGN:
-        tide_base_misuse(call, address, "not a tidepool block: no memory of tidepool's is there");
-    default:
-        break;
-    }
-    huge = tide_huge_at(address);
-    if (!huge)
-        tide_base_misuse(call, address, "not a tidepool block: a huge block is near");
-    if ((const char *)address < huge->block)
-        report_records(address, call);
-    if (huge->block != address)
-        report_inside(address, huge->block, tide_huge_usable(huge), call);
-    if (huge->is_cached)
-        tide_heap_report_free(address, tide_huge_usable(huge), call);
-    return (struct found){ FOUND_HUGE, NULL, tide_huge_usable(huge) };
+    return tide_memory_at(address) == TIDE_ARENA ? find_in_arena(address, call)
+                                                 : find_large(address, call);
 }

@@ -4,11 +4,12 @@
 
 #include "heap/heap.h"
 
-enum found_kind { FOUND_POOLED, FOUND_RUN, FOUND_HUGE };
+enum found_kind { FOUND_POOLED, FOUND_LARGE };
 
 struct found {
     enum found_kind kind;
-    struct pool *pool; /* not for huge blocks */
+    struct pool *pool;        /* of a pooled block */
+    struct tide_range *range; /* of a large one */
     size_t bytes;      /* usable */
 };
 

@@ -12,12 +12,13 @@
 #include "base/options.h"
 #include "heap/fork.h"
 #include "heap/heap.h"
-#include "heap/huge.h"
+#include "store/purge.h"
 #include "heap/idle.h"
 #include "heap/remote.h"
 #include "os/barrier.h"
 #include "os/pressure.h"
 #include "os/thread.h"
+#include "store/purge.h"
 
 _Atomic uint32_t tide_maintenance_state;
 _Atomic uint32_t tide_maintenance_bell;
@@ -47,7 +48,7 @@ size_t tide_maintenance_look(void)
     tide_lock(&look_lock);
     left = tide_heap_empty_depot(true);
     left += tide_idle_look();
-    left += tide_huge_decay();
+    left += tide_store_decay();
     while (!tide_arena_decay(UINT_MAX, true, &in_arenas))
         ;
     left += in_arenas + tide_walk_reclaim();
@@ -58,7 +59,7 @@ size_t tide_maintenance_look(void)
 /* A part of a look.  Whether it was the last. */
 static bool look_on(void)
 {
-    static enum { DEPOT, HEAPS, HUGE, ARENAS } part;
+    static enum { DEPOT, HEAPS, STORE, ARENAS } part;
     size_t waiting;
 
     switch (part) {
@@ -69,8 +70,8 @@ static bool look_on(void)
         if (tide_idle_look_on())
             return false;
         break;
-    case HUGE:
-        tide_huge_decay();
+    case STORE:
+        tide_store_decay();
         break;
     case ARENAS:
         if (!tide_arena_decay(INLINE_ARENAS, false, &waiting))
@@ -283,15 +284,15 @@ bool tide_maintenance_check(void)
  * be this thread's. */
 static size_t purge(size_t keep, bool is_only_moved)
 {
-    size_t returned, cached;
+    size_t returned, idle;
 
     tide_lock(&look_lock);
     returned = tide_idle_give_back_own();
     tide_heap_empty_depot(false);
     returned += tide_idle_give_back_all(is_only_moved);
-    cached = tide_huge_totals().cached_bytes;
-    returned += tide_huge_trim(keep);
-    returned += tide_arena_trim(keep > cached ? keep - cached : 0);
+    returned += tide_arena_trim(keep);
+    idle = tide_relaxed(&tide_arena_idle_slots) << TIDE_SLOT_SHIFT;
+    returned += tide_store_purge(keep > idle ? keep - idle : 0, SIZE_MAX);
     tide_unlock(&look_lock);
     return returned;
 }

@@ -25,8 +25,8 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "base/due.h"
-#include "heap/huge.h"
 #include "heap/nodes.h"
+#include "store/store.h"
 
 #define TIDE_MAINTAINED_BYTES ((size_t)16 << 20) /* the thread, from as many on */
 #define TIDE_UNMAINTAINED_BYTES ((size_t)4 << 20) /* nothing, up to as many */
@@ -57,7 +57,7 @@ static inline void tide_maintenance_tick(void)
 
 static inline size_t tide_maintenance_mapped(void)
 {
-    return tide_arena_count() * TIDE_ARENA_BYTES + tide_relaxed(&tide_huge_mapped);
+    return tide_relaxed(&tide_store_used) + tide_relaxed(&tide_store_dirty);
 }
 
 /* The program may have more memory than before. */
@@ -70,7 +70,7 @@ static inline void tide_maintenance_weigh(void)
         tide_maintenance_mapped() > TIDE_UNMAINTAINED_BYTES)
         tide_maintenance_become_due();
     tide_maintenance_tick();
-    tide_nodes_weigh(tide_relaxed(&tide_huge_mapped));
+    tide_nodes_weigh(tide_relaxed(&tide_store_used));
 }
 
 /* By a thread that holds no lock and uses no heap: it may call malloc.  Starts

@@ -37,10 +37,10 @@ void tide_nodes_note_heap(unsigned cpu);
 void tide_nodes_want(void);
 
 /* The program may have more memory than before. */
-static inline void tide_nodes_weigh(size_t huge_bytes)
+static inline void tide_nodes_weigh(size_t bytes)
 {
     if (TIDE_UNLIKELY(tide_relaxed(&tide_nodes_are_wanted_early)) &&
-        tide_arena_count() * TIDE_ARENA_BYTES + huge_bytes > TIDE_ARENA_BYTES)
+        bytes > TIDE_ARENA_BYTES)
         tide_nodes_want();
 }
 

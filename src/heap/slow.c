@@ -10,15 +10,14 @@
 #include "heap/common.h"
 #include "heap/fork.h"
 #include "heap/heap_fast.h"
-#include "heap/huge.h"
 #include "heap/inspect.h"
-#include "heap/large.h"
 #include "heap/maintenance.h"
 #include "heap/reclaim.h"
 #include "heap/remote.h"
-#include "os/cpu.h"
-#include "os/map.h"
+#include "large/large.h"
+#include "os/limits.h"
 #include "os/shortage.h"
+#include "store/purge.h"
 
 void tide_heap_do_all_due(void)
 {
@@ -88,25 +87,6 @@ static void *take_block(struct heap *heap, unsigned size_class)
     return block;
 }
 
-/* A run near where the thread takes its pools; the common heap's lock isn't held over
- * system calls. */
-static void *run_from(struct heap *heap, size_t size, size_t alignment, bool *is_zero)
-{
-    struct tide_tenant tenant = { .arena = NULL };
-    void *block;
-
-    if (!tide_heap_is_common(heap)) {
-        block = tide_large_malloc(&heap->tenant, size, alignment, is_zero);
-        tide_heap_leave(heap);
-        return block;
-    }
-    tide_heap_leave(heap);
-    tide_arena_settle(&tenant, tide_os_cpu_now());
-    block = tide_large_malloc(&tenant, size, alignment, is_zero);
-    tide_arena_leave(&tenant);
-    return block;
-}
-
 static void *pooled_from(struct heap *heap, unsigned size_class)
 {
     void *block = take_block(heap, class_to_use(size_class));
@@ -115,20 +95,31 @@ static void *pooled_from(struct heap *heap, unsigned size_class)
     return block;
 }
 
+static void *take_large(size_t size, size_t alignment, bool is_zero_wanted, bool *is_zero)
+{
+    size_t fresh = 0;
+    void *block = tide_large_malloc(size, alignment, is_zero_wanted, &fresh);
+
+    *is_zero = block && fresh == tide_large_good_size(size);
+    if (block && fresh > 0)
+        tide_bound_note_taken(fresh);
+    tide_maintenance_weigh();
+    return block;
+}
+
 /* Of a size class, if it is less than TIDE_CLASSES.  A thread that has no heap yet gets
  * one, whichever kind of block it is. */
 static void *take(size_t size, size_t alignment, unsigned size_class, bool *is_zero)
 {
     struct heap *heap = tide_heap_enter();
+    bool is_so;
 
     if (!heap)
         return NULL;
     if (size_class < TIDE_CLASSES)
         return pooled_from(heap, size_class);
-    if (size <= TIDE_RUN_MAX && alignment <= TIDE_RUN_MAX)
-        return run_from(heap, size, alignment, is_zero);
     tide_heap_leave(heap);
-    return tide_huge_malloc(size, alignment, is_zero);
+    return take_large(size, alignment, is_zero != NULL, is_zero ? is_zero : &is_so);
 }
 
 static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_class, bool *is_zero)
@@ -160,7 +151,6 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
     int saved_errno = errno;
     void *block;
 
-    *is_zero = false;
     if (size > PTRDIFF_MAX)
         return out_of_memory();
     block = try_malloc(size, is_zero);
@@ -200,9 +190,7 @@ static void *refill_quickly(unsigned size_class)
 
 static TIDE_NOINLINE void *malloc_any(size_t size)
 {
-    bool is_zero;
-
-    return tide_heap_malloc_any(size, &is_zero);
+    return tide_heap_malloc_any(size, NULL);
 }
 
 static TIDE_NOINLINE void *malloc_missed(size_t size, unsigned size_class)
@@ -298,12 +286,11 @@ static void free_found(const struct found *found, void *address, const char *cal
     case FOUND_POOLED:
         free_pooled(found->pool, address, call);
         break;
-    case FOUND_RUN:
-        tide_arena_put_run(found->pool);
+    case FOUND_LARGE:
+        tide_large_free(found->range);
+        if (TIDE_UNLIKELY(tide_os_limits_is_above_soft()))
+            tide_store_purge(0, SIZE_MAX);
         tide_maintenance_note();
-        break;
-    case FOUND_HUGE:
-        tide_huge_free(address);
         break;
     }
 }
@@ -379,7 +366,5 @@ size_t tide_heap_good_size(size_t size)
 {
     if (size <= TIDE_POOLED_MAX)
         return tide_class_bytes[class_to_use(tide_class_of(size))];
-    if (size <= TIDE_RUN_MAX)
-        return tide_round_up(size, TIDE_SLOT_BYTES);
-    return size <= PTRDIFF_MAX ? tide_round_up(size, tide_os_page_bytes) : size;
+    return size <= PTRDIFF_MAX ? tide_large_good_size(size) : size;
 }

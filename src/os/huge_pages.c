@@ -117,6 +117,19 @@ size_t tide_os_resident_bytes(void *start)
     return resident * tide_os_page_bytes;
 }
 
+bool tide_os_has_huge_pages(void)
+{
+    return tide_options.thp == TIDE_THP_ALWAYS && tide_os_huge_pages() != TIDE_HUGE_PAGES_NEVER;
+}
+
+void tide_os_advise_huge_pages_slow(void *start, size_t bytes)
+{
+    if (tide_options.thp == TIDE_THP_NEVER && tide_os_huge_pages() == TIDE_HUGE_PAGES_ALWAYS)
+        tide_os_refuse_huge_pages(start, bytes);
+    else if (tide_os_has_huge_pages())
+        tide_os_ask_huge_pages(start, bytes);
+}
+
 /* ---- The kernel's pool ------------------------------------------------- */
 
 static size_t read_count(const char *path)

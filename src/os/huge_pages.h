@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/bits.h"
+#include "base/options.h"
+
 #define TIDE_HUGE_PAGE_SHIFT 21
 #define TIDE_HUGE_PAGE_BYTES ((size_t)1 << TIDE_HUGE_PAGE_SHIFT)
 
@@ -27,6 +30,17 @@ enum tide_huge_pages tide_os_huge_pages(void);
  * take it. */
 bool tide_os_ask_huge_pages(void *start, size_t bytes);
 bool tide_os_refuse_huge_pages(void *start, size_t bytes);
+
+/* Applies TIDEPOOL_THP to a new mapping.  No system call with the default. */
+void tide_os_advise_huge_pages_slow(void *start, size_t bytes);
+static inline void tide_os_advise_huge_pages(void *start, size_t bytes)
+{
+    if (TIDE_UNLIKELY(tide_options.thp != TIDE_THP_AUTO))
+        tide_os_advise_huge_pages_slow(start, bytes);
+}
+
+/* Whether it has asked for huge pages wherever they can be. */
+bool tide_os_has_huge_pages(void);
 
 /* Makes the pages that the range has huge ones now, if the kernel can (6.1);
  * else it does so in its own time where it was asked. */

@@ -119,14 +119,8 @@ static void keep(void *start, size_t bytes)
 
 static void unmap(void *start, size_t bytes)
 {
-    uintptr_t address = (uintptr_t)start;
-    int saved_errno = errno;
-
-    if (munmap(start, bytes) != 0)
+    if (!tide_os_return(start, bytes))
         keep(start, bytes);
-    else /* the hint moves up again, or freed address space would never be used */
-        atomic_compare_exchange_strong(&lowest, &address, (uintptr_t)start + bytes);
-    errno = saved_errno;
 }
 
 /* The middle of a mapping larger by the alignment. */
@@ -208,20 +202,6 @@ static bool map_fixed(void *start, size_t bytes)
     return mapped == start;
 }
 
-bool tide_os_map_at(void *start, size_t bytes)
-{
-    bool is_mapped;
-
-    if (!tide_os_limits_take(bytes))
-        return false;
-    is_mapped = map_fixed(start, bytes);
-    if (is_mapped)
-        tide_os_limits_note_mapped();
-    else
-        tide_os_limits_put(bytes);
-    return is_mapped;
-}
-
 void *tide_os_map_readonly(size_t bytes)
 {
     return is_failing() ? NULL : map_at(0, bytes, PROT_READ);
@@ -268,60 +248,46 @@ void tide_os_purge_units(void *start, size_t unit_bytes, uint64_t units)
     }
 }
 
-/* Before a mapping changes its length, and when it has or could not. */
-static bool take_growth(size_t old_bytes, size_t new_bytes)
+void *tide_os_obtain(size_t bytes, size_t alignment)
 {
-    return new_bytes <= old_bytes || tide_os_limits_take(new_bytes - old_bytes);
+    return map(bytes, alignment);
 }
 
-static void settle_growth(size_t old_bytes, size_t new_bytes, bool is_resized)
+bool tide_os_obtain_at(void *start, size_t bytes)
 {
-    if (is_resized && new_bytes < old_bytes)
-        tide_os_limits_put(old_bytes - new_bytes);
-    else if (is_resized)
-        tide_os_limits_note_mapped();
-    else if (new_bytes > old_bytes)
-        tide_os_limits_put(new_bytes - old_bytes);
+    return map_fixed(start, bytes);
 }
 
-bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes)
+bool tide_os_return(void *start, size_t bytes)
 {
-    bool is_resized;
+    uintptr_t address = (uintptr_t)start;
+    int saved_errno = errno;
+    bool is_unmapped = munmap(start, bytes) == 0;
 
-    if ((new_bytes > old_bytes && is_failing()) || !take_growth(old_bytes, new_bytes))
-        return false;
-    is_resized = mremap(start, old_bytes, new_bytes, 0) != MAP_FAILED;
-    settle_growth(old_bytes, new_bytes, is_resized);
-    if (!is_resized)
-        note_failure();
-    return is_resized;
+    if (is_unmapped) /* the hint moves up again, or freed address space would never be used */
+        atomic_compare_exchange_strong(&lowest, &address, (uintptr_t)start + bytes);
+    errno = saved_errno;
+    return is_unmapped;
 }
 
-/* The new range replaces the old one, so only the growth is counted. */
-void *tide_os_begin_move(size_t old_bytes, size_t new_bytes, size_t alignment)
+bool tide_os_renew(void *start, size_t bytes)
 {
-    void *target;
+    int saved_errno = errno;
+    bool is_new = map_with(MAP_FIXED, (uintptr_t)start, bytes, PROT_READ | PROT_WRITE) == start;
 
-    if (!take_growth(old_bytes, new_bytes))
-        return NULL;
-    target = map(new_bytes, alignment);
-    if (!target)
-        settle_growth(old_bytes, new_bytes, false);
-    return target;
+    errno = saved_errno;
+    return is_new;
 }
 
-bool tide_os_end_move(void *start, size_t old_bytes, void *target, size_t new_bytes)
+/* Before Linux 5.7 the pages can't be moved without the range. */
+bool tide_os_move_pages(void *start, size_t bytes, void *target)
 {
-    if (mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED)
-        return false;
-    settle_growth(old_bytes, new_bytes, true);
-    return true;
-}
+    int saved_errno = errno;
+    bool is_moved = mremap(start, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+                           target) == target;
 
-void tide_os_cancel_move(size_t old_bytes, void *target, size_t new_bytes)
-{
-    unmap(target, new_bytes);
-    settle_growth(old_bytes, new_bytes, false);
+    errno = saved_errno;
+    return is_moved;
 }
 
 struct tide_lock *tide_os_kept_lock(void)

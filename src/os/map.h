@@ -24,9 +24,6 @@ void tide_os_start(void);
  * of at least a page. */
 void *tide_os_map(size_t bytes, size_t alignment);
 
-/* The same, at start.  False and EEXIST when something is there. */
-bool tide_os_map_at(void *start, size_t bytes);
-
 /* Zero pages that can only be read and cost no memory or commit charge, until
  * tide_os_make_writable. */
 void *tide_os_map_readonly(size_t bytes);
@@ -46,16 +43,21 @@ void tide_os_purge(void *start, size_t bytes);
 /* The same for those of 64 units of so many bytes each whose bits are set. */
 void tide_os_purge_units(void *start, size_t unit_bytes, uint64_t units);
 
-/* Changes the length of a mapping where it is.  False when something is in the
- * way. */
-bool tide_os_resize(void *start, size_t old_bytes, size_t new_bytes);
+/* For the store, which counts by itself: as tide_os_map; and at start, else false and
+ * EEXIST when something is there. */
+void *tide_os_obtain(size_t bytes, size_t alignment);
+bool tide_os_obtain_at(void *start, size_t bytes);
 
-/* Changes it by moving the pages to a new range.  First that is mapped (NULL when
- * there is none); then either the pages are put there, which may fail, or it is
- * given back. */
-void *tide_os_begin_move(size_t old_bytes, size_t new_bytes, size_t alignment);
-bool tide_os_end_move(void *start, size_t old_bytes, void *target, size_t new_bytes);
-void tide_os_cancel_move(size_t old_bytes, void *target, size_t new_bytes);
+/* Gives it back.  False when the kernel can't unmap (its limit on the number of
+ * mappings). */
+bool tide_os_return(void *start, size_t bytes);
+
+/* Gives the pages back and makes one mapping of what may be several. */
+bool tide_os_renew(void *start, size_t bytes);
+
+/* Moves the pages to target, which is mapped; the range stays, without pages.  False when
+ * that can't be done. */
+bool tide_os_move_pages(void *start, size_t bytes, void *target);
 
 /* Whether the kernel refused address space last because too much of it would be
  * locked (mlockall with MCL_FUTURE, RLIMIT_MEMLOCK). */

@@ -20,6 +20,7 @@ unit_tests = \
 	test/unit/os/test_rcu \
 	test/unit/os/test_records \
 	test/unit/os/test_topology \
+	test/unit/store/test_store \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
 	test/unit/arena/test_arena_half \

@@ -46,7 +46,7 @@ static bool is_ready(const char *place)
     bool is_set;
 
     tide_os_fail_map_every(1);
-    is_set = tide_address_map_set(place, 1, TIDE_FOREIGN, TIDE_FOREIGN);
+    is_set = tide_address_map_set(place, 1, TIDE_OTHER, TIDE_OTHER);
     tide_os_fail_map_every(0);
     return is_set;
 }
@@ -73,7 +73,7 @@ static void assert_home(const char *address, enum tide_memory what)
     cr_assert_eq(tide_memory_at(address), what);
     cr_assert_eq(tide_is_in_home_arena(address), what == TIDE_ARENA);
     tide_address_map_clear(address, 1);
-    cr_assert_eq(tide_memory_at(address), TIDE_FOREIGN);
+    cr_assert_eq(tide_memory_at(address), TIDE_OTHER);
     cr_assert_not(tide_is_in_home_arena(address));
 }
 
@@ -148,12 +148,12 @@ Test(address_map, an_arena_away_from_home_is_found_all_the_same)
         cr_assert_not(tide_is_in_home_arena(places[n]));
         cr_assert_eq(tide_memory_at(places[n] + PIECE - 1), TIDE_ARENA);
     }
-    cr_assert_eq(tide_memory_at(home(0)), TIDE_FOREIGN);
+    cr_assert_eq(tide_memory_at(home(0)), TIDE_OTHER);
 }
 
 static void assert_foreign(uintptr_t address)
 {
-    cr_assert_eq(tide_memory_at((void *)address), TIDE_FOREIGN, "%#zx", (size_t)address);
+    cr_assert_eq(tide_memory_at((void *)address), TIDE_OTHER, "%#zx", (size_t)address);
     cr_assert_not(tide_is_in_home_arena((void *)address), "%#zx", (size_t)address);
 }
 
@@ -182,15 +182,15 @@ Test(address_map, any_address_may_be_asked_about)
     static int variable;
     int local = 0;
 
-    cr_assert_eq(tide_memory_at(NULL), TIDE_FOREIGN);
-    cr_assert_eq(tide_memory_at((void *)1), TIDE_FOREIGN);
-    cr_assert_eq(tide_memory_at(&variable), TIDE_FOREIGN);
-    cr_assert_eq(tide_memory_at(&local), TIDE_FOREIGN);
-    cr_assert_eq(tide_memory_at((void *)tide_map_home), TIDE_FOREIGN);
-    cr_assert_eq(tide_memory_at((void *)(LIMIT - 1)), TIDE_FOREIGN);
-    cr_assert_eq(tide_memory_at((void *)LIMIT), TIDE_FOREIGN);
-    cr_assert_eq(tide_memory_at((void *)(LIMIT * 2 + PIECE)), TIDE_FOREIGN);
-    cr_assert_eq(tide_memory_at((void *)UINTPTR_MAX), TIDE_FOREIGN);
+    cr_assert_eq(tide_memory_at(NULL), TIDE_OTHER);
+    cr_assert_eq(tide_memory_at((void *)1), TIDE_OTHER);
+    cr_assert_eq(tide_memory_at(&variable), TIDE_OTHER);
+    cr_assert_eq(tide_memory_at(&local), TIDE_OTHER);
+    cr_assert_eq(tide_memory_at((void *)tide_map_home), TIDE_OTHER);
+    cr_assert_eq(tide_memory_at((void *)(LIMIT - 1)), TIDE_OTHER);
+    cr_assert_eq(tide_memory_at((void *)LIMIT), TIDE_OTHER);
+    cr_assert_eq(tide_memory_at((void *)(LIMIT * 2 + PIECE)), TIDE_OTHER);
+    cr_assert_eq(tide_memory_at((void *)UINTPTR_MAX), TIDE_OTHER);
 }
 
 /* ---- Entries ------------------------------------------------------------- */
@@ -200,21 +200,21 @@ Test(address_map, the_first_piece_and_the_rest_are_entered)
     char *place = far_place(0);
 
     cr_assert(tide_address_map_set(place, 5 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
-    assert_entries(place - PIECE, 1, TIDE_FOREIGN);
+    assert_entries(place - PIECE, 1, TIDE_OTHER);
     assert_entries(place, 1, TIDE_HUGE);
     assert_entries(place + PIECE, 4, TIDE_HUGE_REST);
-    assert_entries(place + 5 * PIECE, 1, TIDE_FOREIGN);
+    assert_entries(place + 5 * PIECE, 1, TIDE_OTHER);
 }
 
 Test(address_map, an_entry_holds_for_every_byte_of_its_piece)
 {
     char *place = far_place(0);
 
-    cr_assert(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_FOREIGN));
-    cr_assert_eq(tide_memory_at(place - 1), TIDE_FOREIGN);
+    cr_assert(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_OTHER));
+    cr_assert_eq(tide_memory_at(place - 1), TIDE_OTHER);
     cr_assert_eq(tide_memory_at(place), TIDE_ARENA);
     cr_assert_eq(tide_memory_at(place + PIECE - 1), TIDE_ARENA);
-    cr_assert_eq(tide_memory_at(place + PIECE), TIDE_FOREIGN);
+    cr_assert_eq(tide_memory_at(place + PIECE), TIDE_OTHER);
 }
 
 Test(address_map, a_range_covers_the_pieces_it_touches)
@@ -225,9 +225,9 @@ Test(address_map, a_range_covers_the_pieces_it_touches)
         tide_address_map_set(place + PIECE - 1, PIECE + 2, TIDE_HUGE_ALIGNED, TIDE_HUGE_REST));
     assert_entries(place, 1, TIDE_HUGE_ALIGNED);
     assert_entries(place + PIECE, 2, TIDE_HUGE_REST);
-    assert_entries(place + 3 * PIECE, 1, TIDE_FOREIGN);
+    assert_entries(place + 3 * PIECE, 1, TIDE_OTHER);
     tide_address_map_clear(place + PIECE - 1, PIECE + 1);
-    assert_entries(place, 2, TIDE_FOREIGN);
+    assert_entries(place, 2, TIDE_OTHER);
     assert_entries(place + 2 * PIECE, 1, TIDE_HUGE_REST);
 }
 
@@ -238,7 +238,7 @@ Test(address_map, cleared_pieces_are_foreign_and_their_neighbours_stay)
     cr_assert(tide_address_map_set(place, 5 * PIECE, TIDE_ARENA, TIDE_ARENA));
     tide_address_map_clear(place + PIECE, 3 * PIECE);
     assert_entries(place, 1, TIDE_ARENA);
-    assert_entries(place + PIECE, 3, TIDE_FOREIGN);
+    assert_entries(place + PIECE, 3, TIDE_OTHER);
     assert_entries(place + 4 * PIECE, 1, TIDE_ARENA);
 }
 
@@ -258,7 +258,7 @@ Test(address_map, without_memory_nothing_is_entered)
     errno = 0;
     cr_assert_not(tide_address_map_set(place, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
     cr_assert_eq(errno, ENOMEM);
-    assert_entries(place, 2, TIDE_FOREIGN);
+    assert_entries(place, 2, TIDE_OTHER);
     tide_os_fail_map_every(0);
     cr_assert(tide_address_map_set(place, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
     assert_entries(place, 1, TIDE_HUGE);
@@ -271,7 +271,7 @@ Test(address_map, a_part_in_use_needs_no_more_memory)
     cr_assert(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_ARENA));
     tide_os_fail_map_every(1);
     tide_address_map_clear(place, PIECE);
-    assert_entries(place, 1, TIDE_FOREIGN);
+    assert_entries(place, 1, TIDE_OTHER);
     cr_assert(tide_address_map_set(place, PIECE, TIDE_HUGE, TIDE_HUGE));
     assert_entries(place, 1, TIDE_HUGE);
 }
@@ -282,12 +282,12 @@ Test(address_map, a_range_that_can_be_entered_only_in_part_is_not_entered)
 
     /* The end of the part of the table that becomes writable with place's entry. */
     cr_assert_not(is_ready(place));
-    cr_assert(tide_address_map_set(place, PIECE, TIDE_FOREIGN, TIDE_FOREIGN));
+    cr_assert(tide_address_map_set(place, PIECE, TIDE_OTHER, TIDE_OTHER));
     for (edge = place; is_ready(edge); edge += PIECE)
         cr_assert_lt(edge, far_place(3));
     tide_os_fail_map_every(1);
     cr_assert_not(tide_address_map_set(edge - 3 * PIECE, 5 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
-    assert_entries(edge - 3 * PIECE, 5, TIDE_FOREIGN);
+    assert_entries(edge - 3 * PIECE, 5, TIDE_OTHER);
     tide_os_fail_map_every(0);
     cr_assert(tide_address_map_set(edge - 3 * PIECE, 5 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
     assert_entries(edge - 2 * PIECE, 4, TIDE_HUGE_REST);
@@ -307,12 +307,12 @@ Test(address_map, a_huge_block_may_cross_parts)
     size_t bytes = PART + 5 * PIECE;
 
     cr_assert(tide_address_map_set(start, bytes, TIDE_HUGE, TIDE_HUGE_REST));
-    assert_entries(start - PIECE, 1, TIDE_FOREIGN);
+    assert_entries(start - PIECE, 1, TIDE_OTHER);
     assert_entries(start, 1, TIDE_HUGE);
     assert_entries(start + PIECE, TIDE_MAP_PART_BYTES + 4, TIDE_HUGE_REST);
-    assert_entries(start + bytes, 1, TIDE_FOREIGN);
+    assert_entries(start + bytes, 1, TIDE_OTHER);
     tide_address_map_clear(start, bytes);
-    assert_entries(start, TIDE_MAP_PART_BYTES + 5, TIDE_FOREIGN);
+    assert_entries(start, TIDE_MAP_PART_BYTES + 5, TIDE_OTHER);
 }
 
 /* Each of the two takes a request to be made and one to be written. */
@@ -326,7 +326,7 @@ Test(address_map, without_all_tables_it_needs_nothing_is_entered)
         cr_assert_not(tide_address_map_set(start, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
         cr_assert_eq(errno, ENOMEM);
         tide_os_fail_map_every(0);
-        assert_entries(start, 2, TIDE_FOREIGN);
+        assert_entries(start, 2, TIDE_OTHER);
         cr_assert(tide_address_map_set(start, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
         assert_entries(start + PIECE, 1, TIDE_HUGE_REST);
     }

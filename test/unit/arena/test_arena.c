@@ -108,7 +108,7 @@ Test(arena_life, a_destroyed_one_is_foreign_and_unmapped)
 
     cr_assert(gone);
     tide_arena_destroy(gone);
-    cr_assert_eq(tide_memory_at(gone), TIDE_FOREIGN);
+    cr_assert_eq(tide_memory_at(gone), TIDE_OTHER);
     cr_assert_not(is_mapped(gone));
     cr_assert_not(is_mapped((char *)gone + TIDE_ARENA_BYTES - 1));
 }

@@ -117,8 +117,8 @@ SCENARIO(arena_half, what_is_where_the_rest_will_be_is_foreign)
     if (!arena)
         return;
     TIDE_REQUIRE(tide_memory_at(rest_of(arena) - 1) == TIDE_ARENA);
-    TIDE_REQUIRE(tide_memory_at(rest_of(arena)) == TIDE_FOREIGN);
-    TIDE_REQUIRE(tide_memory_at(rest_of(arena) + HALF - 1) == TIDE_FOREIGN);
+    TIDE_REQUIRE(tide_memory_at(rest_of(arena)) == TIDE_OTHER);
+    TIDE_REQUIRE(tide_memory_at(rest_of(arena) + HALF - 1) == TIDE_OTHER);
 }
 
 /* As the first thing of all, or in the first arena's rest. */
@@ -211,7 +211,7 @@ SCENARIO(arena_half, it_stays_half_for_good_when_something_is_there)
     run = take(&filler, 1);
     TIDE_REQUIRE(errno == ERANGE);
     TIDE_REQUIRE(tide_arena_of(run) != arena && tide_arena_is_half(arena) && arena->tenants == 0);
-    TIDE_REQUIRE(tide_memory_at(place) == TIDE_FOREIGN);
+    TIDE_REQUIRE(tide_memory_at(place) == TIDE_OTHER);
     tide_arena_bind_all();
     tide_arena_trim(0);
     decay();

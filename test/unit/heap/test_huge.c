@@ -61,7 +61,7 @@ static bool is_filled(const char *block, size_t bytes)
 
 static bool is_foreign(const char *block)
 {
-    return tide_memory_at(block) == TIDE_FOREIGN;
+    return tide_memory_at(block) == TIDE_OTHER;
 }
 
 /* The test runner has freed huge blocks, too. */

@@ -115,7 +115,7 @@ SCENARIO(huge_blocks_go, QUICKLY, NULL)
     wait_for_thread();
     tide_free(huge);
     wait_until_gone();
-    TIDE_REQUIRE(tide_memory_at(huge) == TIDE_FOREIGN);
+    TIDE_REQUIRE(tide_memory_at(huge) == TIDE_OTHER);
 }
 
 static size_t count_huge_units(void)

@@ -1,0 +1,185 @@
+/* store/purge.c - see purge.h */
+#include "store/purge.h"
+
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "base/lock.h"
+#include "base/options.h"
+#include "os/huge_pages.h"
+#include "os/limits.h"
+#include "os/map.h"
+#include "os/thread.h"
+#include "store/ranges.h"
+#include "store/store.h"
+
+#define UNMAPPED_BYTES ((size_t)64 << 20) /* stretches that keep no page tables */
+
+enum {
+    UNMAP_DECAYS = 10, /* times TIDEPOOL_DECAY_MS */
+    DIRTY_SHARE = 8,   /* of what is used, a part in so many is dirty and nobody minds */
+};
+
+/* The oldest of a state that is as old as that, and as long. */
+static struct tide_range *find_oldest(enum tide_range_state state, uint64_t newest, size_t least)
+{
+    struct tide_range *range = tide_ranges[state].oldest;
+
+    while (range && range->stamp <= newest && range->bytes < least)
+        range = range->newer;
+    return range && range->stamp <= newest ? range : NULL;
+}
+
+/* Takes it out, or no more than so many bytes of it: it is busy then. */
+static struct tide_range *begin(enum tide_range_state state, uint64_t newest, size_t least,
+                                size_t most)
+{
+    struct tide_range *range, *whole;
+
+    if (!tide_ranges_lock_with(1))
+        return NULL;
+    range = whole = find_oldest(state, newest, least);
+    if (whole && whole->bytes > most) {
+        range = tide_ranges_new();
+        range->start = tide_range_end(whole) - most;
+        range->bytes = most;
+        range->home = whole->home;
+        tide_ranges_cut_back(whole, most);
+    } else if (whole) {
+        tide_ranges_leave(whole);
+    }
+    if (range)
+        tide_ranges_enter(range, RANGE_BUSY);
+    tide_unlock(tide_ranges_lock);
+    return range;
+}
+
+/* Pages that were moved left mappings of their own: these become one again. */
+static void purge(struct tide_range *range)
+{
+    if (range->patches > 0 && tide_os_renew(range->start, range->bytes)) {
+        tide_os_advise_huge_pages(range->start, range->bytes);
+        atomic_fetch_sub_explicit(&tide_store_patches, range->patches, memory_order_relaxed);
+        range->patches = 0;
+    } else {
+        tide_os_purge(range->start, range->bytes);
+    }
+}
+
+static void end(struct tide_range *range)
+{
+    tide_lock(tide_ranges_lock);
+    tide_ranges_leave(range);
+    range->stamp = tide_os_now_ms();
+    tide_ranges_join(range, RANGE_PURGED);
+    tide_unlock(tide_ranges_lock);
+}
+
+static size_t purge_oldest(uint64_t newest, size_t most)
+{
+    struct tide_range *range = begin(RANGE_DIRTY, newest, 0, most);
+    size_t bytes;
+
+    if (!range)
+        return 0;
+    bytes = range->bytes;
+    purge(range);
+    tide_store_count_purged(bytes);
+    end(range);
+    return bytes;
+}
+
+static void drop(struct tide_range *range)
+{
+    tide_store_count_unmapped(range->bytes);
+    tide_lock(tide_ranges_lock);
+    tide_ranges_leave(range);
+    tide_ranges_drop(range);
+    tide_unlock(tide_ranges_lock);
+}
+
+/* What the kernel can't unmap, as that would make too many mappings, waits anew. */
+static void unmap_oldest(uint64_t newest)
+{
+    struct tide_range *range;
+
+    while ((range = begin(RANGE_PURGED, newest, UNMAPPED_BYTES, SIZE_MAX))) {
+        if (tide_os_return(range->start, range->bytes))
+            drop(range);
+        else
+            end(range);
+    }
+}
+
+static uint64_t ms_ago(int64_t ms)
+{
+    uint64_t now = tide_os_now_ms();
+
+    return now > (uint64_t)ms ? now - (uint64_t)ms : 0;
+}
+
+size_t tide_store_decay(void)
+{
+    int64_t decay = tide_options.decay_ms;
+
+    if (decay < 0)
+        return 0;
+    while (purge_oldest(ms_ago(decay), SIZE_MAX) > 0)
+        ;
+    unmap_oldest(ms_ago(UNMAP_DECAYS * decay));
+    return tide_relaxed(&tide_store_dirty);
+}
+
+size_t tide_store_purge(size_t keep, size_t most)
+{
+    size_t returned = 0, dirty, bytes, surplus;
+
+    while (returned < most && (dirty = tide_relaxed(&tide_store_dirty)) > keep) {
+        surplus = tide_round_up(dirty - keep, tide_os_page_bytes);
+        bytes = purge_oldest(UINT64_MAX, surplus < most - returned ? surplus : most - returned);
+        returned += bytes;
+        if (bytes == 0)
+            break;
+    }
+    return returned;
+}
+
+void tide_store_make_up(size_t bytes)
+{
+    size_t dirty = tide_relaxed(&tide_store_dirty);
+
+    if (bytes > 0 && dirty > tide_relaxed(&tide_store_used) / DIRTY_SHARE)
+        tide_store_purge(dirty > bytes ? dirty - bytes : 0, bytes);
+}
+
+/* ---- Fork ------------------------------------------------------------------ */
+
+void tide_store_after_fork_in_child(void)
+{
+    struct tide_range *range;
+
+    while ((range = tide_ranges[RANGE_BUSY].oldest)) {
+        tide_ranges_leave(range);
+        tide_ranges_join(range, RANGE_DIRTY);
+    }
+}
+
+/* ---- Without handlers ------------------------------------------------------ */
+
+/* Those that are busy may be there no more. */
+void tide_store_mend_in_child(void)
+{
+    struct tide_range *range;
+
+    if (tide_lock_try(tide_ranges_lock)) {
+        while ((range = tide_ranges[RANGE_BUSY].oldest)) {
+            tide_ranges_leave(range);
+            tide_store_count_purged(range->bytes);
+        }
+        tide_unlock(tide_ranges_lock);
+        return;
+    }
+    tide_ranges_mend();
+    tide_store_count_purged(tide_relaxed(&tide_store_dirty));
+}

@@ -1,0 +1,38 @@
+/* store/range.h - a stretch of address space that the store has from the OS
+ *
+ *   USED    the record is with who uses it
+ *   BLOCK   a block of the program's, found by its first address
+ *   DIRTY   free, its pages may be resident
+ *   PURGED  free, reads as zero and has no pages
+ *   BUSY    nobody's, someone is giving its pages back
+ * Neighbours are never both dirty or both purged, if they are of one memory node.
+ */
+#ifndef TIDE_STORE_RANGE_H
+#define TIDE_STORE_RANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum tide_range_state {
+    RANGE_DIRTY,  /* these two are free */
+    RANGE_PURGED,
+    RANGE_BUSY,
+    RANGE_BLOCK,
+    RANGE_USED,
+    RANGE_STATES,
+};
+
+struct tide_range {
+    char *start;                       /* under the store's lock; constant while not free */
+    size_t bytes;                      /* likewise, but for its user's changes */
+    struct tide_range *left, *right;   /* under the lock: the tree of free ones of this state */
+    struct tide_range *older, *newer;  /* likewise: all of this state, but for used ones */
+    uint64_t stamp;                    /* likewise: ms; when it was freed, or purged */
+    uint8_t state;                     /* likewise; read by who has the block */
+    uint8_t home;                      /* constant while not free: of its memory node */
+    uint16_t patches;                  /* likewise: mappings that moving pages has made of it */
+    uint32_t copy;                     /* likewise: the number of this copy of the process */
+};
+
+#endif

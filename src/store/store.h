@@ -1,0 +1,89 @@
+/* store/store.h - the one store of address space, below arenas and blocks
+ *
+ * It takes address space from the OS in pieces that lie next to each other where they
+ * can, so that the kernel has few mappings; hands out ranges of it, aligned as asked;
+ * takes them back, and joins neighbours.  A range that comes back is dirty: its pages
+ * stay, for whoever asks next, until they go for good after TIDEPOOL_DECAY_MS
+ * (purge.h).  Then it is purged: no more than address space.
+ *
+ * What counts for the limits is what is used and what is dirty.
+ *
+ * One lock guards all, and no system call is made under it.  Each memory node has ranges
+ * of its own.
+ */
+#ifndef TIDE_STORE_STORE_H
+#define TIDE_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/bits.h"
+#include "store/range.h"
+
+struct tide_lock;
+
+/* What is asked for. */
+struct tide_request {
+    size_t bytes;                /* whole pages */
+    size_t alignment;            /* a power of two of at least a page */
+    unsigned node;               /* the memory node */
+    enum tide_range_state state; /* RANGE_BLOCK or RANGE_USED */
+    bool is_zero_wanted;         /* rather one that is zero than one that has pages */
+};
+
+/* Bytes; read by any thread. */
+extern TIDE_HIDDEN _Atomic size_t tide_store_used;  /* of blocks and used ranges */
+extern TIDE_HIDDEN _Atomic size_t tide_store_dirty;
+
+/* Mappings that moves have made, beyond those of what was grown. */
+extern TIDE_HIDDEN _Atomic size_t tide_store_patches;
+
+/* Uses this lock instead of its own; at the start. */
+void tide_store_start(struct tide_lock *global);
+
+/* A range; *fresh becomes how many of its bytes have no pages: if all, it is zero.  NULL
+ * and ENOMEM when there is no memory. */
+struct tide_range *tide_store_take(const struct tide_request *request, size_t *fresh);
+
+/* Takes it back; dirty, or purged if it reads as zero and has no pages. */
+void tide_store_put(struct tide_range *range, enum tide_range_state state);
+
+/* Makes a range shorter, or longer where it is; *fresh is as above, of what was
+ * added.  Can't become shorter when there is no memory for a record, or longer when
+ * something is in the way; then false. */
+bool tide_store_shrink(struct tide_range *range, size_t bytes);
+bool tide_store_extend(struct tide_range *range, size_t bytes, size_t *fresh);
+
+/* Moves a block's pages to a range of so many bytes, that replaces it.  NULL when the
+ * kernel can't, or when it would make too many mappings of it; then nothing changed. */
+struct tide_range *tide_store_move(struct tide_range *range, size_t bytes);
+
+/* The block that starts at address, live or just freed; NULL: none. */
+struct tide_range *tide_store_block(const void *address);
+
+/* The range of any state, but a used one, that the address lies in.  Takes time for each
+ * that there is. */
+bool tide_store_find(const void *address, struct tide_range *found);
+
+/* From now on there are several memory nodes; all up to now is the first one's. */
+void tide_store_use_nodes(unsigned first);
+
+struct tide_store_totals {
+    size_t blocks, block_bytes;         /* that are allocated */
+    size_t dirty_ranges, dirty_bytes;   /* free, their pages may be resident */
+    size_t purged_ranges, purged_bytes; /* free, without pages */
+    size_t grown;                       /* times that the OS was asked for more */
+};
+struct tide_store_totals tide_store_totals(void);
+
+/* For fork, and for its counts. */
+struct tide_lock *tide_store_lock(void);
+
+/* For who purges (purge.c): bytes are dirty no more, or not mapped. */
+void tide_store_count_purged(size_t bytes);
+void tide_store_count_unmapped(size_t bytes);
+
+/* Walks everything and asserts its invariants. */
+void tide_store_check(void);
+
+#endif
