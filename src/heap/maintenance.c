@@ -310,6 +310,18 @@ size_t tide_maintenance_purge(size_t keep, bool is_only_moved)
     return returned;
 }
 
+void tide_maintenance_unmap(void)
+{
+    bool is_passing = tide_fork_pass_in();
+
+    tide_lock(&look_lock);
+    tide_store_purge(0, SIZE_MAX);
+    tide_store_unmap();
+    tide_unlock(&look_lock);
+    if (is_passing)
+        tide_fork_pass_out();
+}
+
 const char *tide_maintenance_name(void)
 {
     switch (tide_relaxed(&tide_maintenance_state)) {

@@ -97,6 +97,9 @@ size_t tide_maintenance_look(void);
  * last gave back, if so wanted).  Bytes that were returned. */
 size_t tide_maintenance_purge(size_t keep, bool is_only_moved);
 
+/* Returns free ranges to the OS with their address space. */
+void tide_maintenance_unmap(void);
+
 /* Held during a look, so that a fork finds everything at rest. */
 struct tide_lock *tide_maintenance_lock(void);
 

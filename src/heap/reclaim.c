@@ -31,6 +31,7 @@ void tide_reclaim(void)
 {
     tide_maintenance_purge(0, true);
     wait_for_walks();
+    tide_maintenance_unmap(); /* with what was walked */
 }
 
 /* ---- The soft limit ---------------------------------------------------- */

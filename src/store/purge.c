@@ -1,6 +1,7 @@
 /* store/purge.c - see purge.h */
 #include "store/purge.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/atomic.h"
@@ -67,9 +68,11 @@ static void purge(struct tide_range *range)
     }
 }
 
-static void end(struct tide_range *range)
+/* So many of its bytes were dirty. */
+static void end(struct tide_range *range, size_t dirty)
 {
     tide_lock(tide_ranges_lock);
+    tide_store_count_purged(dirty);
     tide_ranges_leave(range);
     range->stamp = tide_os_now_ms();
     tide_ranges_join(range, RANGE_PURGED);
@@ -85,8 +88,7 @@ static size_t purge_oldest(uint64_t newest, size_t most)
         return 0;
     bytes = range->bytes;
     purge(range);
-    tide_store_count_purged(bytes);
-    end(range);
+    end(range, bytes);
     return bytes;
 }
 
@@ -99,17 +101,19 @@ static void drop(struct tide_range *range)
     tide_unlock(tide_ranges_lock);
 }
 
-/* What the kernel can't unmap, as that would make too many mappings, waits anew. */
-static void unmap_oldest(uint64_t newest)
+/* Whether there was one.  What the kernel can't unmap, as that would make too many
+ * mappings, waits anew. */
+static bool unmap_oldest(uint64_t newest, size_t least)
 {
-    struct tide_range *range;
+    struct tide_range *range = begin(RANGE_PURGED, newest, least, SIZE_MAX);
 
-    while ((range = begin(RANGE_PURGED, newest, UNMAPPED_BYTES, SIZE_MAX))) {
-        if (tide_os_return(range->start, range->bytes))
-            drop(range);
-        else
-            end(range);
-    }
+    if (!range)
+        return false;
+    if (tide_os_return(range->start, range->bytes))
+        drop(range);
+    else
+        end(range, 0);
+    return true;
 }
 
 static uint64_t ms_ago(int64_t ms)
@@ -127,7 +131,8 @@ size_t tide_store_decay(void)
         return 0;
     while (purge_oldest(ms_ago(decay), SIZE_MAX) > 0)
         ;
-    unmap_oldest(ms_ago(UNMAP_DECAYS * decay));
+    while (unmap_oldest(ms_ago(UNMAP_DECAYS * decay), UNMAPPED_BYTES))
+        ;
     return tide_relaxed(&tide_store_dirty);
 }
 
@@ -143,6 +148,12 @@ size_t tide_store_purge(size_t keep, size_t most)
             break;
     }
     return returned;
+}
+
+void tide_store_unmap(void)
+{
+    for (size_t count = tide_store_totals().purged_ranges; count > 0; count--)
+        unmap_oldest(UINT64_MAX, 0);
 }
 
 void tide_store_make_up(size_t bytes)

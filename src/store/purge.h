@@ -15,6 +15,10 @@ size_t tide_store_decay(void);
  * most, a whole number of pages.  Bytes. */
 size_t tide_store_purge(size_t keep, size_t most);
 
+/* Unmaps all that is purged, for want of address space.  Under a lock that forks hold, as
+ * is tide_store_decay: what is on its way is no more in a child. */
+void tide_store_unmap(void);
+
 /* So many bytes were taken that have no pages, as no dirty ones suited: as many dirty
  * bytes go, unless they are few beside what is used. */
 void tide_store_make_up(size_t bytes);
