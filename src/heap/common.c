@@ -26,8 +26,7 @@ static struct tide_lock common_lock = TIDE_LOCK_INITIALIZER;
 
 enum {
     FEW_HEAPS = 8,    /* with no more, each has its own pools for everything */
-    SHARE_MAX = 1024, /* bytes of a batch that is taken from here, but for large blocks */
-    LARGE_MIN = 2048,
+    SHARE_MAX = 1024, /* bytes of a batch that is taken from here */
 };
 
 static void start(struct heap *heap)
@@ -171,8 +170,6 @@ struct block *tide_common_share(struct heap *heap, unsigned size_class)
 
     if (tide_heap_count() <= FEW_HEAPS || tide_heap_is_common(heap))
         return NULL;
-    if (tide_class_bytes[size_class] >= LARGE_MIN)
-        return take(size_class, 1);
     if (heap->current[size_class] || count * tide_class_bytes[from] > SHARE_MAX)
         return NULL;
     taken = take(from, count);
