@@ -51,6 +51,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/barrier.h \
 	src/os/topology.c \
 	src/os/topology.h \
+	src/store/grow.c \
+	src/store/grow.h \
 	src/store/page_map.c \
 	src/store/page_map.h \
 	src/store/purge.c \
@@ -60,6 +62,8 @@ libtidepool_core_la_SOURCES = \
 	src/store/ranges.h \
 	src/store/store.c \
 	src/store/store.h \
+	src/store/take.c \
+	src/store/take.h \
 	src/store/tree.c \
 	src/store/tree.h \
 	src/arena/address_map.c \

@@ -24,8 +24,10 @@
  * copied, which would take more. */
 static void *resize_large(struct tide_range *block, size_t size)
 {
-    void *resized = tide_large_resize(block, size);
+    void *resized;
 
+    errno = 0;
+    resized = tide_large_resize(block, size);
     if (!resized && errno == ENOMEM && !tide_os_shortage_is_certain(size)) {
         tide_reclaim();
         resized = tide_large_resize(block, size);

@@ -9,6 +9,7 @@
 #include "arena/reserve.h"
 #include "os/cpu.h"
 #include "os/hwloc_plugin.h"
+#include "store/store.h"
 
 _Static_assert((int)MOST_NODES == TIDE_MOST_NODES, "each may need a shard more than there were");
 
@@ -88,6 +89,7 @@ void tide_arena_use_nodes(unsigned nodes, unsigned first_cpu)
 
     tide_shard_start(before, group * nodes);
     first_node = (tide_os_node_of_cpu(first_cpu) + nodes - first_cpu % before / group) % nodes;
+    tide_store_use_nodes(first_node);
     tide_os_topology_use();
 }
 

@@ -1,0 +1,107 @@
+/* store/grow.c - see grow.h */
+#include "store/grow.h"
+
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "base/geometry.h"
+#include "base/lock.h"
+#include "os/huge_pages.h"
+#include "os/map.h"
+#include "os/thread.h"
+#include "os/topology.h"
+#include "store/page_map.h"
+#include "store/ranges.h"
+
+/* What the OS is asked for: whole grains. */
+#define GRAIN_BYTES TIDE_ARENA_BYTES
+#define MOST_AHEAD_BYTES ((size_t)1 << 30)
+
+enum { AHEAD_SHARE = 8 }; /* a part of what there is, in so many, is mapped ahead at most */
+
+_Atomic size_t tide_store_grown;
+
+static _Atomic size_t mapped; /* bytes */
+static _Atomic unsigned first_node; /* home 0's */
+
+void tide_store_use_nodes(unsigned first)
+{
+    tide_set_relaxed(&first_node, first);
+}
+
+unsigned tide_store_home(unsigned node)
+{
+    unsigned first = tide_relaxed(&first_node);
+
+    return node == first ? 0 : node == 0 ? first : node;
+}
+
+void tide_store_count_unmapped(size_t bytes)
+{
+    atomic_fetch_sub_explicit(&mapped, bytes, memory_order_relaxed);
+}
+
+/* Enters what came from the OS. */
+static bool add(char *start, size_t bytes, unsigned home)
+{
+    struct tide_range *range;
+
+    if (!tide_page_map_cover(start, bytes) || !tide_ranges_lock_with(1)) {
+        tide_os_return(start, bytes);
+        return false;
+    }
+    range = tide_ranges_new();
+    range->start = start;
+    range->bytes = bytes;
+    range->home = (uint8_t)home;
+    range->stamp = tide_os_now_ms();
+    tide_ranges_join(range, RANGE_PURGED);
+    tide_unlock(tide_ranges_lock);
+    atomic_fetch_add_explicit(&mapped, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tide_store_grown, 1, memory_order_relaxed);
+    return true;
+}
+
+/* The first piece of a small program is half a grain, if that will do. */
+static size_t least_growth(size_t bytes, size_t alignment)
+{
+    if (tide_relaxed(&mapped) == 0 && bytes <= GRAIN_BYTES / 2)
+        return GRAIN_BYTES / 2;
+    return tide_round_up(bytes + (alignment > GRAIN_BYTES ? alignment : 0), GRAIN_BYTES);
+}
+
+/* What more there is, the more is mapped ahead. */
+static size_t growth_ahead(void)
+{
+    size_t share = tide_relaxed(&mapped) / AHEAD_SHARE;
+
+    share = share < MOST_AHEAD_BYTES ? share : MOST_AHEAD_BYTES;
+    return tide_round_down(share, GRAIN_BYTES);
+}
+
+bool tide_store_grow(const struct tide_request *request)
+{
+    size_t least = least_growth(request->bytes, request->alignment), ahead = growth_ahead();
+    size_t bytes = ahead > least ? ahead : least;
+    char *start = tide_os_obtain(bytes, GRAIN_BYTES);
+
+    if (!start && bytes > least)
+        start = tide_os_obtain(bytes = least, GRAIN_BYTES);
+    if (!start)
+        return false;
+    tide_os_bind(start, bytes, request->node);
+    tide_os_advise_huge_pages(start, bytes);
+    return add(start, bytes, tide_store_home(request->node));
+}
+
+bool tide_store_grow_behind(const struct tide_range *range, size_t bytes)
+{
+    char *end = tide_range_end(range);
+    size_t growth = tide_round_up((uintptr_t)end + bytes, GRAIN_BYTES) - (uintptr_t)end;
+
+    if (tide_page_map_get(end) || !tide_os_obtain_at(end, growth))
+        return false;
+    tide_os_advise_huge_pages(end, growth);
+    return add(end, growth, range->home);
+}

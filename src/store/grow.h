@@ -1,0 +1,29 @@
+/* store/grow.h - address space from the OS
+ *
+ * It comes in pieces next to the last one, where that can be: as much as is needed, or an
+ * eighth of what there is if that is more, up to 1 GiB.  Any thread, without locks.
+ */
+#ifndef TIDE_STORE_GROW_H
+#define TIDE_STORE_GROW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "store/store.h"
+
+/* Times that it was asked. */
+extern TIDE_HIDDEN _Atomic size_t tide_store_grown;
+
+/* Which home a memory node's ranges have: 0 is the one that all is on before nodes are
+ * known. */
+unsigned tide_store_home(unsigned node);
+
+/* A purged range in which what is asked for has room; others may take it.  False when
+ * there is none to be had. */
+bool tide_store_grow(const struct tide_request *request);
+
+/* One of so many bytes that begins where a range ends.  False when something is there,
+ * of anyone's. */
+bool tide_store_grow_behind(const struct tide_range *range, size_t bytes);
+
+#endif

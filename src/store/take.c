@@ -1,0 +1,210 @@
+/* store/take.c - see take.h */
+#include "store/take.h"
+
+#include <errno.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "base/lock.h"
+#include "os/limits.h"
+#include "os/map.h"
+#include "store/grow.h"
+#include "store/ranges.h"
+
+enum {
+    MOST_GROWS = 4, /* tries to keep what was mapped from other threads */
+    MUCH = 4,       /* a part of what is asked for, in so many */
+};
+
+/* ---- Counts ---------------------------------------------------------------- */
+
+static void add_to(_Atomic size_t *count, size_t bytes)
+{
+    atomic_fetch_add_explicit(count, bytes, memory_order_relaxed);
+}
+
+bool tide_take_count(size_t bytes, size_t dirty)
+{
+    if (!tide_os_limits_take(bytes - dirty))
+        return false;
+    add_to(&tide_store_used, bytes);
+    add_to(&tide_store_dirty, -dirty);
+    return true;
+}
+
+void tide_take_count_back(size_t bytes, enum tide_range_state state)
+{
+    add_to(&tide_store_used, -bytes);
+    if (state == RANGE_DIRTY)
+        add_to(&tide_store_dirty, bytes);
+    else
+        tide_os_limits_put(bytes);
+}
+
+void tide_store_count_purged(size_t bytes)
+{
+    add_to(&tide_store_dirty, -bytes);
+    tide_os_limits_put(bytes);
+}
+
+/* ---- Taking --------------------------------------------------------------- */
+
+/* Cuts a range of so many bytes out of a free one; what is left on both sides stays free
+ * and keeps its age. */
+static struct tide_range *cut(struct tide_range *from, size_t bytes, size_t alignment)
+{
+    size_t lead = -(uintptr_t)from->start & (alignment - 1);
+    struct tide_range *range = tide_ranges_new(), *front;
+
+    range->start = from->start + lead;
+    range->bytes = bytes;
+    range->home = from->home;
+    range->patches = from->patches;
+    range->state = RANGE_USED;
+    from->patches = 0;
+    if (from->bytes == bytes) {
+        tide_ranges_leave(from);
+        tide_ranges_drop(from);
+    } else if (from->bytes == lead + bytes) {
+        tide_ranges_cut_back(from, bytes);
+    } else if (lead == 0) {
+        tide_ranges_cut_front(from, bytes);
+    } else {
+        front = tide_ranges_new();
+        front->start = from->start;
+        front->bytes = lead;
+        front->home = from->home;
+        tide_ranges_cut_front(from, lead + bytes);
+        tide_ranges_enter_beside(front, from);
+    }
+    return range;
+}
+
+size_t tide_take_survey(const char *address, unsigned home, size_t wanted, size_t *dirty)
+{
+    const struct tide_range *range;
+    size_t bytes = 0, more;
+
+    *dirty = 0;
+    while (bytes < wanted && (range = tide_ranges_free_at(address + bytes, home))) {
+        more = range->bytes < wanted - bytes ? range->bytes : wanted - bytes;
+        *dirty += range->state == RANGE_DIRTY ? more : 0;
+        bytes += more;
+    }
+    return bytes;
+}
+
+void tide_take_behind(struct tide_range *range, size_t wanted)
+{
+    while (wanted > 0) {
+        struct tide_range *front = tide_ranges_free_at(tide_range_end(range), range->home);
+        size_t bytes = front->bytes < wanted ? front->bytes : wanted;
+
+        if (bytes < front->bytes) {
+            tide_ranges_cut_front(front, bytes);
+        } else {
+            tide_ranges_leave(front);
+            tide_ranges_drop(front);
+        }
+        tide_ranges_resize(range, range->bytes + bytes);
+        wanted -= bytes;
+    }
+}
+
+static bool count_taken(struct tide_taking *taking, size_t dirty)
+{
+    taking->fresh = taking->request->bytes - dirty;
+    taking->is_refused = !tide_take_count(taking->request->bytes - taking->replaced, dirty);
+    return !taking->is_refused;
+}
+
+static struct tide_range *take_one(struct tide_taking *taking, enum tide_range_state state)
+{
+    const struct tide_request *request = taking->request;
+    struct tide_range *range = tide_ranges_fit(state, tide_store_home(request->node), request->bytes,
+                                               request->alignment);
+
+    if (!range || !count_taken(taking, state == RANGE_DIRTY ? request->bytes : 0))
+        return NULL;
+    return cut(range, request->bytes, request->alignment);
+}
+
+/* The largest dirty range with what is free around it, if it is much of what is asked
+ * for: no larger one is to be had, and its pages would be of no use. */
+static struct tide_range *take_mixed(struct tide_taking *taking)
+{
+    size_t bytes = taking->request->bytes, missing, dirty, some;
+    unsigned home = tide_store_home(taking->request->node);
+    struct tide_range *largest = tide_ranges_largest(RANGE_DIRTY, home), *first, *front, *range;
+    char *start;
+
+    if (!largest || largest->bytes < bytes / MUCH || taking->request->alignment > tide_os_page_bytes)
+        return NULL;
+    start = largest->start;
+    missing = bytes - tide_take_survey(start, home, bytes, &dirty);
+    for (first = largest; missing > 0 && (front = tide_ranges_free_before(start, home));
+         first = front) {
+        some = front->bytes < missing ? front->bytes : missing;
+        dirty += front->state == RANGE_DIRTY ? some : 0;
+        start -= some;
+        missing -= some;
+    }
+    if (missing > 0 || !count_taken(taking, dirty))
+        return NULL;
+    range = tide_ranges_new();
+    range->start = start;
+    range->home = (uint8_t)home;
+    range->state = RANGE_USED;
+    if (start > first->start) {
+        range->bytes = (size_t)(tide_range_end(first) - start);
+        tide_ranges_cut_back(first, range->bytes);
+    }
+    tide_take_behind(range, bytes - range->bytes);
+    return range;
+}
+
+static struct tide_range *take_suitable(struct tide_taking *taking)
+{
+    struct tide_range *range;
+
+    if (taking->replaced > 0)
+        return take_one(taking, RANGE_PURGED);
+    if (taking->request->is_zero_wanted) {
+        range = take_one(taking, RANGE_PURGED);
+        return range ? range : take_one(taking, RANGE_DIRTY);
+    }
+    range = take_one(taking, RANGE_DIRTY);
+    if (!range)
+        range = take_mixed(taking);
+    return range ? range : take_one(taking, RANGE_PURGED);
+}
+
+/* Under the lock. */
+static struct tide_range *take_free(struct tide_taking *taking)
+{
+    struct tide_range *range = take_suitable(taking);
+
+    if (range && taking->request->state == RANGE_BLOCK)
+        tide_ranges_enter(range, RANGE_BLOCK);
+    return range;
+}
+
+struct tide_range *tide_take(struct tide_taking *taking)
+{
+    struct tide_range *range;
+
+    for (int tries = 0; tries < MOST_GROWS; tries++) {
+        if (!tide_ranges_lock_with(2))
+            break;
+        taking->is_refused = false;
+        range = take_free(taking);
+        tide_unlock(tide_ranges_lock);
+        if (range)
+            return range;
+        if (taking->is_refused || !tide_store_grow(taking->request))
+            break;
+    }
+    errno = ENOMEM;
+    return NULL;
+}
