@@ -10,13 +10,13 @@
  *   6. depot      heap/depot.c       one per size class
  *   7. arena      arena/arena.h      one per arena
  *   8. shard      arena/shard.h      one per shard
- *   9. huge       heap/huge.c        list and cache of huge blocks
- *  10. walked     arena/walk.c       arenas that wait for walks to end
- *  11. reserve    arena/reserve.c    arenas from the system's huge pages
+ *   9. walked     arena/walk.c       arenas that wait for walks to end
+ *  10. reserve    arena/reserve.c    arenas from the system's huge pages
+ *  11. store      store/ranges.c     ranges of address space
  *  12. records    os/records.c       the allocator's own records
  *  13. kept       os/map.c           ranges that could not be unmapped
  *  14. handler    heap/reclaim.c     the program's function for the soft limit
- * With arena_lock=global, 7 to 9 are one recursive lock.
+ * With arena_lock=global, 7, 8 and 11 are one recursive lock.
  *
  * A thread that forks, and isn't the only one, holds all of them from the first fork
  * handler of tidepool's to the last.  Handlers of others that run in between may allocate: for that
