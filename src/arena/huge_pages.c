@@ -4,6 +4,7 @@
 #include "arena/arena.h"
 #include "arena/reserve.h"
 #include "arena/shard.h"
+#include "store/store.h"
 
 enum {
     MOST_TRIES = 4,     /* units examined in a look, which ends when one is made huge */
@@ -201,9 +202,10 @@ static bool is_allocated(struct arena *arena, unsigned unit)
 }
 
 /* Whether the unit has a huge page now, or will have. */
-static bool make_huge(char *start)
+static bool make_huge(struct arena *arena, char *start)
 {
     if (tide_os_resident_bytes(start) + MOST_MISSING_BYTES < TIDE_HUGE_PAGE_BYTES ||
+        !tide_store_may_patch(arena->range) ||
         !tide_os_ask_huge_pages(start, TIDE_HUGE_PAGE_BYTES))
         return false;
     tide_os_collapse(start, TIDE_HUGE_PAGE_BYTES);
@@ -219,7 +221,7 @@ static bool examine(struct arena *arena, unsigned unit)
     if (is_huge) {
         set_units(arena, UNIT_CHANGING, bit);
         tide_unlock(tide_shard_arena_lock(arena));
-        is_huge = make_huge(unit_start(arena, unit));
+        is_huge = make_huge(arena, unit_start(arena, unit));
         tide_lock(tide_shard_arena_lock(arena));
         set_units(arena, UNIT_CHANGING, 0);
     }

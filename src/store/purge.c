@@ -116,6 +116,19 @@ static bool unmap_oldest(uint64_t newest, size_t least)
     return true;
 }
 
+/* Bytes of a purged stretch that waits to be unmapped. */
+static size_t to_unmap(void)
+{
+    const struct tide_range *range;
+    size_t bytes;
+
+    tide_lock(tide_ranges_lock);
+    range = find_oldest(RANGE_PURGED, UINT64_MAX, UNMAPPED_BYTES);
+    bytes = range ? range->bytes : 0;
+    tide_unlock(tide_ranges_lock);
+    return bytes;
+}
+
 static uint64_t ms_ago(int64_t ms)
 {
     uint64_t now = tide_os_now_ms();
@@ -133,7 +146,7 @@ size_t tide_store_decay(void)
         ;
     while (unmap_oldest(ms_ago(UNMAP_DECAYS * decay), UNMAPPED_BYTES))
         ;
-    return tide_relaxed(&tide_store_dirty);
+    return tide_relaxed(&tide_store_dirty) + to_unmap();
 }
 
 size_t tide_store_purge(size_t keep, size_t most)

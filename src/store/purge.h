@@ -8,7 +8,8 @@
 #include <stddef.h>
 
 /* Purges what has been dirty for TIDEPOOL_DECAY_MS, and unmaps long stretches that have
- * been purged for ten times as long.  Bytes that are still dirty. */
+ * been purged for ten times as long.  Bytes that a later call
+ * may see to. */
 size_t tide_store_decay(void);
 
 /* Purges what has been dirty for longest until so many bytes are left, but no more than

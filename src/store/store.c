@@ -18,7 +18,7 @@
 
 enum {
     MOST_GROWS = 4,      /* tries to keep what was mapped from other threads */
-    MOST_PATCHES = 4096, /* of the 65,530 mappings that the kernel allows by default */
+    MOST_PATCHES = 4096, /* with up to 4 mappings each, of 65,530 */
 };
 
 _Atomic size_t tide_store_used, tide_store_dirty, tide_store_patches;
@@ -125,13 +125,20 @@ static void put_target(struct tide_range *target, size_t replaced)
     tide_unlock(tide_ranges_lock);
 }
 
-static void replace(struct tide_range *range, struct tide_range *target)
+static void replace(struct tide_range *range)
 {
     tide_lock(tide_ranges_lock);
-    target->patches++;
     put(range, RANGE_PURGED);
     tide_unlock(tide_ranges_lock);
+}
+
+bool tide_store_may_patch(struct tide_range *range)
+{
+    if (tide_relaxed(&tide_store_patches) >= MOST_PATCHES)
+        return false;
     atomic_fetch_add_explicit(&tide_store_patches, 1, memory_order_relaxed);
+    range->patches++;
+    return true;
 }
 
 struct tide_range *tide_store_move(struct tide_range *range, size_t bytes)
@@ -141,16 +148,15 @@ struct tide_range *tide_store_move(struct tide_range *range, size_t bytes)
     struct tide_taking taking = { .request = &request, .replaced = range->bytes };
     struct tide_range *target;
 
-    if (tide_relaxed(&tide_store_patches) >= MOST_PATCHES)
-        return NULL;
     target = tide_take(&taking);
     if (!target)
         return NULL;
-    if (!tide_os_move_pages(range->start, range->bytes, target->start)) {
+    if (!tide_store_may_patch(target) ||
+        !tide_os_move_pages(range->start, range->bytes, target->start)) {
         put_target(target, range->bytes);
         return NULL;
     }
-    replace(range, target);
+    replace(range);
     tide_os_limits_note_mapped();
     return target;
 }

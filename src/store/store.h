@@ -35,7 +35,7 @@ struct tide_request {
 extern TIDE_HIDDEN _Atomic size_t tide_store_used;  /* of blocks and used ranges */
 extern TIDE_HIDDEN _Atomic size_t tide_store_dirty;
 
-/* Mappings that moves have made, beyond those of what was grown. */
+/* Mappings that were made beyond those of what was grown; about. */
 extern TIDE_HIDDEN _Atomic size_t tide_store_patches;
 
 /* Uses this lock instead of its own; at the start. */
@@ -55,8 +55,12 @@ bool tide_store_shrink(struct tide_range *range, size_t bytes);
 bool tide_store_extend(struct tide_range *range, size_t bytes, size_t *fresh);
 
 /* Moves a block's pages to a range of so many bytes, that replaces it.  NULL when the
- * kernel can't, or when it would make too many mappings of it; then nothing changed. */
+ * kernel can't, or may not (tide_store_may_patch); then nothing changed. */
 struct tide_range *tide_store_move(struct tide_range *range, size_t bytes);
+
+/* Whether something may be done that makes more mappings of a range that is in use, by its
+ * user: then that counts.  Up to a sixteenth of what the kernel allows by default. */
+bool tide_store_may_patch(struct tide_range *range);
 
 /* The block that starts at address, live or just freed; NULL: none. */
 struct tide_range *tide_store_block(const void *address);
