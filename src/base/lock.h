@@ -14,8 +14,7 @@
  *  10. reserve    arena/reserve.c    arenas from the system's huge pages
  *  11. store      store/ranges.c     ranges of address space
  *  12. records    os/records.c       the allocator's own records
- *  13. kept       os/map.c           ranges that could not be unmapped
- *  14. handler    heap/reclaim.c     the program's function for the soft limit
+ *  13. handler    heap/reclaim.c     the program's function for the soft limit
  * With arena_lock=global, 7, 8 and 11 are one recursive lock.
  *
  * A thread that forks, and isn't the only one, holds all of them from the first fork

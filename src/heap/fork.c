@@ -16,7 +16,6 @@
 #include "heap/maintenance.h"
 #include "heap/nodes.h"
 #include "heap/reclaim.h"
-#include "os/map.h"
 #include "os/rcu.h"
 #include "os/records.h"
 #include "os/thread.h"
@@ -98,7 +97,6 @@ static struct tide_lock *(*const inner[])(void) = {
     tide_reserve_lock,
     tide_store_lock,
     tide_os_records_lock,
-    tide_os_kept_lock,
     tide_reclaim_handler_lock,
 };
 
@@ -257,7 +255,6 @@ void tide_fork_mend(void)
         tide_lock_reset(inner[n](), false);
     for (int n = 0; n < OUTER; n++)
         tide_lock_reset(outer[n](), false);
-    tide_os_forget_kept();
     tide_os_forget_records();
     tide_depot_forget();
     tide_arena_mend_in_child();

@@ -2,9 +2,7 @@
  *
  * Aligned mappings are asked for below the last one, where top-down address
  * spaces have room: mostly one system call.  More than is needed is mapped only
- * when that failed twice, as it may be more than the process may lock.  A range that could not be
- * unmapped is kept in a list, its record in its own first page; kept_lock
- * guards the list and is held over a few instructions only.
+ * when that failed twice, as it may be more than the process may lock.
  */
 #include "os/map.h"
 
@@ -15,21 +13,12 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
+#include "base/atomic.h"
 #include "base/bits.h"
-#include "base/lock.h"
 #include "os/limits.h"
-
-struct kept {
-    struct kept *next;
-    size_t bytes;
-};
 
 size_t tide_os_page_bytes = 4096;
 unsigned tide_os_page_shift = 12;
-
-static struct tide_lock kept_lock = TIDE_LOCK_INITIALIZER;
-static struct kept *kept;          /* under kept_lock */
-static _Atomic unsigned kept_count; /* under kept_lock, read by anyone */
 
 static _Atomic uintptr_t lowest; /* start of the last aligned mapping; a hint */
 
@@ -86,41 +75,10 @@ static void *map_at(uintptr_t hint, size_t bytes, int protection)
     return map_with(0, hint, bytes, protection);
 }
 
-static void *take_kept(size_t bytes, size_t alignment)
-{
-    struct kept **link, *found;
-
-    tide_lock(&kept_lock);
-    for (link = &kept; (found = *link); link = &found->next)
-        if (found->bytes == bytes && ((uintptr_t)found & (alignment - 1)) == 0)
-            break;
-    if (found) {
-        *link = found->next;
-        tide_count(&kept_count, -1u);
-    }
-    tide_unlock(&kept_lock);
-    if (found)
-        memset(found, 0, sizeof *found);
-    return found;
-}
-
-static void keep(void *start, size_t bytes)
-{
-    struct kept *range = start;
-
-    tide_os_purge(start, bytes);
-    range->bytes = bytes;
-    tide_lock(&kept_lock);
-    range->next = kept;
-    kept = range;
-    tide_count(&kept_count, 1);
-    tide_unlock(&kept_lock);
-}
-
+/* Gives back what was never used; where the kernel can't, no more than the range is lost. */
 static void unmap(void *start, size_t bytes)
 {
-    if (!tide_os_return(start, bytes))
-        keep(start, bytes);
+    tide_os_return(start, bytes);
 }
 
 /* The middle of a mapping larger by the alignment. */
@@ -162,8 +120,6 @@ static void *map(size_t bytes, size_t alignment)
 
     if (is_failing())
         return NULL;
-    if (TIDE_UNLIKELY(tide_relaxed(&kept_count) != 0) && (start = take_kept(bytes, alignment)))
-        return start;
     hint = hint > bytes ? tide_round_down(hint - bytes, alignment) : 0;
     start = map_aligned(hint, bytes, alignment);
     if (start)
@@ -288,15 +244,4 @@ bool tide_os_move_pages(void *start, size_t bytes, void *target)
 
     errno = saved_errno;
     return is_moved;
-}
-
-struct tide_lock *tide_os_kept_lock(void)
-{
-    return &kept_lock;
-}
-
-void tide_os_forget_kept(void)
-{
-    kept = NULL;
-    tide_set_relaxed(&kept_count, 0);
 }

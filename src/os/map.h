@@ -12,8 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct tide_lock;
-
 /* Size of the kernel's pages; set by tide_os_start. */
 extern size_t tide_os_page_bytes;
 extern unsigned tide_os_page_shift; /* its logarithm */
@@ -32,9 +30,7 @@ bool tide_os_make_writable(void *start, size_t bytes);
 /* Gives a read-only mapping back, if the kernel can. */
 void tide_os_unmap_readonly(void *start, size_t bytes);
 
-/* Gives a mapping back.  When the kernel can't unmap (its limit on the number
- * of mappings), the pages go back and the range is kept for the next
- * tide_os_map that it suits. */
+/* Gives back a mapping that was never used. */
 void tide_os_unmap(void *start, size_t bytes);
 
 /* Gives the pages back but keeps the range, which reads as zero. */
@@ -66,9 +62,5 @@ bool tide_os_map_was_lock_limited(void);
 /* For tests: every nth request for address space fails as if there were none;
  * 0 ends it. */
 void tide_os_fail_map_every(unsigned n);
-
-/* For fork; and in a child that the lock was not taken for: the ranges are lost. */
-struct tide_lock *tide_os_kept_lock(void);
-void tide_os_forget_kept(void);
 
 #endif
