@@ -14,8 +14,9 @@
 #include "store/page_map.h"
 #include "store/ranges.h"
 
-/* What the OS is asked for: whole grains. */
+/* What the OS is asked for: whole grains, small ones while there is little. */
 #define GRAIN_BYTES TIDE_ARENA_BYTES
+#define SMALL_GRAIN_BYTES (TIDE_ARENA_BYTES / 8)
 #define MOST_AHEAD_BYTES ((size_t)1 << 30)
 
 enum { AHEAD_SHARE = 8 }; /* a part of what there is, in so many, is mapped ahead at most */
@@ -63,15 +64,12 @@ static bool add(char *start, size_t bytes, unsigned home)
     return true;
 }
 
-/* The first piece of a small program is half a grain, if that will do. */
-static size_t least_growth(size_t bytes, size_t alignment)
+static size_t grain_bytes(void)
 {
-    if (tide_relaxed(&mapped) == 0 && bytes <= GRAIN_BYTES / 2)
-        return GRAIN_BYTES / 2;
-    return tide_round_up(bytes + (alignment > GRAIN_BYTES ? alignment : 0), GRAIN_BYTES);
+    return tide_relaxed(&mapped) < GRAIN_BYTES ? SMALL_GRAIN_BYTES : GRAIN_BYTES;
 }
 
-/* What more there is, the more is mapped ahead. */
+/* The more there is, the more is mapped ahead. */
 static size_t growth_ahead(void)
 {
     size_t share = tide_relaxed(&mapped) / AHEAD_SHARE;
@@ -82,12 +80,13 @@ static size_t growth_ahead(void)
 
 bool tide_store_grow(const struct tide_request *request)
 {
-    size_t least = least_growth(request->bytes, request->alignment), ahead = growth_ahead();
-    size_t bytes = ahead > least ? ahead : least;
-    char *start = tide_os_obtain(bytes, GRAIN_BYTES);
+    size_t grain = grain_bytes(), least = tide_round_up(request->bytes, grain);
+    size_t alignment = request->alignment > grain ? request->alignment : grain;
+    size_t ahead = growth_ahead(), bytes = ahead > least ? ahead : least;
+    char *start = tide_os_obtain(bytes, alignment);
 
     if (!start && bytes > least)
-        start = tide_os_obtain(bytes = least, GRAIN_BYTES);
+        start = tide_os_obtain(bytes = least, alignment);
     if (!start)
         return false;
     tide_os_bind(start, bytes, request->node);
@@ -98,7 +97,7 @@ bool tide_store_grow(const struct tide_request *request)
 bool tide_store_grow_behind(const struct tide_range *range, size_t bytes)
 {
     char *end = tide_range_end(range);
-    size_t growth = tide_round_up((uintptr_t)end + bytes, GRAIN_BYTES) - (uintptr_t)end;
+    size_t growth = tide_round_up((uintptr_t)end + bytes, grain_bytes()) - (uintptr_t)end;
 
     if (tide_page_map_get(end) || !tide_os_obtain_at(end, growth))
         return false;
