@@ -43,25 +43,24 @@ void tide_store_count_unmapped(size_t bytes)
     atomic_fetch_sub_explicit(&mapped, bytes, memory_order_relaxed);
 }
 
-/* Enters what came from the OS. */
-static bool add(char *start, size_t bytes, unsigned home)
+/* Enters what came from the OS; then the caller has the lock.  NULL and ENOMEM, without
+ * the lock, when there is no memory for records. */
+static struct tide_range *add(char *start, size_t bytes, unsigned home)
 {
     struct tide_range *range;
 
-    if (!tide_page_map_cover(start, bytes) || !tide_ranges_lock_with(1)) {
+    if (!tide_page_map_cover(start, bytes) || !tide_ranges_lock_with(1 + TIDE_CUT_RECORDS)) {
         tide_os_return(start, bytes);
-        return false;
+        return NULL;
     }
     range = tide_ranges_new();
     range->start = start;
     range->bytes = bytes;
     range->home = (uint8_t)home;
     range->stamp = tide_os_now_ms();
-    tide_ranges_join(range, RANGE_PURGED);
-    tide_unlock(tide_ranges_lock);
     atomic_fetch_add_explicit(&mapped, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&tide_store_grown, 1, memory_order_relaxed);
-    return true;
+    return tide_ranges_join(range, RANGE_PURGED);
 }
 
 static size_t grain_bytes(void)
@@ -78,20 +77,20 @@ static size_t growth_ahead(void)
     return tide_round_down(share, GRAIN_BYTES);
 }
 
-bool tide_store_grow(const struct tide_request *request)
+struct tide_range *tide_store_grow(const struct tide_request *request, char **place)
 {
     size_t grain = grain_bytes(), least = tide_round_up(request->bytes, grain);
     size_t alignment = request->alignment > grain ? request->alignment : grain;
     size_t ahead = growth_ahead(), bytes = ahead > least ? ahead : least;
-    char *start = tide_os_obtain(bytes, alignment);
 
-    if (!start && bytes > least)
-        start = tide_os_obtain(bytes = least, alignment);
-    if (!start)
-        return false;
-    tide_os_bind(start, bytes, request->node);
-    tide_os_advise_huge_pages(start, bytes);
-    return add(start, bytes, tide_store_home(request->node));
+    *place = tide_os_obtain(bytes, alignment);
+    if (!*place && bytes > least)
+        *place = tide_os_obtain(bytes = least, alignment);
+    if (!*place)
+        return NULL;
+    tide_os_bind(*place, bytes, request->node);
+    tide_os_advise_huge_pages(*place, bytes);
+    return add(*place, bytes, tide_store_home(request->node));
 }
 
 bool tide_store_grow_behind(const struct tide_range *range, size_t bytes)
@@ -102,5 +101,8 @@ bool tide_store_grow_behind(const struct tide_range *range, size_t bytes)
     if (tide_page_map_get(end) || !tide_os_obtain_at(end, growth))
         return false;
     tide_os_advise_huge_pages(end, growth);
-    return add(end, growth, range->home);
+    if (!add(end, growth, range->home))
+        return false;
+    tide_unlock(tide_ranges_lock);
+    return true;
 }

@@ -11,6 +11,8 @@
 
 #include "store/store.h"
 
+enum { TIDE_CUT_RECORDS = 2 };
+
 /* Times that it was asked. */
 extern TIDE_HIDDEN _Atomic size_t tide_store_grown;
 
@@ -18,12 +20,13 @@ extern TIDE_HIDDEN _Atomic size_t tide_store_grown;
  * known. */
 unsigned tide_store_home(unsigned node);
 
-/* A purged range in which what is asked for has room; others may take it.  False when
- * there is none to be had. */
-bool tide_store_grow(const struct tide_request *request);
+/* A purged range in which what is asked for has room at *place; then the caller has the
+ * store's lock, and there are records to cut it.  NULL and ENOMEM when there is no
+ * memory. */
+struct tide_range *tide_store_grow(const struct tide_request *request, char **place);
 
-/* One of so many bytes that begins where a range ends.  False when something is there,
- * of anyone's. */
+/* One of so many bytes that begins where a range ends; others may take it.  False when
+ * something is there, of anyone's. */
 bool tide_store_grow_behind(const struct tide_range *range, size_t bytes);
 
 #endif

@@ -220,7 +220,7 @@ static struct tide_range *join(struct tide_range *range, struct tide_range *othe
     return range;
 }
 
-void tide_ranges_join(struct tide_range *range, enum tide_range_state state)
+struct tide_range *tide_ranges_join(struct tide_range *range, enum tide_range_state state)
 {
     struct tide_range *before = tide_page_map_get(range->start - tide_os_page_bytes);
     struct tide_range *after = tide_page_map_get(tide_range_end(range));
@@ -236,6 +236,7 @@ void tide_ranges_join(struct tide_range *range, enum tide_range_state state)
         range = join(range, after);
     }
     offer(range);
+    return range;
 }
 
 void tide_ranges_cut_front(struct tide_range *range, size_t bytes)

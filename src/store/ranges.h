@@ -55,9 +55,9 @@ void tide_ranges_enter_beside(struct tide_range *range, const struct tide_range 
 /* Takes one out of everything. */
 void tide_ranges_leave(struct tide_range *range);
 
-/* Enters one as free, as one with its neighbours.  The whole is as old as its largest
+/* Enters one as free, as one with its neighbours: the whole.  That is as old as its largest
  * part, and has its record; the others' go. */
-void tide_ranges_join(struct tide_range *range, enum tide_range_state state);
+struct tide_range *tide_ranges_join(struct tide_range *range, enum tide_range_state state);
 
 /* A free range begins later, or ends earlier; some of it is left. */
 void tide_ranges_cut_front(struct tide_range *range, size_t bytes);

@@ -12,10 +12,7 @@
 #include "store/grow.h"
 #include "store/ranges.h"
 
-enum {
-    MOST_GROWS = 4, /* tries to keep what was mapped from other threads */
-    MUCH = 4,       /* a part of what is asked for, in so many */
-};
+enum { MUCH = 4 }; /* a part of what is asked for, in so many */
 
 /* ---- Counts ---------------------------------------------------------------- */
 
@@ -50,14 +47,14 @@ void tide_store_count_purged(size_t bytes)
 
 /* ---- Taking --------------------------------------------------------------- */
 
-/* Cuts a range of so many bytes out of a free one; what is left on both sides stays free
+/* Cuts a range out of a free one, with two records; what is left on both sides stays free
  * and keeps its age. */
-static struct tide_range *cut(struct tide_range *from, size_t bytes, size_t alignment)
+static struct tide_range *cut(struct tide_range *from, char *start, size_t bytes)
 {
-    size_t lead = -(uintptr_t)from->start & (alignment - 1);
+    size_t lead = (size_t)(start - from->start);
     struct tide_range *range = tide_ranges_new(), *front;
 
-    range->start = from->start + lead;
+    range->start = start;
     range->bytes = bytes;
     range->home = from->home;
     range->patches = from->patches;
@@ -127,7 +124,8 @@ static struct tide_range *take_one(struct tide_taking *taking, enum tide_range_s
 
     if (!range || !count_taken(taking, state == RANGE_DIRTY ? request->bytes : 0))
         return NULL;
-    return cut(range, request->bytes, request->alignment);
+    return cut(range, (char *)tide_round_up((uintptr_t)range->start, request->alignment),
+               request->bytes);
 }
 
 /* The largest dirty range with what is free around it, if it is much of what is asked
@@ -181,30 +179,46 @@ static struct tide_range *take_suitable(struct tide_taking *taking)
 }
 
 /* Under the lock. */
-static struct tide_range *take_free(struct tide_taking *taking)
+static void settle(const struct tide_taking *taking, struct tide_range *range)
 {
-    struct tide_range *range = take_suitable(taking);
-
     if (range && taking->request->state == RANGE_BLOCK)
         tide_ranges_enter(range, RANGE_BLOCK);
+}
+
+static struct tide_range *take_free(struct tide_taking *taking)
+{
+    struct tide_range *range;
+
+    if (!tide_ranges_lock_with(TIDE_CUT_RECORDS))
+        return NULL;
+    range = take_suitable(taking);
+    settle(taking, range);
+    tide_unlock(tide_ranges_lock);
+    return range;
+}
+
+static struct tide_range *take_grown(struct tide_taking *taking)
+{
+    struct tide_range *whole, *range = NULL;
+    char *place;
+
+    whole = tide_store_grow(taking->request, &place);
+    if (!whole)
+        return NULL;
+    if (count_taken(taking, 0))
+        range = cut(whole, place, taking->request->bytes);
+    settle(taking, range);
+    tide_unlock(tide_ranges_lock);
     return range;
 }
 
 struct tide_range *tide_take(struct tide_taking *taking)
 {
-    struct tide_range *range;
+    struct tide_range *range = take_free(taking);
 
-    for (int tries = 0; tries < MOST_GROWS; tries++) {
-        if (!tide_ranges_lock_with(2))
-            break;
-        taking->is_refused = false;
-        range = take_free(taking);
-        tide_unlock(tide_ranges_lock);
-        if (range)
-            return range;
-        if (taking->is_refused || !tide_store_grow(taking->request))
-            break;
-    }
-    errno = ENOMEM;
-    return NULL;
+    if (!range && !taking->is_refused)
+        range = take_grown(taking);
+    if (!range)
+        errno = ENOMEM;
+    return range;
 }
