@@ -136,6 +136,31 @@ ON_MACHINES(nodes, a_new_arena_is_bound_to_its_node, NULL)
     TIDE_REQUIRE(binding_count == (nodes == 1 ? 0 : tide_store_totals().grown - grown));
 }
 
+PROGRAM(rest)
+{
+    struct tide_tenant tenant = { .arena = NULL };
+    struct arena *arena;
+
+    take_over();
+    on_cpu = 2; /* on node 1 */
+    tide_arena_settle(&tenant, on_cpu);
+    arena = tide_arena_of(take(&tenant, 1));
+    use_nodes(2);
+    tide_arena_bind_all();
+    while (tide_arena_free_slots(arena) > 0)
+        take(&tenant, 1);
+    take(&tenant, 1);
+    if (!tide_arena_is_half(arena)) /* nothing was in the way */
+        TIDE_REQUIRE(binding_of((char *)arena + TIDE_ARENA_BYTES - 1)->nodes == 1ul << 1);
+}
+
+Test(nodes, the_rest_of_a_half_arena_is_bound)
+{
+    need_plugin();
+    for (int n = 0; n < 10; n++)
+        assert_ended_well(run_on_machine("rest", 2, NULL, NULL));
+}
+
 ON_MACHINE(nodes, arenas_are_spread_if_asked, 4, "TIDEPOOL_NUMA=interleave")
 {
     struct tide_tenant tenant = { .arena = NULL };
@@ -185,6 +210,25 @@ ON_MACHINE(nodes, a_nodes_free_memory_is_left_to_it, 2, NULL)
     TIDE_REQUIRE(second != first && node_of(first) == 0 && node_of(second) == 1);
     here = tenant_on(1); /* another shard of the same node */
     TIDE_REQUIRE(take(&here, USABLE) == first);
+}
+
+/* Whichever number that has. */
+ON_MACHINE(nodes, what_goes_of_earlier_memory_is_left_to_the_first_cpus_node, 2, NULL)
+{
+    struct tide_tenant here = { .arena = NULL }, there;
+    struct pool *run;
+
+    take_over();
+    on_cpu = 2; /* on node 1 */
+    tide_arena_settle(&here, on_cpu);
+    run = take(&here, USABLE);
+    use_nodes(2);
+    tide_arena_put_run(run);
+    TIDE_REQUIRE(is_in_store(tide_arena_of(run)));
+    there = tenant_on(0);
+    TIDE_REQUIRE(take(&there, USABLE) != run);
+    here = tenant_on(2);
+    TIDE_REQUIRE(take(&here, USABLE) == run && node_of(run) == 1);
 }
 
 ON_MACHINE(nodes, without_memory_another_nodes_is_taken, 2, NULL)
