@@ -12,7 +12,9 @@
 #include "arena/address_map.h"
 #include "arena/arena.h"
 #include "arena/manager.h"
+#include "arena/shard.h"
 #include "os/map.h"
+#include "store/store.h"
 
 enum { USABLE = TIDE_SLOTS - TIDE_HEADER_SLOTS };
 
@@ -72,6 +74,18 @@ MAY_BE_UNUSED static struct pool *take_whole(void)
     return run;
 }
 
+/* The run, which is alone in its arena, has so many slots from now on. */
+MAY_BE_UNUSED static void change_length(struct pool *run, unsigned slots)
+{
+    struct arena *arena = tide_arena_of(run);
+
+    tide_lock(tide_shard_arena_lock(arena));
+    tide_arena_put_locked(arena, run);
+    TIDE_REQUIRE(tide_relaxed(&arena->free) == TIDE_ALL_FREE);
+    TIDE_REQUIRE(tide_arena_take_locked(arena, slots, 1) == run);
+    tide_shard_settle_and_unlock(arena);
+}
+
 /* Takes every slot there is. */
 MAY_BE_UNUSED static void take_all(void)
 {
@@ -84,6 +98,14 @@ MAY_BE_UNUSED static void take_all(void)
 MAY_BE_UNUSED static bool is_there(const struct arena *arena)
 {
     return tide_memory_at(arena) == TIDE_ARENA;
+}
+
+/* Whether it is the store's, and free. */
+MAY_BE_UNUSED static bool is_in_store(const struct arena *arena)
+{
+    struct tide_range found;
+
+    return tide_store_find(arena, &found) && found.state != RANGE_BLOCK;
 }
 
 /* All arenas, some at a time.  Bytes that are left. */

@@ -67,11 +67,11 @@ static char *home(size_t offset)
 }
 
 /* Within it a free sees no more than whether an arena is there. */
-static void assert_home(const char *address, enum tide_memory what)
+static void assert_home(const char *address)
 {
-    cr_assert(tide_address_map_set(address, 1, what, what));
-    cr_assert_eq(tide_memory_at(address), what);
-    cr_assert_eq(tide_is_in_home_arena(address), what == TIDE_ARENA);
+    cr_assert(tide_address_map_set(address, 1, TIDE_ARENA, TIDE_ARENA));
+    cr_assert_eq(tide_memory_at(address), TIDE_ARENA);
+    cr_assert(tide_is_in_home_arena(address));
     tide_address_map_clear(address, 1);
     cr_assert_eq(tide_memory_at(address), TIDE_OTHER);
     cr_assert_not(tide_is_in_home_arena(address));
@@ -126,15 +126,10 @@ Test(address_map, home_is_the_first_mappings_part_and_the_one_that_is_nearer)
 
 Test(address_map, in_the_window_arenas_are_seen_at_once)
 {
-    static const enum tide_memory whats[] = { TIDE_ARENA, TIDE_HUGE, TIDE_HUGE_ALIGNED,
-                                              TIDE_HUGE_REST };
-
-    for (size_t n = 0; n < sizeof whats / sizeof *whats; n++) {
-        assert_home(home(0), whats[n]);
-        assert_home(home(PART - 1), whats[n]);
-        assert_home(home(PART), whats[n]);
-        assert_home(home(2 * PART - PIECE), whats[n]);
-    }
+    assert_home(home(0));
+    assert_home(home(PART - 1));
+    assert_home(home(PART));
+    assert_home(home(2 * PART - PIECE));
 }
 
 Test(address_map, an_arena_away_from_home_is_found_all_the_same)
@@ -199,11 +194,14 @@ Test(address_map, the_first_piece_and_the_rest_are_entered)
 {
     char *place = far_place(0);
 
-    cr_assert(tide_address_map_set(place, 5 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
-    assert_entries(place - PIECE, 1, TIDE_OTHER);
-    assert_entries(place, 1, TIDE_HUGE);
-    assert_entries(place + PIECE, 4, TIDE_HUGE_REST);
+    cr_assert(tide_address_map_set(place, 5 * PIECE, TIDE_OTHER, TIDE_ARENA));
+    assert_entries(place - PIECE, 2, TIDE_OTHER);
+    assert_entries(place + PIECE, 4, TIDE_ARENA);
     assert_entries(place + 5 * PIECE, 1, TIDE_OTHER);
+    cr_assert(tide_address_map_set(place, 4 * PIECE, TIDE_ARENA, TIDE_OTHER));
+    assert_entries(place, 1, TIDE_ARENA);
+    assert_entries(place + PIECE, 3, TIDE_OTHER);
+    assert_entries(place + 4 * PIECE, 1, TIDE_ARENA);
 }
 
 Test(address_map, an_entry_holds_for_every_byte_of_its_piece)
@@ -221,14 +219,12 @@ Test(address_map, a_range_covers_the_pieces_it_touches)
 {
     char *place = far_place(0);
 
-    cr_assert(
-        tide_address_map_set(place + PIECE - 1, PIECE + 2, TIDE_HUGE_ALIGNED, TIDE_HUGE_REST));
-    assert_entries(place, 1, TIDE_HUGE_ALIGNED);
-    assert_entries(place + PIECE, 2, TIDE_HUGE_REST);
+    cr_assert(tide_address_map_set(place + PIECE - 1, PIECE + 2, TIDE_ARENA, TIDE_ARENA));
+    assert_entries(place, 3, TIDE_ARENA);
     assert_entries(place + 3 * PIECE, 1, TIDE_OTHER);
     tide_address_map_clear(place + PIECE - 1, PIECE + 1);
     assert_entries(place, 2, TIDE_OTHER);
-    assert_entries(place + 2 * PIECE, 1, TIDE_HUGE_REST);
+    assert_entries(place + 2 * PIECE, 1, TIDE_ARENA);
 }
 
 Test(address_map, cleared_pieces_are_foreign_and_their_neighbours_stay)
@@ -256,12 +252,12 @@ Test(address_map, without_memory_nothing_is_entered)
 
     tide_os_fail_map_every(1);
     errno = 0;
-    cr_assert_not(tide_address_map_set(place, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
+    cr_assert_not(tide_address_map_set(place, 2 * PIECE, TIDE_ARENA, TIDE_ARENA));
     cr_assert_eq(errno, ENOMEM);
     assert_entries(place, 2, TIDE_OTHER);
     tide_os_fail_map_every(0);
-    cr_assert(tide_address_map_set(place, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
-    assert_entries(place, 1, TIDE_HUGE);
+    cr_assert(tide_address_map_set(place, 2 * PIECE, TIDE_ARENA, TIDE_ARENA));
+    assert_entries(place, 2, TIDE_ARENA);
 }
 
 Test(address_map, a_part_in_use_needs_no_more_memory)
@@ -272,8 +268,8 @@ Test(address_map, a_part_in_use_needs_no_more_memory)
     tide_os_fail_map_every(1);
     tide_address_map_clear(place, PIECE);
     assert_entries(place, 1, TIDE_OTHER);
-    cr_assert(tide_address_map_set(place, PIECE, TIDE_HUGE, TIDE_HUGE));
-    assert_entries(place, 1, TIDE_HUGE);
+    cr_assert(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_ARENA));
+    assert_entries(place, 1, TIDE_ARENA);
 }
 
 Test(address_map, a_range_that_can_be_entered_only_in_part_is_not_entered)
@@ -286,11 +282,11 @@ Test(address_map, a_range_that_can_be_entered_only_in_part_is_not_entered)
     for (edge = place; is_ready(edge); edge += PIECE)
         cr_assert_lt(edge, far_place(3));
     tide_os_fail_map_every(1);
-    cr_assert_not(tide_address_map_set(edge - 3 * PIECE, 5 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
+    cr_assert_not(tide_address_map_set(edge - 3 * PIECE, 5 * PIECE, TIDE_ARENA, TIDE_ARENA));
     assert_entries(edge - 3 * PIECE, 5, TIDE_OTHER);
     tide_os_fail_map_every(0);
-    cr_assert(tide_address_map_set(edge - 3 * PIECE, 5 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
-    assert_entries(edge - 2 * PIECE, 4, TIDE_HUGE_REST);
+    cr_assert(tide_address_map_set(edge - 3 * PIECE, 5 * PIECE, TIDE_ARENA, TIDE_ARENA));
+    assert_entries(edge - 3 * PIECE, 5, TIDE_ARENA);
 }
 
 /* ---- Parts --------------------------------------------------------------- */
@@ -301,15 +297,14 @@ static char *border(unsigned n)
     return (char *)tide_round_down((uintptr_t)far_place(n), PART);
 }
 
-Test(address_map, a_huge_block_may_cross_parts)
+Test(address_map, a_range_may_cross_parts)
 {
     char *start = border(3) - 2 * PIECE;
     size_t bytes = PART + 5 * PIECE;
 
-    cr_assert(tide_address_map_set(start, bytes, TIDE_HUGE, TIDE_HUGE_REST));
+    cr_assert(tide_address_map_set(start, bytes, TIDE_ARENA, TIDE_ARENA));
     assert_entries(start - PIECE, 1, TIDE_OTHER);
-    assert_entries(start, 1, TIDE_HUGE);
-    assert_entries(start + PIECE, TIDE_MAP_PART_BYTES + 4, TIDE_HUGE_REST);
+    assert_entries(start, TIDE_MAP_PART_BYTES + 5, TIDE_ARENA);
     assert_entries(start + bytes, 1, TIDE_OTHER);
     tide_address_map_clear(start, bytes);
     assert_entries(start, TIDE_MAP_PART_BYTES + 5, TIDE_OTHER);
@@ -323,12 +318,12 @@ Test(address_map, without_all_tables_it_needs_nothing_is_entered)
 
         tide_os_fail_map_every(n);
         errno = 0;
-        cr_assert_not(tide_address_map_set(start, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
+        cr_assert_not(tide_address_map_set(start, 2 * PIECE, TIDE_ARENA, TIDE_ARENA));
         cr_assert_eq(errno, ENOMEM);
         tide_os_fail_map_every(0);
         assert_entries(start, 2, TIDE_OTHER);
-        cr_assert(tide_address_map_set(start, 2 * PIECE, TIDE_HUGE, TIDE_HUGE_REST));
-        assert_entries(start + PIECE, 1, TIDE_HUGE_REST);
+        cr_assert(tide_address_map_set(start, 2 * PIECE, TIDE_ARENA, TIDE_ARENA));
+        assert_entries(start, 2, TIDE_ARENA);
     }
 }
 
@@ -358,7 +353,7 @@ static char *others_mapped;
 
 static void enter_other(void *place)
 {
-    TIDE_REQUIRE(tide_address_map_set(place, PIECE, TIDE_HUGE, TIDE_HUGE_REST));
+    TIDE_REQUIRE(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_ARENA));
     others_mapped = last_mapped;
 }
 
@@ -373,7 +368,7 @@ Test(address_map, the_table_that_is_made_first_stays)
     meanwhile = enter_meanwhile;
     cr_assert(tide_address_map_set(far_place(1), PIECE, TIDE_ARENA, TIDE_ARENA));
     assert_entries(far_place(1), 1, TIDE_ARENA);
-    assert_entries(far_place(1) + PIECE, 1, TIDE_HUGE);
+    assert_entries(far_place(1) + PIECE, 1, TIDE_ARENA);
     cr_assert(is_mapped(others_mapped) && last_mapped != others_mapped);
     cr_assert_not(is_mapped(last_mapped), "this thread's was given back");
 }

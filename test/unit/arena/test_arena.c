@@ -7,13 +7,17 @@
 #include "../unit.h"
 #include "arena/address_map.h"
 #include "os/map.h"
+#include "store/purge.h"
+#include "store/store.h"
 
 enum { USABLE = TIDE_SLOTS - TIDE_HEADER_SLOTS };
 
 static struct arena *arena;
 
+/* Of memory without pages. */
 static void make_arena(void)
 {
+    tide_store_purge(0, SIZE_MAX);
     arena = tide_arena_create(3, USABLE, 1);
     cr_assert(arena);
     tide_lock(&arena->lock);
@@ -41,14 +45,6 @@ static void put(struct pool *run)
 {
     tide_arena_put_locked(arena, run);
     tide_arena_check_locked(arena);
-}
-
-static bool resize(struct pool *run, unsigned slots)
-{
-    bool is_resized = tide_arena_resize_locked(arena, run, slots);
-
-    tide_arena_check_locked(arena);
-    return is_resized;
 }
 
 static uint64_t bits_of(const struct pool *run)
@@ -102,22 +98,152 @@ Test(arena, the_header_fits_in_the_slots_kept_for_it)
     cr_assert_not(is_resident((char *)arena + TIDE_HEADER_SLOTS * TIDE_SLOT_BYTES));
 }
 
-Test(arena_life, a_destroyed_one_is_foreign_and_unmapped)
+/* What is dirty beyond what was so before. */
+static size_t dirty_since(size_t before)
+{
+    return tide_relaxed(&tide_store_dirty) - before;
+}
+
+Test(arena_life, a_destroyed_one_is_the_stores_and_dirty)
 {
     struct arena *gone = tide_arena_create(0, USABLE, 1);
+    size_t dirty = tide_relaxed(&tide_store_dirty);
+    struct tide_range found;
 
     cr_assert(gone);
+    cr_assert_not(tide_store_find(gone, &found), "it is used");
     tide_arena_destroy(gone);
     cr_assert_eq(tide_memory_at(gone), TIDE_OTHER);
-    cr_assert_not(is_mapped(gone));
-    cr_assert_not(is_mapped((char *)gone + TIDE_ARENA_BYTES - 1));
+    cr_assert_eq(dirty_since(dirty), TIDE_ARENA_BYTES);
+    cr_assert(tide_store_find(gone, &found) && found.state == RANGE_DIRTY);
+    cr_assert(tide_store_find((char *)gone + TIDE_ARENA_BYTES - 1, &found));
+    cr_assert(found.state == RANGE_DIRTY && is_mapped(gone));
+}
+
+/* One that was used, and what is free of it. */
+static struct arena *use_and_destroy(void)
+{
+    struct arena *gone = tide_arena_create(1, USABLE, 1);
+    struct pool *run = tide_arena_take_locked(gone, USABLE, 1);
+
+    cr_assert(run);
+    memset(tide_pool_start(run), 1, tide_pool_bytes(run));
+    tide_arena_put_locked(gone, run);
+    tide_arena_take_locked(gone, 5, 1);
+    tide_set_relaxed(&gone->units, 0xff);
+    gone->tenants = 7;
+    tide_arena_destroy(gone);
+    return gone;
+}
+
+Test(arena_life, one_made_of_dirty_memory_has_all_slots_dirty_and_a_new_header)
+{
+    struct arena *gone = use_and_destroy(), *again;
+    size_t dirty = tide_relaxed(&tide_store_dirty), idle = tide_relaxed(&tide_arena_idle_slots);
+    size_t grown = tide_store_totals().grown;
+    struct pool *run;
+
+    again = tide_arena_create(3, USABLE, 1);
+    cr_assert_eq(again, gone);
+    cr_assert_eq(tide_store_totals().grown, grown, "the OS wasn't asked");
+    cr_assert_eq(dirty_since(dirty), -TIDE_ARENA_BYTES);
+    cr_assert_eq(again->shard, 3);
+    cr_assert_eq(again->tenants, 0);
+    cr_assert_eq(tide_relaxed(&again->free), TIDE_ALL_FREE);
+    cr_assert_eq(tide_relaxed(&again->dirty), TIDE_ALL_FREE);
+    cr_assert_eq(tide_relaxed(&tide_arena_idle_slots), idle + USABLE);
+    cr_assert(tide_arena_has_resident(again, USABLE));
+    tide_arena_check_locked(again);
+    run = tide_arena_take_locked(again, 2, 1);
+    cr_assert_not(run->is_zero);
+    cr_assert_eq(run->fresh, 0);
+    cr_assert_eq(tide_relaxed(&tide_arena_idle_slots), idle + USABLE - 2);
+    cr_assert_eq(*tide_pool_start(run), 1);
+    tide_arena_put_locked(again, run);
+    tide_arena_destroy(again);
+}
+
+Test(arena_life, one_made_of_purged_memory_has_all_slots_clean)
+{
+    struct arena *gone = use_and_destroy(), *again;
+    size_t grown = tide_store_totals().grown;
+    struct pool *run;
+
+    tide_store_purge(0, SIZE_MAX);
+    again = tide_arena_create(3, USABLE, 1);
+    cr_assert_eq(again, gone);
+    cr_assert_eq(tide_store_totals().grown, grown);
+    cr_assert_eq(again->tenants, 0);
+    cr_assert_eq(tide_relaxed(&again->free), TIDE_ALL_FREE);
+    cr_assert_eq(tide_relaxed(&again->dirty), 0);
+    run = tide_arena_take_locked(again, USABLE, 1);
+    cr_assert(run->is_zero && is_zero(tide_pool_start(run), tide_pool_bytes(run)));
+    cr_assert_eq(run->fresh, USABLE);
+    tide_arena_put_locked(again, run);
+    tide_arena_destroy(again);
+}
+
+/* ---- Making up ------------------------------------------------------------ */
+
+/* Used. */
+static struct tide_range *take_range(size_t bytes)
+{
+    struct tide_request request = { bytes, tide_os_page_bytes, 0, RANGE_USED, false };
+    size_t fresh;
+    struct tide_range *range = tide_store_take(&request, &fresh);
+
+    cr_assert(range);
+    return range;
+}
+
+/* Makes dirty ranges that no arena fits in, as many bytes as stay used between them. */
+static void make_small_dirty(size_t bytes)
+{
+    enum { PIECES = 8 };
+    struct tide_range *ranges[2 * PIECES];
+
+    for (int n = 0; n < 2 * PIECES; n++)
+        ranges[n] = take_range(bytes / PIECES);
+    for (int n = 0; n < 2 * PIECES; n += 2)
+        tide_store_put(ranges[n], RANGE_DIRTY);
+}
+
+Test(arena_life, for_one_of_new_memory_as_much_that_is_dirty_goes)
+{
+    size_t dirty;
+
+    tide_store_purge(0, SIZE_MAX);
+    make_small_dirty(tide_relaxed(&tide_store_used) + 4 * TIDE_ARENA_BYTES);
+    dirty = tide_relaxed(&tide_store_dirty);
+    arena = tide_arena_create(0, USABLE, 1);
+    cr_assert(arena);
+    cr_assert_eq(dirty_since(dirty), -TIDE_ARENA_BYTES);
+    cr_assert_eq(tide_relaxed(&arena->dirty), 0);
+    tide_arena_destroy(arena);
+}
+
+Test(arena_life, little_that_is_dirty_stays)
+{
+    size_t dirty;
+
+    tide_store_purge(0, SIZE_MAX);
+    take_range(TIDE_ARENA_BYTES);
+    make_small_dirty(8 * tide_os_page_bytes);
+    dirty = tide_relaxed(&tide_store_dirty);
+    cr_assert_geq(dirty, 8 * tide_os_page_bytes);
+    arena = tide_arena_create(0, USABLE, 1);
+    cr_assert(arena);
+    cr_assert_eq(dirty_since(dirty), 0);
+    tide_arena_destroy(arena);
 }
 
 Test(arena_life, without_memory_there_is_none)
 {
     tide_os_fail_map_every(1);
-    errno = 0;
-    cr_assert_null(tide_arena_create(0, USABLE, 1));
+    do { /* what the store has */
+        errno = 0;
+        arena = tide_arena_create(0, USABLE, 1);
+    } while (arena);
     cr_assert_eq(errno, ENOMEM);
     tide_os_fail_map_every(0);
     arena = tide_arena_create(0, USABLE, 1);
@@ -226,60 +352,6 @@ Test(arena, slots_that_were_used_are_taken_before_clean_ones)
     put(run);
     cr_assert_eq(take(1, 1), run);
     cr_assert_neq(take(1, 1), run);
-}
-
-/* ---- Changing length ---------------------------------------------------- */
-
-Test(arena, a_run_shrinks_and_grows_where_it_is)
-{
-    struct pool *run = take(10, 1);
-
-    for (unsigned slots = 10; slots >= 1; slots--) {
-        cr_assert(resize(run, slots));
-        assert_is_run(run, slots);
-        cr_assert_eq(tide_arena_free_slots(arena), USABLE - slots);
-    }
-    for (unsigned slots = 1; slots <= USABLE; slots++) {
-        cr_assert(resize(run, slots));
-        assert_is_run(run, slots);
-        cr_assert_eq(tide_arena_free_slots(arena), USABLE - slots);
-    }
-    put(run);
-    cr_assert_eq(tide_relaxed(&arena->free), TIDE_ALL_FREE);
-}
-
-Test(arena, a_run_does_not_grow_into_another)
-{
-    struct pool *run = take(3, 1), *gap = take(2, 1), *other = take(1, 1);
-
-    put(gap);
-    cr_assert_not(resize(run, 6));
-    assert_is_run(run, 3);
-    assert_is_run(other, 1);
-    cr_assert(resize(run, 5));
-    assert_is_run(run, 5);
-}
-
-Test(arena, a_run_does_not_grow_over_the_end)
-{
-    struct pool *first = take(USABLE - 2, 1), *run = take(2, 1);
-
-    put(first);
-    cr_assert_eq(tide_pool_slot(run), TIDE_SLOTS - 2);
-    cr_assert_not(resize(run, 3));
-    cr_assert_not(resize(run, TIDE_SLOTS - 2));
-    assert_is_run(run, 2);
-}
-
-Test(arena, what_a_run_shrinks_by_can_be_taken)
-{
-    struct pool *run = take(USABLE, 1), *tail;
-
-    cr_assert(resize(run, USABLE - 4));
-    tail = take(4, 1);
-    cr_assert(tail);
-    assert_is_run(tail, 4);
-    cr_assert_eq(tide_pool_slot(tail), TIDE_SLOTS - 4);
 }
 
 /* ---- Live bits ---------------------------------------------------------- */

@@ -3,11 +3,12 @@
  *
  * Each scenario begins with a new process, whose first arena may have been made for
  * something else already.  The kernel may map something of its own where the rest is
- * to be; few mappings are made before, so that is rare, and such a scenario ends there.
+ * to be, or near: then the scenario begins anew, in a process that lies elsewhere.
  */
 #include "arena/arena.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 
 #include "../os/smaps.h"
 #include "arena/huge_pages.h"
@@ -15,15 +16,40 @@
 #include "arena/walk.h"
 #include "arenas.h"
 #include "os/limits.h"
+#include "store/purge.h"
 
 enum { HALF_SLOTS = TIDE_SLOTS / 2, MOST_LOOKS = 100 };
 
 #define HALF (TIDE_ARENA_BYTES / 2)
 
+enum { UNSUITED = 3, MOST_RUNS = 20 }; /* how a process ends in which it can't be played */
+
+static void play(const char *name, const char *setting)
+{
+    struct outcome outcome;
+    int count = 0;
+
+    do
+        outcome = run_program(name, "TIDEPOOL_SHARDS=1", setting);
+    while (WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == UNSUITED &&
+           ++count < MOST_RUNS);
+    if (count == MOST_RUNS)
+        cr_skip_test("there is no half arena of its own, with room for the rest");
+    assert_ended_well(outcome);
+}
+
+#define HALF_SCENARIO(name)                                                                   \
+    Test(arena_half, name)                                                                    \
+    {                                                                                         \
+        play(#name, "TIDEPOOL_ARENA_LOCK=arena");                                             \
+        play(#name, "TIDEPOOL_ARENA_LOCK=global");                                            \
+    }                                                                                         \
+    PROGRAM(name)
+
 #define THP_SCENARIO(name, thp)                                                               \
     Test(arena_half, name)                                                                    \
     {                                                                                         \
-        assert_ended_well(run_program(#name, "TIDEPOOL_SHARDS=1", "TIDEPOOL_THP=" thp));      \
+        play(#name, "TIDEPOOL_THP=" thp);                                                     \
     }                                                                                         \
     PROGRAM(name)
 
@@ -35,13 +61,70 @@ static char *rest_of(const struct arena *arena)
     return (char *)arena + HALF;
 }
 
-/* The half arena, in which filler has runs[0]; NULL where there can't be one. */
+static bool is_any_mapped(const char *start, size_t bytes)
+{
+    for (size_t n = 0; n < bytes; n += tide_os_page_bytes)
+        if (is_mapped(start + n))
+            return true;
+    return false;
+}
+
+/* ---- In place of the C library's ---------------------------------------- */
+
+enum { MOST_PLACES = 64 };
+
+/* What was mapped where an arena could begin, and whether a whole one had room. */
+static struct place {
+    char *start;
+    bool had_room;
+} places[MOST_PLACES];
+static unsigned place_count;
+
+void *mmap(void *start, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    char *mapped = (char *)syscall(SYS_mmap, start, bytes, protection, flags, file, offset);
+
+    if (mapped != MAP_FAILED && bytes >= HALF && is_aligned(mapped, TIDE_ARENA_BYTES) &&
+        place_count < MOST_PLACES)
+        places[place_count++] = (struct place){
+            mapped, bytes >= TIDE_ARENA_BYTES || !is_any_mapped(mapped + HALF, HALF)
+        };
+    return mapped;
+}
+
+/* When it was mapped last. */
+static bool had_room(const struct arena *arena)
+{
+    unsigned n = place_count;
+
+    while (n > 0 && places[n - 1].start != (const char *)arena)
+        n--;
+    TIDE_REQUIRE(n > 0);
+    return places[n - 1].had_room;
+}
+
+/* ---- Helpers ------------------------------------------------------------- */
+
+static void end_unsuited(void)
+{
+    exit(UNSUITED);
+}
+
+/* So much above the rest is free: the kernel maps there first. */
+#define MARGIN ((size_t)1 << 20)
+
+/* The half arena, in which filler has runs[0]; NULL where there is none in this
+ * geometry. */
 static struct arena *take_half(void)
 {
     struct arena *arena = tide_arena_of(runs[run_count++] = take(&filler, 1));
 
     TIDE_REQUIRE(tide_arena_is_half(arena) == (TIDE_UNITS == 2));
-    return tide_arena_is_half(arena) && !is_mapped(rest_of(arena)) ? arena : NULL;
+    if (!tide_arena_is_half(arena))
+        return NULL;
+    if (is_any_mapped(rest_of(arena), HALF + MARGIN))
+        end_unsuited();
+    return arena;
 }
 
 /* Until no slot is free. */
@@ -84,7 +167,7 @@ static void look_until_rest(void)
 
 /* ---- A half -------------------------------------------------------------- */
 
-SCENARIO(arena_half, the_first_arena_has_half_its_slots)
+HALF_SCENARIO(the_first_arena_has_half_its_slots)
 {
     struct arena *arena = take_half();
 
@@ -95,6 +178,20 @@ SCENARIO(arena_half, the_first_arena_has_half_its_slots)
     TIDE_REQUIRE((tide_relaxed(&arena->free) & ~tide_arena_slots(arena)) == 0);
     TIDE_REQUIRE(tide_arena_bytes(tide_arena_of(fill())) == TIDE_ARENA_BYTES);
     tide_arena_check();
+}
+
+PROGRAM(room)
+{
+    struct arena *arena = tide_arena_of(take(&filler, 1));
+
+    TIDE_REQUIRE(!tide_arena_is_half(arena) || had_room(arena));
+}
+
+/* Wherever the kernel maps. */
+Test(arena_half, its_place_is_one_for_a_whole_arena)
+{
+    for (int n = 0; n < 10; n++)
+        assert_ended_well(run_program("room", "TIDEPOOL_SHARDS=1", NULL));
 }
 
 PROGRAM(counts)
@@ -110,7 +207,7 @@ Test(arena_half, only_what_is_mapped_counts_for_the_limits)
     assert_ended_well(run_program("counts", "TIDEPOOL_SHARDS=1", NULL));
 }
 
-SCENARIO(arena_half, what_is_where_the_rest_will_be_is_foreign)
+HALF_SCENARIO(what_is_where_the_rest_will_be_is_foreign)
 {
     struct arena *arena = take_half();
 
@@ -122,7 +219,7 @@ SCENARIO(arena_half, what_is_where_the_rest_will_be_is_foreign)
 }
 
 /* As the first thing of all, or in the first arena's rest. */
-SCENARIO(arena_half, the_first_run_may_be_half_an_arena_long)
+HALF_SCENARIO(the_first_run_may_be_half_an_arena_long)
 {
     struct pool *run = take(&nobody, HALF_SLOTS);
 
@@ -132,7 +229,7 @@ SCENARIO(arena_half, the_first_run_may_be_half_an_arena_long)
 
 /* ---- It becomes whole ---------------------------------------------------- */
 
-SCENARIO(arena_half, the_rest_is_mapped_before_another_arena_is_made)
+HALF_SCENARIO(the_rest_is_mapped_before_another_arena_is_made)
 {
     struct arena *arena = take_half();
     size_t before = created(), mapped = tide_os_limits_mapped();
@@ -155,7 +252,7 @@ SCENARIO(arena_half, the_rest_is_mapped_before_another_arena_is_made)
     tide_arena_check();
 }
 
-SCENARIO(arena_half, a_run_that_is_not_for_pools_leaves_no_tenancy)
+HALF_SCENARIO(a_run_that_is_not_for_pools_leaves_no_tenancy)
 {
     struct arena *arena = take_half();
     struct pool *run;
@@ -169,7 +266,7 @@ SCENARIO(arena_half, a_run_that_is_not_for_pools_leaves_no_tenancy)
     tide_arena_check();
 }
 
-SCENARIO(arena_half, it_stays_half_for_what_would_not_fit)
+HALF_SCENARIO(it_stays_half_for_what_would_not_fit)
 {
     struct arena *arena = take_half();
 
@@ -181,7 +278,8 @@ SCENARIO(arena_half, it_stays_half_for_what_would_not_fit)
     TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) == arena && !tide_arena_is_half(arena));
 }
 
-SCENARIO(arena_half, without_memory_it_stays_half_until_there_is_some)
+/* Nobody tries again. */
+HALF_SCENARIO(without_memory_it_stays_half_for_good)
 {
     struct arena *arena = take_half();
 
@@ -194,10 +292,15 @@ SCENARIO(arena_half, without_memory_it_stays_half_until_there_is_some)
     tide_os_fail_map_every(0);
     TIDE_REQUIRE(tide_arena_is_half(arena) && arena->tenants == 1);
     tide_arena_check();
-    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) == arena);
+    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) != arena && arena->tenants == 0);
+    fill();
+    TIDE_REQUIRE(tide_arena_is_half(arena));
+    tide_arena_put_run(runs[0]);
+    TIDE_REQUIRE(tide_arena_of(take(&nobody, 1)) == arena);
+    tide_arena_check();
 }
 
-SCENARIO(arena_half, it_stays_half_for_good_when_something_is_there)
+HALF_SCENARIO(it_stays_half_for_good_when_something_is_there)
 {
     struct arena *arena = take_half();
     struct pool *run;
@@ -219,29 +322,118 @@ SCENARIO(arena_half, it_stays_half_for_good_when_something_is_there)
     check_in_the_way(place);
     munmap(place, HALF);
     fill();
-    TIDE_REQUIRE(tide_arena_is_half(arena) && !is_mapped(place));
+    TIDE_REQUIRE(tide_arena_is_half(arena));
     tide_arena_put_run(runs[0]);
     TIDE_REQUIRE(tide_arena_of(take(&nobody, 1)) == arena);
+}
+
+/* ---- Its rest is the store's --------------------------------------------- */
+
+/* As take_half, where the store has what follows it. */
+static struct arena *take_half_before_free(void)
+{
+    struct tide_request first = { TIDE_ARENA_BYTES / 4, tide_os_page_bytes, 0, RANGE_USED, true };
+    struct arena *arena;
+    size_t fresh;
+
+    if (created() > 0)
+        end_unsuited();
+    TIDE_REQUIRE(tide_store_take(&first, &fresh)); /* so that what is mapped next is whole */
+    arena = tide_arena_of(runs[run_count++] = take(&filler, 1));
+    TIDE_REQUIRE(tide_arena_is_half(arena) == (TIDE_UNITS == 2));
+    return tide_arena_is_half(arena) ? arena : NULL;
+}
+
+/* The range that is all of the rest, used. */
+static struct tide_range *take_rest(const struct arena *arena, enum tide_range_state state)
+{
+    struct tide_request request = { HALF, tide_os_page_bytes, 0, state, true };
+    size_t fresh;
+    struct tide_range *range = tide_store_take(&request, &fresh);
+
+    TIDE_REQUIRE(range && range->start == rest_of(arena) && fresh == HALF);
+    return range;
+}
+
+HALF_SCENARIO(the_rest_is_the_stores_if_it_has_that)
+{
+    struct arena *arena = take_half_before_free();
+    size_t grown = tide_store_totals().grown, used = tide_relaxed(&tide_store_used);
+    struct pool *run;
+
+    if (!arena)
+        return;
+    TIDE_REQUIRE(is_in_store((struct arena *)rest_of(arena)) && is_mapped(rest_of(arena)));
+    TIDE_REQUIRE(tide_memory_at(rest_of(arena)) == TIDE_OTHER);
+    fill_half(arena);
+    run = take(&nobody, HALF_SLOTS);
+    TIDE_REQUIRE(tide_arena_of(run) == arena && !tide_arena_is_half(arena));
+    TIDE_REQUIRE(tide_store_totals().grown == grown);
+    TIDE_REQUIRE(tide_relaxed(&tide_store_used) == used + HALF);
+    TIDE_REQUIRE(run->is_zero && is_zero(tide_pool_start(run), tide_pool_bytes(run)));
+    TIDE_REQUIRE(!is_in_store((struct arena *)rest_of(arena)));
+    tide_arena_check();
+    tide_store_check();
+}
+
+HALF_SCENARIO(a_dirty_rest_has_dirty_slots)
+{
+    struct arena *arena = take_half_before_free();
+    struct tide_range *rest;
+    struct pool *run;
+    size_t idle;
+
+    if (!arena)
+        return;
+    rest = take_rest(arena, RANGE_USED);
+    memset(rest->start, 1, HALF);
+    tide_store_put(rest, RANGE_DIRTY);
+    fill_half(arena);
+    idle = tide_relaxed(&tide_arena_idle_slots);
+    run = take(&filler, 1);
+    TIDE_REQUIRE(tide_arena_of(run) == arena && tide_pool_slot(run) == HALF_SLOTS);
+    TIDE_REQUIRE(!run->is_zero && run->fresh == 0 && *tide_pool_start(run) == 1);
+    TIDE_REQUIRE(tide_relaxed(&arena->dirty) >> HALF_SLOTS == UINT32_MAX);
+    TIDE_REQUIRE(tide_relaxed(&tide_arena_idle_slots) == idle + HALF_SLOTS - 1);
+    TIDE_REQUIRE(tide_relaxed(&tide_store_dirty) == 0);
+    tide_arena_check();
+    tide_store_check();
+}
+
+HALF_SCENARIO(a_block_in_its_place_stays)
+{
+    struct arena *arena = take_half_before_free();
+    struct tide_range *block;
+
+    if (!arena)
+        return;
+    block = take_rest(arena, RANGE_BLOCK);
+    memset(block->start, 7, HALF);
+    fill_half(arena);
+    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) != arena && tide_arena_is_half(arena));
+    TIDE_REQUIRE(tide_memory_at(block->start) == TIDE_OTHER);
+    TIDE_REQUIRE(tide_store_block(block->start) == block);
+    check_in_the_way(block->start);
+    tide_arena_check();
 }
 
 /* ---- It goes ------------------------------------------------------------- */
 
 /* Every run of the half arena is the scenario's, and goes. */
-static bool put_all(struct arena *arena)
+static void put_all(struct arena *arena)
 {
     if (run_count != HALF_SLOTS - TIDE_HEADER_SLOTS)
-        return false;
+        end_unsuited();
     tide_arena_leave(&filler);
     while (run_count > 0)
         tide_arena_put_run(runs[--run_count]);
-    TIDE_REQUIRE(tide_relaxed(&arena->free) == tide_arena_slots(arena));
-    return true;
+    TIDE_REQUIRE(!is_there(arena));
 }
 
-SCENARIO(arena_half, an_empty_one_goes_and_leaves_its_neighbour)
+HALF_SCENARIO(an_empty_one_goes_and_leaves_its_neighbour)
 {
     struct arena *arena = take_half();
-    size_t mapped;
+    size_t mapped, dirty;
     char *place;
 
     if (!arena)
@@ -249,19 +441,23 @@ SCENARIO(arena_half, an_empty_one_goes_and_leaves_its_neighbour)
     place = put_in_the_way(arena);
     fill_half(arena);
     mapped = tide_os_limits_mapped();
-    if (!put_all(arena))
-        return;
+    dirty = tide_relaxed(&tide_store_dirty);
+    put_all(arena);
     tide_arena_check();
-    tide_arena_trim(0);
-    TIDE_REQUIRE(!is_there(arena) && !is_mapped(arena) && !is_mapped(place - 1));
-    TIDE_REQUIRE(tide_os_limits_mapped() == mapped - HALF);
+    TIDE_REQUIRE(!is_there(arena) && is_in_store(arena));
+    TIDE_REQUIRE(is_in_store((struct arena *)(place - 1)));
+    TIDE_REQUIRE(!is_in_store((struct arena *)place));
+    TIDE_REQUIRE(tide_relaxed(&tide_store_dirty) == dirty + HALF);
+    TIDE_REQUIRE(tide_os_limits_mapped() == mapped);
+    TIDE_REQUIRE(tide_store_purge(0, SIZE_MAX) == dirty + HALF);
+    TIDE_REQUIRE(tide_os_limits_mapped() == mapped - dirty - HALF);
     TIDE_REQUIRE(tide_relaxed(&tide_map_hole) == 0);
     check_in_the_way(place);
     TIDE_REQUIRE(tide_arena_bytes(tide_arena_of(take(&filler, 1))) == TIDE_ARENA_BYTES);
     tide_arena_check();
 }
 
-SCENARIO(arena_half, one_that_went_while_somebody_walks_leaves_its_neighbour)
+HALF_SCENARIO(one_that_went_while_somebody_walks_leaves_its_neighbour)
 {
     struct arena *arena = take_half();
     struct tide_walk walk;
@@ -273,18 +469,16 @@ SCENARIO(arena_half, one_that_went_while_somebody_walks_leaves_its_neighbour)
     fill_half(arena);
     touch(runs[0]);
     tide_walk_begin(&walk);
-    if (!put_all(arena))
-        return;
-    tide_shard_release_spare(&tide_shards[0], SPARE_ANY);
-    TIDE_REQUIRE(!is_there(arena));
+    put_all(arena);
+    TIDE_REQUIRE(!is_there(arena) && !is_in_store(arena));
     check_in_the_way(place);
     tide_walk_end(&walk);
     tide_walk_reclaim();
-    TIDE_REQUIRE(!is_mapped(arena));
+    TIDE_REQUIRE(is_in_store(arena) && !is_in_store((struct arena *)place));
     check_in_the_way(place);
 }
 
-SCENARIO(arena_half, one_that_went_while_somebody_walks_is_not_made_whole)
+HALF_SCENARIO(one_that_went_while_somebody_walks_is_not_made_whole)
 {
     struct arena *arena = take_half();
     struct tide_walk walk;
@@ -292,14 +486,12 @@ SCENARIO(arena_half, one_that_went_while_somebody_walks_is_not_made_whole)
     if (!arena)
         return;
     fill_half(arena);
-    tide_arena_resize_run(take(&nobody, USABLE), 1); /* room for what loads liburcu */
+    change_length(take_whole(), 1); /* room for what loads liburcu */
     tide_walk_begin(&walk);
-    if (!put_all(arena))
-        return;
-    tide_shard_release_spare(&tide_shards[0], SPARE_ANY);
+    put_all(arena);
     for (int n = 0; n < 3; n++)
         TIDE_REQUIRE(tide_arena_of(take(&nobody, HALF_SLOTS)) != arena);
-    TIDE_REQUIRE(!is_mapped(rest_of(arena)));
+    TIDE_REQUIRE(tide_arena_is_half(arena) && arena->range->bytes == HALF);
     tide_walk_end(&walk);
     tide_arena_check();
 }
@@ -311,7 +503,7 @@ static bool can_be_huge(void)
     return TIDE_UNITS > 0 && has_transparent();
 }
 
-SCENARIO(arena_half, a_unit_that_is_not_there_is_not_full)
+HALF_SCENARIO(a_unit_that_is_not_there_is_not_full)
 {
     struct arena *arena = take_half();
 
@@ -368,7 +560,7 @@ static void take_some(void *mark)
     tide_arena_leave(&tenant);
 }
 
-SCENARIO(arena_half, threads_may_need_the_rest_at_the_same_time)
+HALF_SCENARIO(threads_may_need_the_rest_at_the_same_time)
 {
     struct peer peers[THREADS];
 
@@ -392,16 +584,22 @@ static void check_with(_Atomic uint64_t *slots)
     tide_arena_check();
 }
 
+static struct arena *first(void)
+{
+    struct arena *arena = tide_arena_of(take(&filler, 1));
+
+    TIDE_REQUIRE(tide_arena_is_half(arena));
+    return arena;
+}
+
 PROGRAM(free_in_rest)
 {
-    if (take_half())
-        check_with(&tide_arena_of(take(&filler, 1))->free);
+    check_with(&first()->free);
 }
 
 PROGRAM(dirty_in_rest)
 {
-    if (take_half())
-        check_with(&tide_arena_of(take(&filler, 1))->dirty);
+    check_with(&first()->dirty);
 }
 
 Test(arena_half, check_sees_slots_that_there_are_not)

@@ -161,9 +161,7 @@ SCENARIO(huge_pages, one_does_though_other_arenas_come_and_go)
 
         decay();
         tide_arena_put_run(other);
-        tide_arena_trim(0);
         tide_arena_put_run(take_whole());
-        tide_arena_trim(0);
         TIDE_REQUIRE(tide_relaxed(&tide_shard_created) > made);
         decay();
     }
@@ -175,7 +173,7 @@ SCENARIO(huge_pages, a_unit_with_a_free_slot_does_not)
     struct pool *run = take_whole_touched();
     struct arena *arena = tide_arena_of(run);
 
-    TIDE_REQUIRE(tide_arena_resize_run(run, USABLE - 1));
+    change_length(run, USABLE - 1);
     for (int n = 0; n < 4; n++)
         decay();
     TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? 1 : 0));
@@ -188,9 +186,9 @@ SCENARIO(huge_pages, a_unit_must_be_full_at_two_looks_in_a_row)
 
     for (int n = 0; n < 4; n++) {
         decay();
-        TIDE_REQUIRE(tide_arena_resize_run(run, 1));
+        change_length(run, 1);
         decay();
-        TIDE_REQUIRE(tide_arena_resize_run(run, USABLE));
+        change_length(run, USABLE);
         touch(run);
     }
     TIDE_REQUIRE(tide_units_in(tide_arena_of(run), UNIT_HUGE) == 0);

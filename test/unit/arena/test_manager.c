@@ -39,21 +39,6 @@ SCENARIO(manager, a_run_can_be_aligned)
     tide_arena_check();
 }
 
-SCENARIO(manager, a_run_changes_length_where_it_is)
-{
-    struct pool *run;
-
-    fill();
-    run = take_whole();
-    TIDE_REQUIRE(tide_arena_resize_run(run, 3) && run->slots == 3);
-    TIDE_REQUIRE(tide_arena_free_slots(tide_arena_of(run)) == USABLE - 3);
-    tide_arena_check();
-    TIDE_REQUIRE(tide_arena_resize_run(run, USABLE) && run->slots == USABLE);
-    tide_arena_check();
-    TIDE_REQUIRE(!tide_arena_resize_run(run, USABLE + 1) && run->slots == USABLE);
-    tide_arena_check();
-}
-
 SCENARIO(manager, without_memory_there_is_no_run_and_the_tenant_is_as_it_was)
 {
     struct tide_tenant tenant = { .arena = NULL };
@@ -82,7 +67,6 @@ SCENARIO(manager, success_keeps_errno)
     fill();
     errno = ERANGE;
     run = take_whole();
-    tide_arena_resize_run(run, 1);
     tide_arena_put_run(run);
     TIDE_REQUIRE(errno == ERANGE);
 }
@@ -141,7 +125,7 @@ SCENARIO(manager, a_tenant_takes_from_home_though_another_arena_is_fuller)
 
     fill();
     whole = take_whole();
-    TIDE_REQUIRE(tide_arena_resize_run(whole, USABLE - 1));
+    change_length(whole, USABLE - 1);
     tide_arena_trim(0); /* no free slot is resident, here or at home */
     TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) != tide_arena_of(whole));
 }
@@ -153,7 +137,7 @@ SCENARIO(manager, resident_slots_elsewhere_come_before_fresh_ones_at_home)
     fill();
     tide_arena_trim(0);
     whole = take_whole();
-    TIDE_REQUIRE(tide_arena_resize_run(whole, USABLE - 1));
+    change_length(whole, USABLE - 1);
     TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) == tide_arena_of(whole));
 }
 
@@ -165,8 +149,8 @@ SCENARIO(manager, a_run_comes_from_the_fullest_arena_that_has_it)
     fill(); /* the emptiest */
     full = take_whole();
     half = take_whole();
-    TIDE_REQUIRE(tide_arena_resize_run(full, USABLE - 2));
-    TIDE_REQUIRE(tide_arena_resize_run(half, USABLE / 2));
+    change_length(full, USABLE - 2);
+    change_length(half, USABLE / 2);
     TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == tide_arena_of(full));
     tide_arena_leave(&tenant);
     TIDE_REQUIRE(tide_arena_of(take(&nobody, USABLE / 4)) == tide_arena_of(half));
@@ -219,7 +203,7 @@ SCENARIO(manager, an_arena_with_a_busy_lock_is_passed_over)
     peer_start(&peer);
     fill();
     whole = take_whole();
-    TIDE_REQUIRE(tide_arena_resize_run(whole, USABLE - 4)); /* the fullest with room */
+    change_length(whole, USABLE - 4); /* the fullest with room */
     peer_do(&peer, hold, tide_arena_of(whole));
     TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == filler.arena);
     peer_do(&peer, let_go, tide_arena_of(whole));
@@ -240,7 +224,7 @@ SCENARIO(manager, a_busy_arena_is_waited_for_when_nothing_else_is_left)
     fill();
     whole = take_whole();
     take_all();
-    TIDE_REQUIRE(tide_arena_resize_run(whole, USABLE - 1));
+    change_length(whole, USABLE - 1);
     peer_do(&peer, hold, tide_arena_of(whole));
     peer_ask(&peer, let_go_when_waited_for, tide_arena_of(whole));
     tide_os_fail_map_every(1);
@@ -391,14 +375,12 @@ SCENARIO(manager, threads_get_different_runs_and_all_arenas_go_in_the_end)
     for (int n = 0; n < THREADS; n++)
         peer_start(&peers[n]);
     fill();
-    tide_arena_trim(0);
     before = tide_arena_totals().arenas;
     for (int n = 0; n < THREADS; n++)
         peer_ask(&peers[n], take_and_put, &peers[n]);
     for (int n = 0; n < THREADS; n++)
         peer_wait(&peers[n]);
     tide_arena_check();
-    tide_arena_trim(0);
     TIDE_REQUIRE(tide_arena_totals().arenas == before);
     for (int n = 0; n < THREADS; n++)
         peer_end(&peers[n]);

@@ -117,7 +117,10 @@ ON_MACHINES(nodes, a_run_is_on_the_node_of_the_cpu, NULL)
 
 ON_MACHINES(nodes, a_new_arena_is_bound_to_its_node, NULL)
 {
+    size_t grown;
+
     use_nodes(0);
+    grown = tide_store_totals().grown;
     for (unsigned cpu = 0; cpu < nodes * CPUS_PER_NODE; cpu++) {
         struct tide_tenant tenant = tenant_on(cpu);
         struct arena *arena = tide_arena_of(take(&tenant, USABLE));
@@ -126,11 +129,36 @@ ON_MACHINES(nodes, a_new_arena_is_bound_to_its_node, NULL)
         TIDE_REQUIRE(!binding == (nodes == 1));
         if (!binding)
             continue;
-        TIDE_REQUIRE(binding->start == arena && binding->bytes == TIDE_ARENA_BYTES);
+        TIDE_REQUIRE(binding == binding_of((char *)arena + TIDE_ARENA_BYTES - 1));
         TIDE_REQUIRE(binding->policy == MPOL_PREFERRED);
         TIDE_REQUIRE(binding->nodes == 1ul << cpu / CPUS_PER_NODE);
     }
-    TIDE_REQUIRE(binding_count == (nodes == 1 ? 0 : nodes * CPUS_PER_NODE));
+    TIDE_REQUIRE(binding_count == (nodes == 1 ? 0 : tide_store_totals().grown - grown));
+}
+
+PROGRAM(rest)
+{
+    struct tide_tenant tenant = { .arena = NULL };
+    struct arena *arena;
+
+    take_over();
+    on_cpu = 2; /* on node 1 */
+    tide_arena_settle(&tenant, on_cpu);
+    arena = tide_arena_of(take(&tenant, 1));
+    use_nodes(2);
+    tide_arena_bind_all();
+    while (tide_arena_free_slots(arena) > 0)
+        take(&tenant, 1);
+    take(&tenant, 1);
+    if (!tide_arena_is_half(arena)) /* nothing was in the way */
+        TIDE_REQUIRE(binding_of((char *)arena + TIDE_ARENA_BYTES - 1)->nodes == 1ul << 1);
+}
+
+Test(nodes, the_rest_of_a_half_arena_is_bound)
+{
+    need_plugin();
+    for (int n = 0; n < 10; n++)
+        assert_ended_well(run_on_machine("rest", 2, NULL, NULL));
 }
 
 ON_MACHINE(nodes, arenas_are_spread_if_asked, 4, "TIDEPOOL_NUMA=interleave")
@@ -184,6 +212,25 @@ ON_MACHINE(nodes, a_nodes_free_memory_is_left_to_it, 2, NULL)
     TIDE_REQUIRE(take(&here, USABLE) == first);
 }
 
+/* Whichever number that has. */
+ON_MACHINE(nodes, what_goes_of_earlier_memory_is_left_to_the_first_cpus_node, 2, NULL)
+{
+    struct tide_tenant here = { .arena = NULL }, there;
+    struct pool *run;
+
+    take_over();
+    on_cpu = 2; /* on node 1 */
+    tide_arena_settle(&here, on_cpu);
+    run = take(&here, USABLE);
+    use_nodes(2);
+    tide_arena_put_run(run);
+    TIDE_REQUIRE(is_in_store(tide_arena_of(run)));
+    there = tenant_on(0);
+    TIDE_REQUIRE(take(&there, USABLE) != run);
+    here = tenant_on(2);
+    TIDE_REQUIRE(take(&here, USABLE) == run && node_of(run) == 1);
+}
+
 ON_MACHINE(nodes, without_memory_another_nodes_is_taken, 2, NULL)
 {
     struct tide_tenant here, there;
@@ -191,11 +238,10 @@ ON_MACHINE(nodes, without_memory_another_nodes_is_taken, 2, NULL)
 
     use_nodes(0);
     here = tenant_on(0);
-    first = take(&here, USABLE);
-    tide_arena_put_run(first);
+    first = take(&here, 1);
     there = tenant_on(2);
     tide_os_fail_map_every(1);
-    TIDE_REQUIRE(take(&there, USABLE) == first);
+    TIDE_REQUIRE(tide_arena_of(take(&there, 1)) == tide_arena_of(first) && node_of(first) == 0);
     tide_os_fail_map_every(0);
 }
 

@@ -35,7 +35,7 @@ static void make_arenas(void)
     qsort(runs, ARENAS, sizeof *runs, by_address);
     for (int n = 0; n < ARENAS; n++) {
         arenas[n] = tide_arena_of(runs[at[n]]);
-        TIDE_REQUIRE(tide_arena_resize_run(runs[at[n]], USABLE - room[n]));
+        change_length(runs[at[n]], USABLE - room[n]);
     }
     tide_arena_check();
 }
@@ -124,7 +124,7 @@ static unsigned found_of_equals(void)
         take(&filler, 1);
     require_found(1, 2, NULL, 0);
     for (int n = 0; n < EQUALS; n++)
-        TIDE_REQUIRE(tide_arena_resize_run(runs[n], USABLE - 2));
+        change_length(runs[n], USABLE - 2);
     tide_lock(tide_shards[0].lock);
     search = tide_order_begin(&tide_shards[0], 1, 2);
     while (tide_order_next(&search))

@@ -1,5 +1,6 @@
 /* test_walk.c - arena/walk.h: walks meet every arena, and arenas that go meanwhile
- * stay readable, and take no memory, until no walk can be at them */
+ * stay readable, and take no memory, until no walk can be at them: then they are the
+ * store's */
 #include "arena/walk.h"
 
 #include "arenas.h"
@@ -10,13 +11,11 @@ enum { WHOLES = 5 };
 
 static struct pool *wholes[WHOLES];
 
-/* Arenas that go when they are put back, as none is kept empty but one. */
 /* No other thread is to map anything where an arena was. */
 static void take_wholes(void)
 {
     atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
     fill();
-    tide_arena_trim(0);
     for (int n = 0; n < WHOLES; n++)
         wholes[n] = take_whole();
 }
@@ -27,7 +26,6 @@ static void put_wholes(void)
         memset(tide_pool_start(wholes[n]), 1, TIDE_SLOT_BYTES);
         tide_arena_put_run(wholes[n]);
     }
-    tide_arena_trim(0);
 }
 
 static struct arena *whole(int n)
@@ -39,7 +37,7 @@ static void require_waiting(void)
 {
     TIDE_REQUIRE(tide_arena_totals().waiting == WHOLES);
     for (int n = 0; n < WHOLES; n++) {
-        TIDE_REQUIRE(is_mapped(whole(n)) && !is_resident(tide_pool_start(wholes[n])));
+        TIDE_REQUIRE(!is_in_store(whole(n)) && !is_resident(tide_pool_start(wholes[n])));
         TIDE_REQUIRE(!is_there(whole(n)) && tide_relaxed(&whole(n)->free) == TIDE_ALL_FREE);
     }
 }
@@ -48,7 +46,7 @@ static void require_gone(void)
 {
     TIDE_REQUIRE(tide_arena_totals().waiting == 0);
     for (int n = 0; n < WHOLES; n++)
-        TIDE_REQUIRE(!is_mapped(whole(n)));
+        TIDE_REQUIRE(!is_there(whole(n)) && is_in_store(whole(n)));
 }
 
 /* ---- Walking ------------------------------------------------------------ */
@@ -153,7 +151,7 @@ SCENARIO(walk, a_walk_goes_on_from_an_arena_that_went)
         TIDE_REQUIRE(arena);
     put_wholes();
     while ((arena = tide_walk_next(&walk)))
-        TIDE_REQUIRE(is_mapped(arena));
+        TIDE_REQUIRE(!is_in_store(arena));
     tide_walk_end(&walk);
     require_gone();
 }
@@ -256,7 +254,7 @@ static void reclaim_without_rcu(void)
     tide_walk_end(&walk);
 }
 
-SCENARIO(walk, a_child_lets_go_what_a_thread_of_its_parent_waits_to_unmap)
+SCENARIO(walk, a_child_lets_go_what_a_thread_of_its_parent_waits_to_give_back)
 {
     take_wholes();
     peer_start(&walkers[0]);
@@ -308,9 +306,8 @@ PROGRAM(tenancies)
     TIDE_REQUIRE(is_there(arena) && arena->tenants == 1);
     TIDE_REQUIRE(tide_arena_totals().waiting == 0);
     for (int n = 1; n < WHOLES; n++)
-        TIDE_REQUIRE(!is_mapped(whole(n)));
+        TIDE_REQUIRE(!is_there(whole(n)) && is_in_store(whole(n)));
     tide_walk_end(&walk);
-    tide_arena_trim(0);
     require_gone();
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/atomic.h"
 #include "os/map.h"
+#include "store/purge.h"
+#include "store/store.h"
 #include "trees.h"
 
 #define MIB ((size_t)1 << 20)
@@ -25,12 +27,23 @@ static bool is_told(void) /* a crossing, which is cleared */
     return was;
 }
 
-static char *move(char *start, size_t old_bytes, size_t new_bytes)
+/* A block of the store's, which counts what is used and what is dirty. */
+static struct tide_range *take(size_t bytes)
 {
-    char *target = tide_os_begin_move(old_bytes, new_bytes, TIDE_ARENA_BYTES);
+    struct tide_request request = { bytes, tide_os_page_bytes, 0, RANGE_BLOCK, true };
+    size_t fresh;
 
-    cr_assert(!target || tide_os_end_move(start, old_bytes, target, new_bytes));
-    return target;
+    return tide_store_take(&request, &fresh);
+}
+
+/* What the store has from the OS, and its records, for so many bytes and more. */
+static void prepare(size_t bytes)
+{
+    struct tide_range *range = take(bytes);
+
+    cr_assert(range);
+    tide_store_put(range, RANGE_DIRTY);
+    tide_store_purge(0, SIZE_MAX);
 }
 
 /* ---- Counting ----------------------------------------------------------- */
@@ -38,14 +51,8 @@ static char *move(char *start, size_t old_bytes, size_t new_bytes)
 Test(limits, what_is_mapped_counts)
 {
     size_t before = tide_os_limits_mapped(), page = tide_os_page_bytes;
-    char *start = tide_os_map(3 * MIB, TIDE_ARENA_BYTES);
+    char *start = tide_os_map(5 * MIB, TIDE_ARENA_BYTES);
 
-    cr_assert_eq(tide_os_limits_mapped(), before + 3 * MIB);
-    cr_assert(tide_os_resize(start, 3 * MIB, MIB));
-    cr_assert_eq(tide_os_limits_mapped(), before + MIB);
-    cr_assert(tide_os_resize(start, MIB, 2 * MIB));
-    cr_assert_eq(tide_os_limits_mapped(), before + 2 * MIB);
-    start = move(start, 2 * MIB, 5 * MIB);
     cr_assert_eq(tide_os_limits_mapped(), before + 5 * MIB);
     tide_os_purge(start, 5 * MIB);
     cr_assert_eq(tide_os_limits_mapped(), before + 5 * MIB, "purged is mapped");
@@ -54,22 +61,61 @@ Test(limits, what_is_mapped_counts)
     cr_assert_eq(tide_os_limits_mapped(), before);
 }
 
+Test(limits, what_the_store_has_counts_until_it_is_purged)
+{
+    struct tide_range *range;
+    size_t before, fresh;
+
+    prepare(20 * MIB);
+    before = tide_os_limits_mapped();
+    range = take(3 * MIB);
+    cr_assert_eq(tide_os_limits_mapped(), before + 3 * MIB);
+    cr_assert(tide_store_shrink(range, MIB));
+    cr_assert_eq(tide_os_limits_mapped(), before + 3 * MIB, "its tail is dirty");
+    cr_assert(tide_store_extend(range, 2 * MIB, &fresh));
+    cr_assert_eq(tide_os_limits_mapped(), before + 3 * MIB);
+    cr_assert_eq(tide_store_purge(0, SIZE_MAX), MIB);
+    cr_assert_eq(tide_os_limits_mapped(), before + 2 * MIB);
+    cr_assert(tide_store_extend(range, 3 * MIB, &fresh));
+    cr_assert_eq(tide_os_limits_mapped(), before + 3 * MIB);
+    range = tide_store_move(range, 5 * MIB);
+    if (!range)
+        cr_skip_test("the kernel can't move pages without their range (before 5.7)");
+    cr_assert_eq(tide_os_limits_mapped(), before + 5 * MIB, "the one it was in is purged");
+    tide_store_put(range, RANGE_DIRTY);
+    cr_assert_eq(tide_os_limits_mapped(), before + 5 * MIB);
+    tide_store_purge(0, SIZE_MAX);
+    cr_assert_eq(tide_os_limits_mapped(), before);
+}
+
 Test(limits, what_fails_does_not_count)
 {
     size_t before = tide_os_limits_mapped();
-    char *start = tide_os_map(MIB, TIDE_ARENA_BYTES);
 
     tide_os_fail_map_every(1);
     cr_assert_null(tide_os_map(MIB, TIDE_ARENA_BYTES));
-    cr_assert_not(tide_os_resize(start, MIB, 2 * MIB));
-    cr_assert_null(move(start, MIB, 2 * MIB));
     tide_os_fail_map_every(0);
-    tide_os_cancel_move(MIB, tide_os_begin_move(MIB, 2 * MIB, TIDE_ARENA_BYTES), 2 * MIB);
     cr_assert_null(tide_os_map((size_t)1 << 62, TIDE_ARENA_BYTES));
     cr_assert_null(tide_os_map(~(tide_os_page_bytes - 1), TIDE_ARENA_BYTES));
-    cr_assert_eq(tide_os_limits_mapped(), before + MIB);
-    tide_os_unmap(start, MIB);
     cr_assert_eq(tide_os_limits_mapped(), before);
+}
+
+Test(limits, what_the_store_fails_to_get_does_not_count)
+{
+    struct tide_range *range;
+    size_t before, fresh;
+
+    prepare(MIB);
+    range = take(MIB);
+    before = tide_os_limits_mapped();
+    tide_os_fail_map_every(1);
+    cr_assert_null(take((size_t)1 << 40));
+    cr_assert_not(tide_store_extend(range, (size_t)1 << 40, &fresh));
+    cr_assert_null(tide_store_move(range, (size_t)1 << 40));
+    tide_os_fail_map_every(0);
+    cr_assert_null(take((size_t)1 << 62));
+    cr_assert_eq(tide_os_limits_mapped(), before);
+    tide_store_check();
 }
 
 /* ---- The hard limit ----------------------------------------------------- */
@@ -84,18 +130,37 @@ Test(limits, nothing_goes_beyond_the_hard_limit)
     errno = 0;
     cr_assert_null(tide_os_map(2 * MIB, tide_os_page_bytes));
     cr_assert_eq(errno, ENOMEM);
-    cr_assert_null(move(start, 2 * MIB, 4 * MIB));
-    errno = 0;
-    cr_assert_not(tide_os_resize(start, 2 * MIB, 4 * MIB));
-    cr_assert_eq(errno, ENOMEM);
-    start = move(start, 2 * MIB, 3 * MIB);
-    cr_assert(start, "only the growth counts");
-    cr_assert_null(tide_os_map(tide_os_page_bytes, tide_os_page_bytes));
-    tide_os_unmap(start, 3 * MIB);
+    tide_os_unmap(start, 2 * MIB);
     start = tide_os_map(3 * MIB, tide_os_page_bytes);
     cr_assert(start, "what went can be had again");
     tide_os_unmap(start, 3 * MIB);
     tide_os_limits_set(TIDE_NO_LIMIT, TIDE_NO_LIMIT);
+}
+
+Test(limits, the_store_does_not_go_beyond_it)
+{
+    struct tide_range *range;
+    size_t fresh;
+
+    prepare(20 * MIB);
+    leave_room(100 * MIB, 4 * MIB);
+    range = take(2 * MIB);
+    cr_assert(range);
+    errno = 0;
+    cr_assert_null(take(3 * MIB));
+    cr_assert_eq(errno, ENOMEM);
+    cr_assert_not(tide_store_extend(range, 5 * MIB, &fresh));
+    cr_assert_null(tide_store_move(range, 5 * MIB));
+    cr_assert(tide_store_extend(range, 3 * MIB, &fresh));
+    range = tide_store_move(range, 4 * MIB);
+    if (!range)
+        cr_skip_test("the kernel can't move pages without their range (before 5.7)");
+    cr_assert_null(take(tide_os_page_bytes), "only the growth counted, but that did");
+    tide_store_put(range, RANGE_DIRTY);
+    range = take(4 * MIB);
+    cr_assert(range, "what is dirty counts already");
+    tide_os_limits_set(TIDE_NO_LIMIT, TIDE_NO_LIMIT);
+    tide_store_check();
 }
 
 static void take_bytes(void *granted)
@@ -153,15 +218,19 @@ Test(limits, a_crossing_is_told_once_and_again_after_a_sixteenth_less)
     tide_os_unmap(second, 2 * MIB);
 }
 
-Test(limits, growing_in_place_crosses_too)
+Test(limits, what_the_store_takes_and_extends_crosses_too)
 {
-    char *start;
+    struct tide_range *range;
+    size_t fresh;
 
+    prepare(20 * MIB);
     leave_room(4 * MIB, 100 * MIB);
-    start = tide_os_map(8 * MIB, tide_os_page_bytes);
-    cr_assert(is_told() && tide_os_resize(start, 8 * MIB, MIB) && !is_told());
-    cr_assert(tide_os_resize(start, MIB, 7 * MIB) && is_told());
-    tide_os_unmap(start, 7 * MIB);
+    range = take(8 * MIB);
+    cr_assert(is_told() && tide_store_shrink(range, MIB) && !is_told());
+    cr_assert(tide_store_extend(range, 7 * MIB, &fresh) && !is_told(), "that was dirty");
+    cr_assert(tide_store_shrink(range, MIB));
+    tide_store_purge(0, SIZE_MAX);
+    cr_assert(!is_told() && tide_store_extend(range, 7 * MIB, &fresh) && is_told());
 }
 
 Test(limits, what_could_not_be_mapped_crosses_nothing)

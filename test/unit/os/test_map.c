@@ -13,7 +13,7 @@
 /* ---- In place of the C library's: refuse when asked to ------------------ */
 
 static bool refuses_munmap, refuses_madvise, refuses_mremap;
-static void *unmapped; /* by the last munmap that was not refused */
+static bool is_old; /* as before 4.17, a place is a hint */
 static size_t most_mapped; /* by one mmap */
 static int mmap_error;     /* that mmap fails with; 0: none */
 
@@ -24,6 +24,7 @@ void *mmap(void *start, size_t bytes, int protection, int flags, int file, off_t
         errno = mmap_error;
         return MAP_FAILED;
     }
+    flags &= is_old ? ~MAP_FIXED_NOREPLACE : -1;
     return (void *)syscall(SYS_mmap, start, bytes, protection, flags, file, offset);
 }
 
@@ -33,7 +34,6 @@ int munmap(void *start, size_t bytes)
         errno = ENOMEM;
         return -1;
     }
-    unmapped = start;
     return (int)syscall(SYS_munmap, start, bytes);
 }
 
@@ -95,6 +95,30 @@ static char *map_pages(size_t pages)
 
     cr_assert(start);
     return start;
+}
+
+static char *obtain_pages(size_t pages)
+{
+    char *start = tide_os_obtain(pages * PAGE, PAGE);
+
+    cr_assert(start);
+    return start;
+}
+
+/* How many mappings the kernel has there. */
+static size_t count_mappings(const char *start, size_t bytes)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    unsigned long from, to;
+    char line[512];
+    size_t count = 0;
+
+    cr_assert(maps);
+    while (fgets(line, sizeof line, maps))
+        if (sscanf(line, "%lx-%lx", &from, &to) == 2)
+            count += from < (uintptr_t)start + bytes && to > (uintptr_t)start;
+    fclose(maps);
+    return count;
 }
 
 /* ---- Mapping ------------------------------------------------------------ */
@@ -180,8 +204,6 @@ Test(map, no_more_is_mapped_than_is_asked_for)
 
 Test(map, a_refusal_for_want_of_lockable_memory_is_remembered_until_the_next)
 {
-    char *start = map_pages(2);
-
     cr_assert_not(tide_os_map_was_lock_limited());
     mmap_error = EAGAIN;
     errno = 0;
@@ -191,8 +213,9 @@ Test(map, a_refusal_for_want_of_lockable_memory_is_remembered_until_the_next)
     cr_assert(tide_os_map_was_lock_limited());
     cr_assert(tide_os_map(PAGE, PAGE));
     cr_assert(tide_os_map_was_lock_limited());
-    refuses_mremap = true;
-    cr_assert_not(tide_os_resize(start, 2 * PAGE, 3 * PAGE));
+    mmap_error = ENOMEM;
+    cr_assert_null(tide_os_map(PAGE, PAGE));
+    mmap_error = 0;
     cr_assert_not(tide_os_map_was_lock_limited());
 }
 
@@ -239,52 +262,6 @@ Test(map, a_readonly_mapping_can_be_given_back)
     cr_assert_eq(errno, ERANGE);
     cr_assert_not(is_any_mapped(start, 8 * PAGE));
     cr_assert_eq(tide_os_limits_mapped(), before);
-}
-
-/* ---- At a place of the caller's ------------------------------------------ */
-
-Test(map, a_place_that_is_free_is_mapped)
-{
-    char *start = map_pages(4);
-
-    tide_os_unmap(start + PAGE, 2 * PAGE);
-    cr_assert(tide_os_map_at(start + PAGE, 2 * PAGE));
-    cr_assert(is_zero(start + PAGE, 2 * PAGE));
-    memset(start, 1, 4 * PAGE);
-}
-
-Test(map, a_place_where_something_is_stays_as_it_is)
-{
-    char *start = map_pages(4);
-    size_t before;
-
-    memset(start, 1, 4 * PAGE);
-    tide_os_unmap(start + PAGE, PAGE);
-    before = tide_os_limits_mapped();
-    errno = 0;
-    cr_assert_not(tide_os_map_at(start + PAGE, 2 * PAGE));
-    cr_assert_eq(errno, EEXIST);
-    cr_assert_not(is_mapped(start + PAGE));
-    cr_assert_eq(start[2 * PAGE], 1);
-    cr_assert_eq(tide_os_limits_mapped(), before);
-}
-
-Test(map, a_place_is_refused_with_the_other_requests)
-{
-    char *start = map_pages(2);
-    size_t before;
-
-    tide_os_unmap(start, PAGE);
-    before = tide_os_limits_mapped();
-    tide_os_fail_map_every(1);
-    errno = 0;
-    cr_assert_not(tide_os_map_at(start, PAGE));
-    cr_assert_eq(errno, ENOMEM);
-    tide_os_fail_map_every(0);
-    cr_assert_not(is_mapped(start));
-    cr_assert_eq(tide_os_limits_mapped(), before);
-    cr_assert(tide_os_map_at(start, PAGE));
-    cr_assert_eq(tide_os_limits_mapped(), before + PAGE);
 }
 
 /* ---- Giving back -------------------------------------------------------- */
@@ -399,119 +376,206 @@ Test(map, giving_back_keeps_errno)
     cr_assert_eq(errno, ERANGE);
 }
 
-/* ---- Changing length ---------------------------------------------------- */
+/* ---- For the store ------------------------------------------------------- */
 
-Test(map, shrinking_gives_the_tail_back)
+Test(map, what_is_obtained_is_aligned_zero_and_writable)
 {
-    char *start = map_pages(8);
+    for (size_t alignment = PAGE; alignment <= 8 * TIDE_ARENA_BYTES; alignment *= 2) {
+        char *start = tide_os_obtain(5 * PAGE, alignment);
 
-    memset(start, 1, 8 * PAGE);
-    tide_os_fail_map_every(1);
-    cr_assert(tide_os_resize(start, 8 * PAGE, 3 * PAGE), "it asks for no address space");
-    tide_os_fail_map_every(0);
-    cr_assert(are_all_mapped(start, 3 * PAGE));
-    cr_assert_not(is_any_mapped(start + 3 * PAGE, 5 * PAGE));
-    cr_assert_eq(start[3 * PAGE - 1], 1);
+        cr_assert(start && is_aligned(start, alignment));
+        cr_assert(is_zero(start, 5 * PAGE));
+        memset(start, 0xa5, 5 * PAGE);
+    }
 }
 
-Test(map, growing_where_there_is_room_keeps_the_contents)
+Test(map, what_is_obtained_is_counted_by_who_obtains_it)
 {
-    char *start = map_pages(8);
+    size_t before = tide_os_limits_mapped();
+    char *start = obtain_pages(4);
+
+    cr_assert_eq(tide_os_limits_mapped(), before);
+    cr_assert(tide_os_return(start + PAGE, 2 * PAGE));
+    cr_assert(tide_os_obtain_at(start + PAGE, 2 * PAGE));
+    cr_assert(tide_os_renew(start, 4 * PAGE));
+    cr_assert_eq(tide_os_limits_mapped(), before);
+    tide_os_limits_set(before, before);
+    cr_assert(tide_os_obtain(PAGE, PAGE), "nor has it a limit");
+    tide_os_limits_set(TIDE_NO_LIMIT, TIDE_NO_LIMIT);
+}
+
+Test(map, obtaining_fails_with_the_other_requests)
+{
+    tide_os_fail_map_every(1);
+    errno = 0;
+    cr_assert_null(tide_os_obtain(PAGE, PAGE));
+    cr_assert_eq(errno, ENOMEM);
+    tide_os_fail_map_every(0);
+    errno = ERANGE;
+    cr_assert(tide_os_obtain(PAGE, PAGE));
+    cr_assert_eq(errno, ERANGE);
+}
+
+Test(map, a_place_that_is_free_is_obtained)
+{
+    char *start = obtain_pages(4);
+
+    cr_assert(tide_os_return(start + PAGE, 2 * PAGE));
+    cr_assert(tide_os_obtain_at(start + PAGE, 2 * PAGE));
+    cr_assert(is_zero(start + PAGE, 2 * PAGE));
+    memset(start, 1, 4 * PAGE);
+}
+
+static void check_place_is_taken(void)
+{
+    char *start = obtain_pages(4);
+
+    memset(start, 1, 4 * PAGE);
+    cr_assert(tide_os_return(start + PAGE, PAGE));
+    errno = 0;
+    cr_assert_not(tide_os_obtain_at(start + PAGE, 2 * PAGE));
+    cr_assert_eq(errno, EEXIST);
+    cr_assert_not(is_mapped(start + PAGE));
+    cr_assert_eq(start[2 * PAGE], 1);
+}
+
+Test(map, a_place_where_something_is_stays_as_it_is)
+{
+    check_place_is_taken();
+}
+
+Test(map, so_it_does_where_the_kernel_maps_elsewhere_instead)
+{
+    is_old = true;
+    check_place_is_taken();
+}
+
+Test(map, a_place_is_refused_with_the_other_requests)
+{
+    char *start = obtain_pages(2);
+
+    cr_assert(tide_os_return(start, PAGE));
+    tide_os_fail_map_every(1);
+    errno = 0;
+    cr_assert_not(tide_os_obtain_at(start, PAGE));
+    cr_assert_eq(errno, ENOMEM);
+    tide_os_fail_map_every(0);
+    cr_assert_not(is_mapped(start));
+    cr_assert(tide_os_obtain_at(start, PAGE));
+}
+
+Test(map, what_is_returned_is_gone)
+{
+    char *start = obtain_pages(4);
+
+    memset(start, 1, 4 * PAGE);
+    errno = ERANGE;
+    cr_assert(tide_os_return(start + PAGE, 2 * PAGE));
+    cr_assert_eq(errno, ERANGE);
+    cr_assert_not(is_any_mapped(start + PAGE, 2 * PAGE));
+    cr_assert_eq(start[PAGE - 1] + start[3 * PAGE], 2);
+}
+
+Test(map, what_the_kernel_cannot_unmap_stays_with_who_returns_it)
+{
+    char *start = obtain_pages(4);
+
+    memset(start, 1, 4 * PAGE);
+    refuses_munmap = true;
+    errno = ERANGE;
+    cr_assert_not(tide_os_return(start, 4 * PAGE));
+    cr_assert_eq(errno, ERANGE);
+    refuses_munmap = false;
+    for (size_t n = 0; n < 4 * PAGE; n++)
+        cr_assert_eq(start[n], 1);
+    cr_assert_neq(obtain_pages(4), start, "it isn't kept for others");
+}
+
+/* ---- One mapping again ---------------------------------------------------- */
+
+static char *obtain_patched(void)
+{
+    char *start = obtain_pages(8);
 
     memset(start, 1, 8 * PAGE);
-    cr_assert(tide_os_resize(start, 8 * PAGE, 3 * PAGE));
-    cr_assert(tide_os_resize(start, 3 * PAGE, 8 * PAGE), "the room that was just left");
-    cr_assert_eq(start[3 * PAGE - 1], 1);
-    cr_assert(is_zero(start + 3 * PAGE, 5 * PAGE));
+    cr_assert_eq(mprotect(start + 2 * PAGE, PAGE, PROT_READ), 0);
+    cr_assert_eq(mprotect(start + 5 * PAGE, PAGE, PROT_NONE), 0);
+    cr_assert_eq(count_mappings(start, 8 * PAGE), 5);
+    return start;
+}
+
+Test(map, what_is_renewed_is_one_mapping_without_pages)
+{
+    char *start = obtain_patched();
+
+    errno = ERANGE;
+    cr_assert(tide_os_renew(start, 8 * PAGE));
+    cr_assert_eq(errno, ERANGE);
+    cr_assert_eq(count_mappings(start, 8 * PAGE), 1);
+    for (size_t n = 0; n < 8; n++)
+        cr_assert_not(is_resident(start + n * PAGE));
+    cr_assert(is_zero(start, 8 * PAGE));
     memset(start, 2, 8 * PAGE);
 }
 
-Test(map, growing_stops_at_what_is_in_the_way)
+Test(map, what_the_kernel_cannot_renew_is_as_it_was)
 {
-    char *start = map_pages(8);
+    char *start = obtain_patched();
 
-    cr_assert_eq(mprotect(start + 3 * PAGE, 5 * PAGE, PROT_NONE), 0);
-    memset(start, 1, 3 * PAGE);
-    errno = 0;
-    cr_assert_not(tide_os_resize(start, 3 * PAGE, 4 * PAGE));
-    cr_assert_eq(errno, ENOMEM);
-    cr_assert_eq(start[3 * PAGE - 1], 1);
-    cr_assert(are_all_mapped(start, 8 * PAGE));
-}
-
-Test(map, growing_fails_with_the_other_requests)
-{
-    char *start = map_pages(8);
-
-    cr_assert(tide_os_resize(start, 8 * PAGE, 3 * PAGE));
-    tide_os_fail_map_every(1);
-    errno = 0;
-    cr_assert_not(tide_os_resize(start, 3 * PAGE, 8 * PAGE));
-    cr_assert_eq(errno, ENOMEM);
-    tide_os_fail_map_every(0);
-    cr_assert_not(is_mapped(start + 3 * PAGE));
+    mmap_error = ENOMEM;
+    errno = ERANGE;
+    cr_assert_not(tide_os_renew(start, 8 * PAGE));
+    mmap_error = 0;
+    cr_assert_eq(errno, ERANGE);
+    cr_assert_eq(count_mappings(start, 8 * PAGE), 5);
+    cr_assert_eq(start[0] + start[8 * PAGE - 1], 2);
 }
 
 /* ---- Moving ------------------------------------------------------------- */
 
-/* As a caller does it. */
-static char *move(char *start, size_t old_pages, size_t new_pages)
+Test(map, moving_takes_the_pages_along_and_leaves_the_range)
 {
-    char *target = tide_os_begin_move(old_pages * PAGE, new_pages * PAGE, TIDE_ARENA_BYTES);
+    char *start = obtain_pages(5), *target = obtain_pages(7);
 
-    if (!target || tide_os_end_move(start, old_pages * PAGE, target, new_pages * PAGE))
-        return target;
-    cr_assert(is_mapped(target));
-    tide_os_cancel_move(old_pages * PAGE, target, new_pages * PAGE);
-    return NULL;
+    for (size_t n = 0; n < 5; n++)
+        memset(start + n * PAGE, (int)n + 1, PAGE);
+    errno = ERANGE;
+    if (!tide_os_move_pages(start, 5 * PAGE, target))
+        cr_skip_test("the kernel can't move pages without their range (before 5.7)");
+    cr_assert_eq(errno, ERANGE);
+    for (size_t n = 0; n < 5 * PAGE; n++)
+        cr_assert_eq(target[n], n / PAGE + 1);
+    cr_assert(is_zero(target + 5 * PAGE, 2 * PAGE));
+    memset(target, 9, 7 * PAGE);
+    cr_assert(are_all_mapped(start, 5 * PAGE));
+    for (size_t n = 0; n < 5; n++)
+        cr_assert_not(is_resident(start + n * PAGE));
+    cr_assert(is_zero(start, 5 * PAGE));
+    memset(start, 8, 5 * PAGE);
+    cr_assert_eq(target[0], 9);
 }
 
-static void check_move(size_t old_pages, size_t new_pages)
+Test(map, a_move_asks_for_no_address_space)
 {
-    char *start = map_pages(old_pages), *moved;
-    size_t both = (old_pages < new_pages ? old_pages : new_pages) * PAGE;
+    char *start = obtain_pages(1), *target = obtain_pages(1);
 
-    memset(start, 1, old_pages * PAGE);
-    moved = move(start, old_pages, new_pages);
-    cr_assert(moved && moved != start);
-    cr_assert(is_aligned(moved, TIDE_ARENA_BYTES));
-    cr_assert_not(is_any_mapped(start, old_pages * PAGE));
-    for (size_t n = 0; n < both; n++)
-        cr_assert_eq(moved[n], 1);
-    cr_assert(is_zero(moved + both, new_pages * PAGE - both));
-    memset(moved, 2, new_pages * PAGE);
-}
-
-Test(map, moving_takes_the_pages_along)
-{
-    check_move(3, 7);
-    check_move(5, 5);
-    check_move(7, 3);
-}
-
-Test(map, without_room_nothing_is_moved)
-{
-    char *start = map_pages(3);
-
-    memset(start, 1, 3 * PAGE);
+    *start = 1;
     tide_os_fail_map_every(1);
-    errno = 0;
-    cr_assert_null(move(start, 3, 7));
-    cr_assert_eq(errno, ENOMEM);
-    tide_os_fail_map_every(0);
-    cr_assert_eq(start[0] + start[3 * PAGE - 1], 2);
+    if (!tide_os_move_pages(start, PAGE, target))
+        cr_skip_test("the kernel can't move pages without their range (before 5.7)");
+    cr_assert_eq(*target, 1);
 }
 
-Test(map, a_move_the_kernel_refuses_leaves_no_new_range)
+Test(map, a_move_the_kernel_refuses_changes_nothing)
 {
-    char *start = map_pages(3);
+    char *start = obtain_pages(3), *target = obtain_pages(3);
 
     memset(start, 1, 3 * PAGE);
+    memset(target, 2, 3 * PAGE);
     refuses_mremap = true;
-    unmapped = NULL;
-    errno = 0;
-    cr_assert_null(move(start, 3, 7));
-    cr_assert_eq(errno, ENOMEM);
-    cr_assert(unmapped && unmapped != start && !is_any_mapped(unmapped, 7 * PAGE));
-    cr_assert_eq(start[0] + start[3 * PAGE - 1], 2);
+    errno = ERANGE;
+    cr_assert_not(tide_os_move_pages(start, 3 * PAGE, target));
+    cr_assert_eq(errno, ERANGE);
+    for (size_t n = 0; n < 3 * PAGE; n++)
+        cr_assert(start[n] == 1 && target[n] == 2);
 }
