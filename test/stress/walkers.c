@@ -22,12 +22,12 @@
 #include "common.h"
 #include "tidepool/malloc.h"
 
-enum { WALKERS = 2, CHURNERS = 2, RUNS = 64, SMALL_BYTES = 100, MET_MAX = 4096 };
+enum { WALKERS = 2, CHURNERS = 2, BLOCKS = 8 * TIDE_SLOTS, SMALL_BYTES = 100, MET_MAX = 4096 };
 
 /* A stay is over when so many have come and gone. */
 enum { ENOUGH_CHURNS = 4, ENOUGH_RELEASED = 16 };
 
-#define RUN_BYTES (4 * TIDE_SLOT_BYTES)
+#define LARGE_BYTES (4 * TIDE_SLOT_BYTES)
 #define VM_ALLOWANCE (4 * TIDE_ARENA_BYTES + 16 * MIB) /* glibc keeps stacks */
 
 static atomic_bool is_walking_over, is_churning_over, is_staying, is_stay_over;
@@ -86,16 +86,17 @@ static void *run_stayer(void *unused)
 
 static void churn(void)
 {
-    unsigned char *runs[RUNS], *small[RUNS];
-    for (int i = 0; i < RUNS; i++) {
-        runs[i] = tide_malloc(RUN_BYTES);
+    unsigned char *blocks[BLOCKS], *small[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = tide_malloc(TIDE_POOLED_MAX);
         small[i] = tide_malloc(SMALL_BYTES);
-        REQUIRE(runs[i] != NULL && small[i] != NULL, "out of memory");
-        runs[i][0] = small[i][0] = (unsigned char)i;
+        REQUIRE(blocks[i] != NULL && small[i] != NULL, "out of memory");
+        blocks[i][0] = small[i][0] = (unsigned char)i;
     }
-    for (int i = 0; i < RUNS; i++) {
-        REQUIRE(runs[i][0] == i && small[i][0] == i, "block %d was written to by others", i);
-        tide_free(runs[i]);
+    for (int i = 0; i < BLOCKS; i++) {
+        REQUIRE(blocks[i][0] == i % 256 && small[i][0] == i % 256,
+                "block %d was written to by others", i);
+        tide_free(blocks[i]);
         tide_free(small[i]);
     }
     atomic_fetch_add(&churns, 1);
@@ -181,7 +182,7 @@ static void wait_for_maintenance(void)
     if (tide_options.maintenance == TIDE_MAINTENANCE_OFF)
         return;
     while (tide_arena_totals().waiting != 0) {
-        tide_free(tide_malloc(RUN_BYTES));
+        tide_free(tide_malloc(LARGE_BYTES));
         usleep(1000);
     }
 }
