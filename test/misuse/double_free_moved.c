@@ -2,11 +2,19 @@
 /* default too */
 #include "tidepool/malloc.h"
 
+enum { BYTES = 2 << 20 };
+
 int main(void)
 {
-    void *block = tide_malloc((size_t)2 << 20), *behind = tide_malloc(131072);
-    void *moved = tide_realloc(block, (size_t)8 << 20);
-    if (!behind || !moved || moved == block)
+    char *whole = tide_malloc(4 * (size_t)BYTES), *before, *block, *behind, *moved;
+    tide_free(whole);
+    before = tide_malloc(BYTES); /* three in a row */
+    block = tide_malloc(BYTES);
+    behind = tide_malloc(BYTES);
+    if (before != whole || block != before + BYTES || behind != block + BYTES)
+        return 1;
+    moved = tide_realloc(block, 4 * (size_t)BYTES);
+    if (!moved || moved == block)
         return 1;
     tide_free(block);
     return 0;

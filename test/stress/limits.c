@@ -137,15 +137,15 @@ static void test_free_address_space_for_one_block(void)
 
 /* ---- Room that is there is used --------------------------------------------------- */
 
-enum { BLOCKS = 1300, HELD = 20, LARGE_SLOTS = 20 };
+enum { SINGLES = 1300, HELD = 20, LARGE_SLOTS = 20 };
 
 /* Many free ranges that are too short are in the way of the one that isn't. */
 static void test_large_blocks_find_room(void)
 {
-    void **blocks = shadow_map(BLOCKS * sizeof(*blocks));
-    for (size_t i = 0; i < BLOCKS; i++)
+    void **blocks = shadow_map(SINGLES * sizeof(*blocks));
+    for (size_t i = 0; i < SINGLES; i++)
         REQUIRE((blocks[i] = tide_malloc(TIDE_SLOT_BYTES)) != NULL, "no memory");
-    for (size_t i = 0; i < BLOCKS; i += 2)
+    for (size_t i = 0; i < SINGLES; i += 2)
         tide_free(blocks[i]);
 
     size_t grown = tide_store_totals().grown;
@@ -167,15 +167,15 @@ static void test_large_blocks_find_room(void)
 /* Short free ranges serve short blocks, and arenas what is long enough. */
 static void test_small_blocks_fill_what_large_ones_left(void)
 {
-    void **blocks = shadow_map(BLOCKS * sizeof(*blocks));
+    void **blocks = shadow_map(SINGLES * sizeof(*blocks));
     atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
-    for (size_t i = 0; i < BLOCKS; i++)
+    for (size_t i = 0; i < SINGLES; i++)
         REQUIRE((blocks[i] = tide_malloc(TIDE_SLOT_BYTES)) != NULL, "no memory");
     size_t grown = tide_store_totals().grown;
-    for (size_t i = 0; i < BLOCKS; i++)
+    for (size_t i = 0; i < SINGLES; i++)
         if (i % (2 * TIDE_SLOTS + 1) != 0) /* two arenas in a row are free */
             tide_free(blocks[i]);
-    for (size_t i = 0; i < BLOCKS / 4 * (TIDE_SLOT_BYTES / 1024); i++)
+    for (size_t i = 0; i < SINGLES / 4 * (TIDE_SLOT_BYTES / 1024); i++)
         REQUIRE(tide_malloc(1000) != NULL, "no memory");
     size_t more = tide_store_totals().grown - grown;
     REQUIRE(more == 0, "the system was asked for more %zu times for small blocks", more);
