@@ -178,7 +178,8 @@ static void test_small_blocks_fill_what_large_ones_left(void)
     for (size_t i = 0; i < SINGLES / 4 * (TIDE_SLOT_BYTES / 1024); i++)
         REQUIRE(tide_malloc(1000) != NULL, "no memory");
     size_t more = tide_store_totals().grown - grown;
-    REQUIRE(more == 0, "the system was asked for more %zu times for small blocks", more);
+    REQUIRE(more <= 1, /* for the other half of the first arena */
+            "the system was asked for more %zu times for small blocks", more);
     check_heap();
 }
 

@@ -205,6 +205,32 @@ IN_NEW_THREAD(resize, from_1_mib_on_pages_move_and_are_not_copied, NULL)
     TIDE_REQUIRE(is_filled(block, bytes) && is_zero(block + bytes, 7 * bytes));
 }
 
+/* The kernel refuses to move pages where more is mapped than may be. */
+static void move_without_address_space(void)
+{
+    struct rlimit limit = { 4096, RLIM_INFINITY };
+    unsigned char *block = allocate(8 * MIB), *whole, *moved;
+
+    tide_free(allocate(64 * MIB));
+    tide_malloc_trim(0);
+    be_in_the_way(block);
+    fill(block, 8 * MIB);
+    TIDE_REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+    moved = tide_realloc(block, 16 * MIB);
+    if (moved)
+        block = memset(moved, 1, 16 * MIB);
+    TIDE_REQUIRE(moved || is_filled(block, 8 * MIB));
+    while ((whole = tide_malloc(4 * MIB))) /* all that there is can be used */
+        memset(whole, 1, 4 * MIB);
+    tide_api_check();
+}
+
+IN_NEW_THREAD(resize, when_pages_can_not_be_moved_their_new_place_can_be_used, NULL)
+{
+    leave_maintenance_out();
+    move_without_address_space();
+}
+
 /* ---- Failing ------------------------------------------------------------ */
 
 static void assert_fails(unsigned char *block, size_t kept, size_t to)
