@@ -4,8 +4,11 @@
 
 int main(void)
 {
-    char *lower = tide_malloc(131072), *upper = tide_malloc(131072);
-    if (lower + 131072 != upper)
+    char *whole = tide_malloc(262144), *lower, *upper;
+    tide_free(whole);
+    lower = tide_malloc(131072);
+    upper = tide_malloc(131072);
+    if (lower != whole || upper != lower + 131072)
         return 1;
     tide_free(lower);
     tide_free(upper);

@@ -6,6 +6,7 @@
  *        large_blocks callocs       zeroed blocks that are never touched
  *        large_blocks shrunk        blocks of which a part is given back by realloc
  *        large_blocks grown         blocks that realloc makes larger, with others between
+ *        large_blocks quiet SIZE    frees all, and does nothing more
  *        large_blocks many          many blocks at a time, little of each used
  * prints "ok".
  */
@@ -254,6 +255,19 @@ static void many(void)
     at_most("mappings when all are free", mappings(), start + 50);
 }
 
+/* A program of one thread that frees and then does nothing more keeps little. */
+static void quiet(size_t size)
+{
+    enum { SET_MIB = 320 };
+    size_t count = SET_MIB * MIB / size;
+
+    for (size_t i = 0; i < count; i++)
+        touch(blocks[i] = get(size), size, (int)i);
+    for (size_t i = 0; i < count; i++)
+        free(blocks[i]);
+    at_most("resident bytes of a quiet program", resident(), SET_MIB * MIB / 16 + 8 * MIB);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -263,6 +277,8 @@ int main(int argc, char **argv)
     resident(); /* so that what reading takes is there */
     if (strcmp(what, "bursts") == 0 && argc > 2)
         bursts(strtoul(argv[2], NULL, 10));
+    else if (strcmp(what, "quiet") == 0 && argc > 2)
+        quiet(strtoul(argv[2], NULL, 10));
     else if (strcmp(what, "replaced") == 0)
         replaced();
     else if (strcmp(what, "callocs") == 0)

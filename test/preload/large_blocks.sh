@@ -11,7 +11,8 @@ run compile "${cc[@]}" -std=gnu11 -O1 -fno-builtin -Wall -Wextra -o "$tmp/large_
 export TIDEPOOL_DECAY_MS=86400000
 each() {
 	local arguments
-	for arguments in 'bursts 20000' 'bursts 65000' 'bursts 300000' 'bursts 5000000' replaced callocs shrunk grown many; do
+	for arguments in 'bursts 20000' 'bursts 65000' 'bursts 300000' 'bursts 5000000' replaced callocs shrunk grown many \
+		'quiet 300000' 'quiet 1048576' 'quiet 10485760' 'quiet 335544320'; do
 		# shellcheck disable=SC2086  # two words
 		run_preloaded "$arguments" "$tmp/large_blocks" $arguments
 		equal "answer of $arguments" "$(cat "$tmp/$arguments.out")" ok

@@ -21,7 +21,7 @@ PROGRAM(first_calls)
 {
     tide_free(NULL);
     TIDE_REQUIRE(!tide_owns(&had_started));
-    TIDE_REQUIRE(tide_mallinfo2().hblks == 0 && tide_malloc_trim(0) >= 0);
+    TIDE_REQUIRE(tide_mallinfo2().smblks == 0 && tide_malloc_trim(0) >= 0);
     TIDE_REQUIRE(tide_realloc(NULL, 100));
 }
 
