@@ -28,7 +28,7 @@ LOCK_LINE = re.compile(
     r"(?P<us>\d+) us in all", re.MULTILINE)
 ARENAS_LINE = re.compile(r"^arenas\s+(?P<arenas>\d+) of \d+ KiB; created (?P<created>\d+),", re.MULTILINE)
 STATISTICS_LINE = re.compile(
-    r"tidepool \S+ statistics|\s+block\s+pools|[\s\d]+$|(large blocks|huge blocks|huge pages|arenas|allocated|heaps|locks?) ")
+    r"tidepool \S+ statistics|\s+block\s+pools|[\s\d]+$|(large blocks|free ranges|huge pages|arenas|allocated|heaps|locks?) ")
 OWN_VARIABLES = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_", "TIDEPOOL_", "MIMALLOC_", "TCMALLOC_", "HWLOC_SYNTHETIC")
 
 

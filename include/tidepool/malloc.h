@@ -111,13 +111,13 @@ TIDE_API void *tide_pvalloc(size_t size) TIDE_USE_RESULT;
 TIDE_API size_t tide_usable_size(const void *block);
 
 /* Bytes that tide_malloc(size) would really give: the size to ask for when
- * a buffer may as well be a little larger.  (A huge block may be larger still,
- * when it is one that was freed before.)  Size itself when it is more than can
+ * a buffer may as well be a little larger.  Size itself when it is more than can
  * be allocated. */
 TIDE_API size_t tide_good_size(size_t size) __attribute__((pure));
 
-/* Whether address lies in an arena or in a huge block's mapping: a block, a
- * free block or the records beside them.  Any address may be asked about. */
+/* Whether address lies in an arena or in other address space that tidepool has for
+ * blocks: a block, what was one and is free, or an arena's records.  Takes time for
+ * each large block when it is in none of the arenas.  Any address may be asked about. */
 TIDE_API bool tide_owns(const void *address);
 
 /* "major.minor.patch", a string that lives as long as the program. */
@@ -127,8 +127,8 @@ TIDE_API const char *tide_version(void);
 
 /* Returns to the OS at once everything that can go: what is free in the pools of
  * the calling thread, of threads that have ended, and of those that sleep in a
- * system call; what threads share or is on its way between them; free slots,
- * empty arenas, and cached huge blocks.  What threads keep for themselves that
+ * system call; what threads share or is on its way between them; free slots, and
+ * what empty arenas and large blocks left.  What threads keep for themselves that
  * run at this moment stays; it goes later, if they become idle.  Takes some
  * 50 us for each thread, and some for each page.  Bytes that were returned, of
  * which some may not have been resident. */
@@ -143,10 +143,10 @@ TIDE_API size_t tide_thread_idle(void);
 /* ---- Limits ------------------------------------------------------------- */
 
 /* What a program does when memory is short: gives up caches, say.  bytes_in_use
- * is what tidepool has mapped, limit is TIDEPOOL_LIMIT_SOFT in bytes. */
+ * is what tidepool uses or keeps for later, limit is TIDEPOOL_LIMIT_SOFT in bytes. */
 typedef void tide_pressure_handler(size_t bytes_in_use, size_t limit, void *argument);
 
-/* Has handler called (NULL: nothing) with argument whenever what is mapped
+/* Has handler called (NULL: nothing) with argument whenever what is in use
  * crosses TIDEPOOL_LIMIT_SOFT, once tidepool has returned to the OS what it kept
  * for later; and again only after it fell a sixteenth below that limit.  (What
  * the handler frees is returned after it, as far as arenas become empty.)  The call
@@ -159,17 +159,17 @@ TIDE_API tide_pressure_handler *tide_on_pressure(tide_pressure_handler *handler,
 
 /* ---- glibc's control and statistics ------------------------------------ */
 
-/* As tide_purge, but for about pad bytes of free slots and cached huge blocks.  1
+/* As tide_purge, but for about pad bytes of free slots and of what large blocks left.  1
  * if any memory was returned, else 0.  glibc's malloc_trim. */
 TIDE_API int tide_malloc_trim(size_t pad);
 
 /* What the program holds.  Fields that have no meaning here are 0:
  *   arena     bytes mapped in arenas        ordblks   free blocks in pools
  *   uordblks  of these: in allocated blocks fordblks  of these: the others
- *   hblks     huge blocks                   hblkhd    bytes in huge blocks
+ *   hblks     large blocks                  hblkhd    bytes in large blocks
  *   keepcost  bytes that tide_malloc_trim could return
  * So, as with glibc, arena == uordblks + fordblks, and what is allocated is
- * uordblks + hblkhd.  Huge blocks that are cached count in keepcost only.  Other
+ * uordblks + hblkhd.  What freed large blocks left counts in keepcost only.  Other
  * threads go on while it is read, so figures are near, not exact, when they are
  * busy.  glibc's mallinfo2. */
 struct tide_mallinfo2 {
@@ -189,8 +189,8 @@ TIDE_API struct tide_mallinfo tide_mallinfo(void);
  * glibc's mallopt. */
 TIDE_API int tide_mallopt(int param, int value);
 
-/* Prints statistics to stderr: arenas, pools and blocks by size class, huge
- * blocks, heaps, locks.  glibc's malloc_stats. */
+/* Prints statistics to stderr: arenas, pools and blocks by size class, large
+ * blocks, what is free, heaps, locks.  glibc's malloc_stats. */
 TIDE_API void tide_malloc_stats(void);
 
 /* Writes the statistics as XML to stream, which is flushed.  Returns 0; -1 and

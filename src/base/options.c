@@ -39,6 +39,15 @@ static const struct row rows[] = {
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
+/* Settings that there were, and what does their work. */
+static const struct gone {
+    const char *name, *instead;
+} gone[] = {
+    { "huge_cache", PREFIX "DECAY_MS says how long freed memory is kept" },
+};
+
+enum { GONE = sizeof gone / sizeof *gone };
+
 /* The nth of "a|b|c"; its length in *length, 0 past the end. */
 static const char *nth_choice(const char *choices, int64_t n, size_t *length)
 {
@@ -181,13 +190,32 @@ static void accepted(const struct row *row, char *out, size_t room)
     snprintf(out, room, "%s to %s%s", least, most, row->kind == SHARE ? ", 1% to 100%" : "");
 }
 
+static bool is_name(const char *wanted, const char *name, size_t length)
+{
+    return strlen(wanted) == length && strncasecmp(wanted, name, length) == 0;
+}
+
+/* Of a setting that is in no row. */
+static void refuse(const char *name, size_t name_length, const char *text)
+{
+    for (const struct gone *setting = gone; setting < gone + GONE; setting++)
+        if (is_name(setting->name, name, name_length)) {
+            tide_base_warn("setting " PREFIX "%.*s=%.100s is gone: %s", (int)name_length, name,
+                           text, setting->instead);
+            return;
+        }
+    tide_base_warn("setting " PREFIX "%.*s=%.100s is unknown and ignored; "
+                   "TIDEPOOL_HELP=1 lists the settings",
+                   (int)name_length, name, text);
+}
+
 static void take(const char *name, size_t name_length, const char *text)
 {
     for (const struct row *row = rows; row < rows + ROWS; row++) {
         char range[80], standard[32];
         int64_t value;
 
-        if (strlen(row->name) != name_length || strncasecmp(row->name, name, name_length) != 0)
+        if (!is_name(row->name, name, name_length))
             continue;
         if (parse(row, text, &value)) {
             *row->value = value;
@@ -200,9 +228,7 @@ static void take(const char *name, size_t name_length, const char *text)
                        (int)name_length, name, text, range, standard);
         return;
     }
-    tide_base_warn("setting " PREFIX "%.*s=%.100s is unknown and ignored; "
-                   "TIDEPOOL_HELP=1 lists the settings",
-                   (int)name_length, name, text);
+    refuse(name, name_length, text);
 }
 
 void tide_options_read(char *const *environment)

@@ -32,8 +32,8 @@ static inline const char *tide_options_text(int64_t value)
 }
 
 /* Takes every TIDEPOOL_ variable of environment (as environ; NULL is none)
- * into tide_options.  A bad or unknown one is named in a warning and changes
- * nothing.  In a setuid program nothing is read. */
+ * into tide_options.  A bad or unknown one, or one that is gone, is named in a
+ * warning and changes nothing.  In a setuid program nothing is read. */
 void tide_options_read(char *const *environment);
 
 /* Warns if environment has settings that can't be taken any more. */

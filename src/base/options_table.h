@@ -31,9 +31,9 @@
     ROW(pressure, CHOICE, 1, 0, 1, "off|on",                                                 \
         "that thread lets nothing wait while memory is short")                               \
     ROW(limit_soft, SHARE, 0, 0, INT64_C(1) << 50, "",                                       \
-        "bytes mapped above which free memory goes at once; 0: none")                        \
+        "bytes in use above which free memory goes at once; 0: none")                        \
     ROW(limit_hard, SHARE, 0, 0, INT64_C(1) << 50, "",                                       \
-        "bytes that are never exceeded; 0: no limit")                                        \
+        "bytes in use that are never exceeded; 0: no limit")                                        \
     ROW(rcu, CHOICE, 1, 0, 1, "off|on",                                                      \
         "read lists of arenas without their locks, by liburcu-bp, loaded when first needed")  \
     ROW(stash, BYTES, 4096, 0, 1 << 20, "",                                                  \

@@ -1,4 +1,4 @@
-/* expect: tidepool: free(PTR): already free, or never allocated */
+/* expect: tidepool: free(PTR): already free: a large block */
 /* default too */
 #include "tidepool/malloc.h"
 

@@ -6,20 +6,20 @@ misuse_programs = \
 	test/misuse/double_free \
 	test/misuse/double_free_8_bytes \
 	test/misuse/double_free_by_thread \
-	test/misuse/double_free_huge \
+	test/misuse/double_free_joined \
 	test/misuse/double_free_large \
+	test/misuse/double_free_larger \
 	test/misuse/double_free_later \
+	test/misuse/double_free_moved \
 	test/misuse/double_free_remote \
 	test/misuse/double_free_sized \
 	test/misuse/double_free_threads \
 	test/misuse/free_aligned_sized_wrong \
-	test/misuse/free_beyond_huge \
 	test/misuse/free_arena_header \
-	test/misuse/free_huge_record \
-	test/misuse/free_huge_record_aligned \
+	test/misuse/free_beyond_large \
 	test/misuse/free_interior_aligned \
-	test/misuse/free_interior_huge \
 	test/misuse/free_interior_large \
+	test/misuse/free_interior_larger \
 	test/misuse/free_interior_small \
 	test/misuse/free_kernel_address \
 	test/misuse/free_misaligned \
@@ -35,6 +35,7 @@ misuse_programs = \
 	test/misuse/no_misuse \
 	test/misuse/realloc_foreign \
 	test/misuse/realloc_freed \
+	test/misuse/realloc_freed_large \
 	test/misuse/realloc_interior \
 	test/misuse/usable_size_foreign \
 	test/misuse/usable_size_freed \
@@ -47,12 +48,16 @@ test_misuse_double_free_8_bytes_SOURCES = test/misuse/double_free_8_bytes.c
 test_misuse_double_free_8_bytes_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_double_free_by_thread_SOURCES = test/misuse/double_free_by_thread.c
 test_misuse_double_free_by_thread_LDADD = $(TIDE_CORE_LIBS)
-test_misuse_double_free_huge_SOURCES = test/misuse/double_free_huge.c
-test_misuse_double_free_huge_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_double_free_joined_SOURCES = test/misuse/double_free_joined.c
+test_misuse_double_free_joined_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_double_free_large_SOURCES = test/misuse/double_free_large.c
 test_misuse_double_free_large_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_double_free_larger_SOURCES = test/misuse/double_free_larger.c
+test_misuse_double_free_larger_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_double_free_later_SOURCES = test/misuse/double_free_later.c
 test_misuse_double_free_later_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_double_free_moved_SOURCES = test/misuse/double_free_moved.c
+test_misuse_double_free_moved_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_double_free_remote_SOURCES = test/misuse/double_free_remote.c
 test_misuse_double_free_remote_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_double_free_sized_SOURCES = test/misuse/double_free_sized.c
@@ -61,20 +66,16 @@ test_misuse_double_free_threads_SOURCES = test/misuse/double_free_threads.c
 test_misuse_double_free_threads_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_free_aligned_sized_wrong_SOURCES = test/misuse/free_aligned_sized_wrong.c
 test_misuse_free_aligned_sized_wrong_LDADD = $(TIDE_CORE_LIBS)
-test_misuse_free_beyond_huge_SOURCES = test/misuse/free_beyond_huge.c
-test_misuse_free_beyond_huge_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_free_arena_header_SOURCES = test/misuse/free_arena_header.c
 test_misuse_free_arena_header_LDADD = $(TIDE_CORE_LIBS)
-test_misuse_free_huge_record_SOURCES = test/misuse/free_huge_record.c
-test_misuse_free_huge_record_LDADD = $(TIDE_CORE_LIBS)
-test_misuse_free_huge_record_aligned_SOURCES = test/misuse/free_huge_record_aligned.c
-test_misuse_free_huge_record_aligned_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_free_beyond_large_SOURCES = test/misuse/free_beyond_large.c
+test_misuse_free_beyond_large_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_free_interior_aligned_SOURCES = test/misuse/free_interior_aligned.c
 test_misuse_free_interior_aligned_LDADD = $(TIDE_CORE_LIBS)
-test_misuse_free_interior_huge_SOURCES = test/misuse/free_interior_huge.c
-test_misuse_free_interior_huge_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_free_interior_large_SOURCES = test/misuse/free_interior_large.c
 test_misuse_free_interior_large_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_free_interior_larger_SOURCES = test/misuse/free_interior_larger.c
+test_misuse_free_interior_larger_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_free_interior_small_SOURCES = test/misuse/free_interior_small.c
 test_misuse_free_interior_small_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_free_kernel_address_SOURCES = test/misuse/free_kernel_address.c
@@ -105,6 +106,8 @@ test_misuse_realloc_foreign_SOURCES = test/misuse/realloc_foreign.c
 test_misuse_realloc_foreign_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_realloc_freed_SOURCES = test/misuse/realloc_freed.c
 test_misuse_realloc_freed_LDADD = $(TIDE_CORE_LIBS)
+test_misuse_realloc_freed_large_SOURCES = test/misuse/realloc_freed_large.c
+test_misuse_realloc_freed_large_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_realloc_interior_SOURCES = test/misuse/realloc_interior.c
 test_misuse_realloc_interior_LDADD = $(TIDE_CORE_LIBS)
 test_misuse_usable_size_foreign_SOURCES = test/misuse/usable_size_foreign.c

@@ -56,34 +56,40 @@ warns TIDEPOOL_ARENA_LOCK 'arena|global' 'arena|global'
 warns TIDEPOOL_ARENA_LOCK aren 'arena|global'
 warns TIDEPOOL_CHECK 2 'off|on'
 warns TIDEPOOL_THP madvise 'auto|always|never'
-warns TIDEPOOL_HUGETLB -1 '0 to 1T'
 for value in -5 99999999999999999999 18446744073709551615 12Q 12MM 12.5M ' 12M' '12 M' 0x10 M '' 2T \
     9000000T; do
-    warns TIDEPOOL_HUGE_CACHE "$value" '0 to 1T'
+    warns TIDEPOOL_HUGETLB "$value" '0 to 1T'
 done
 warns TIDEPOOL_STASH '0 ' '0 to 1M' # a space is no suffix, though it looks like one without its case
 
 accepts TIDEPOOL_ARENA_LOCK=global
 accepts TIDEPOOL_THP=never
 accepts TIDEPOOL_ARENA_LOCK=Arena
-accepts TIDEPOOL_HUGE_CACHE=0
-accepts TIDEPOOL_HUGE_CACHE=12M
-accepts TIDEPOOL_HUGE_CACHE=1t
+accepts TIDEPOOL_LIMIT_SOFT=0
+accepts TIDEPOOL_LIMIT_SOFT=12M
+accepts TIDEPOOL_LIMIT_SOFT=1t
 
 run TIDEPOOL_NO_SUCH=1
 wanted='tidepool: setting TIDEPOOL_NO_SUCH=1 is unknown and ignored; TIDEPOOL_HELP=1 lists the settings'
 [ "$output" = "$wanted" ] || complain "TIDEPOOL_NO_SUCH=1: $output"
 
+# One that is gone is named with what does its work, whatever its value.
+for value in 64M 0 down ''; do
+    run "TIDEPOOL_HUGE_CACHE=$value"
+    wanted="tidepool: setting TIDEPOOL_HUGE_CACHE=$value is gone: TIDEPOOL_DECAY_MS says how long freed memory is kept"
+    [ "$output" = "$wanted" ] || complain "TIDEPOOL_HUGE_CACHE=$value: $output"
+done
+
 # Each bad setting gets a line of its own, the good one between them works.
-run TIDEPOOL_ARENA_LOCK=up TIDEPOOL_HELP=1 TIDEPOOL_HUGE_CACHE=down
+run TIDEPOOL_ARENA_LOCK=up TIDEPOOL_HELP=1 TIDEPOOL_HUGETLB=down
 [ "$(echo "$output" | grep -c 'is not understood')" = 2 ] || complain "two bad settings: $output"
 echo "$output" | grep -q '^TIDEPOOL_HELP  *1 ' || complain "TIDEPOOL_HELP is not shown as 1"
 
 # A value too long for a line is cut, not overrun.
 long=$(printf '%0500d' 0)x
-run "TIDEPOOL_HUGE_CACHE=$long"
+run "TIDEPOOL_HUGETLB=$long"
 [ "$(echo "$output" | wc -l)" = 1 ] || complain "a long value: $output"
-echo "$output" | grep -q '^tidepool: setting TIDEPOOL_HUGE_CACHE=0000' || complain "long: $output"
+echo "$output" | grep -q '^tidepool: setting TIDEPOOL_HUGETLB=0000' || complain "long: $output"
 
 # The table has every row of the source.
 count=0

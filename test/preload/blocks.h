@@ -30,7 +30,7 @@ enum {
     ENDS_BYTES = 64,     /* of larger ones, so much of both ends */
 };
 
-/* One size of each kind: of pools with many blocks and with few, of runs, huge. */
+/* One size of each kind: of pools with many blocks and with few, large. */
 static const size_t sizes_of_each_kind[] = { 8,     24,    100,    500,    1000,   3000,
                                              10000, 30000, 100000, 700000, 5000000 };
 enum { KINDS = sizeof(sizes_of_each_kind) / sizeof(*sizes_of_each_kind) };

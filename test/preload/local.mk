@@ -27,6 +27,7 @@ PRELOAD_TESTS = \
 	test/preload/user_namespace.sh \
 	test/preload/capabilities.sh \
 	test/preload/late_frees.sh \
+	test/preload/large_blocks.sh \
 	test/preload/limits.sh \
 	test/preload/mlock.sh \
 	test/preload/new_fails.sh \
@@ -55,6 +56,7 @@ EXTRA_DIST += $(PRELOAD_TESTS) \
 	test/preload/fork_stdio.c \
 	test/preload/forks.c \
 	test/preload/handler_sleeps.c \
+	test/preload/large_blocks.c \
 	test/preload/late_births.c \
 	test/preload/late_frees.cc \
 	test/preload/libc_names.c \

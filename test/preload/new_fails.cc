@@ -122,33 +122,11 @@ void limit_address_space(size_t more_bytes)
 	CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
 }
 
-// Memory is really short: a handler that frees some, or lifts the limit, makes new succeed.
-void handlers_help()
+// Small blocks until nothing is left; all of them must still be whole, and freeing them must help. Before larger ones
+// leave free address space.
+void small_blocks_run_out()
 {
-	limit_address_space(1024 * MiB);
-	reserve = malloc(768 * MiB);
-	CHECK(reserve);
-	CHECK(::operator new(700 * MiB, std::nothrow) == nullptr);
-	handler_calls = 0;
-	std::set_new_handler(handler_frees_reserve);
-	char *p = static_cast<char *>(::operator new(700 * MiB));
-	CHECK(p && handler_calls == 1 && !reserve);
-	p[0] = p[700 * MiB - 1] = 1;
-	::operator delete(p);
-	setrlimit(RLIMIT_AS, &former_limit);
-
 	limit_address_space(64 * MiB);
-	for (bool nothrow : {false, true}) {
-		handler_calls = 0;
-		std::set_new_handler(handler_lifts_limit);
-		p = static_cast<char *>(nothrow ? ::operator new(2048 * MiB, std::nothrow) : ::operator new(2048 * MiB));
-		CHECK(p && handler_calls == 2);
-		::operator delete(p);
-		std::set_new_handler(nullptr);
-		limit_address_space(64 * MiB);
-	}
-
-	// small blocks until nothing is left; all of them must still be whole, and freeing them must help
 	std::set_new_handler(nullptr);
 	struct node { node *next; unsigned char fill[1000]; };
 	node *list = nullptr;
@@ -170,6 +148,35 @@ void handlers_help()
 	}
 	delete[] new char[MiB];
 	CHECK(setrlimit(RLIMIT_AS, &former_limit) == 0);
+}
+
+// Memory is really short: a handler that frees some, or lifts the limit, makes new succeed.
+void handlers_help()
+{
+	limit_address_space(1024 * MiB);
+	reserve = malloc(768 * MiB);
+	CHECK(reserve);
+	CHECK(::operator new(700 * MiB, std::nothrow) == nullptr);
+	handler_calls = 0;
+	std::set_new_handler(handler_frees_reserve);
+	char *p = static_cast<char *>(::operator new(700 * MiB));
+	CHECK(p && handler_calls == 1 && !reserve);
+	p[0] = p[700 * MiB - 1] = 1;
+	::operator delete(p);
+	setrlimit(RLIMIT_AS, &former_limit);
+
+	limit_address_space(64 * MiB);
+	for (bool nothrow : {false, true}) {
+		handler_calls = 0;
+		std::set_new_handler(handler_lifts_limit);
+		// each time more than before, as what was freed is used again
+		p = static_cast<char *>(nothrow ? ::operator new(3072 * MiB, std::nothrow) : ::operator new(2048 * MiB));
+		CHECK(p && handler_calls == 2);
+		::operator delete(p);
+		std::set_new_handler(nullptr);
+		limit_address_space(64 * MiB);
+	}
+	setrlimit(RLIMIT_AS, &former_limit);
 }
 
 struct alignas(512) wide { unsigned char bytes[1536]; };
@@ -216,6 +223,7 @@ int main()
 	forms_match();
 	huge_sizes_fail();
 	handlers_run();
+	small_blocks_run_out();
 	handlers_help();
 	// the same in threads, two at a time would share the handler: one after the other
 	for (int i = 0; i < 3; i++)

@@ -22,7 +22,7 @@
 #include "common.h"
 #include "tidepool/malloc.h"
 
-enum { KEYS = 80, EARLY_KEYS = 40, THREADS = 8, ATEXITS = 20, HELD = 16 };
+enum { KEYS = 80, EARLY_KEYS = 40, THREADS = 8, ATEXITS = 20, HELD = 8 * TIDE_SLOTS };
 
 static pthread_key_t keys[KEYS];
 static tss_t c11_key;
@@ -131,7 +131,7 @@ static void on_fork(void)
         work(&rng);
 }
 
-static void *held_until_fork[HELD]; /* each takes half an arena, or NULL */
+static void *held_until_fork[HELD]; /* four arenas of them, or NULL */
 
 /* Runs after the allocator has prepared, having been registered earlier: the
  * arenas that go meanwhile must not take anything of the preparation along. */
@@ -193,7 +193,7 @@ static void test_fork_handlers(void)
 static void hold_until_fork(void)
 {
     for (int i = 0; i < HELD; i++)
-        REQUIRE((held_until_fork[i] = tide_malloc(TIDE_RUN_MAX)) != NULL, "no memory");
+        REQUIRE((held_until_fork[i] = tide_malloc(TIDE_POOLED_MAX)) != NULL, "no memory");
 }
 
 static void *run_large(void *argument)

@@ -2,8 +2,8 @@
  *
  * usage: limits [pairs]
  *
- * Free memory that is kept (cached huge blocks, spare arenas) is given up
- * before an allocation fails.  Arenas are made only when no other has room,
+ * Free memory that is kept is used, whatever it was before, or given up before an
+ * allocation fails.  The system is asked for more only when nothing else has room,
  * and addresses that were freed are used again.  errno is left alone by each
  * call that succeeds, whatever failed on the way.
  *
@@ -19,11 +19,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "arena/manager.h"
 #include "base/geometry.h"
 #include "common.h"
-#include "heap/huge.h"
 #include "heap/maintenance.h"
+#include "store/store.h"
 #include "tidepool/malloc.h"
 
 static size_t pairs;
@@ -47,105 +46,140 @@ static size_t use_up(size_t size)
 
 /* ---- Given up before malloc fails ---------------------------------------------- */
 
-/* Small blocks get what the cache of huge blocks holds. */
-static void test_huge_cache_for_small_blocks(void)
+/* Small blocks get what a large one had. */
+static void test_freed_large_block_for_small_ones(void)
 {
-    const size_t cached = 28 * MIB, room = 64 * MIB;
+    const size_t freed = 28 * MIB, room = 64 * MIB;
     atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED); /* which would let it go */
-    tide_free(tide_malloc(cached));
-    REQUIRE(tide_huge_totals().cached_bytes >= cached, "a freed huge block isn't cached");
+    tide_free(tide_malloc(freed));
+    REQUIRE(tide_store_totals().dirty_bytes >= freed, "a freed large block isn't kept");
     limit_room(room);
     size_t bytes = use_up(1000);
-    REQUIRE(tide_huge_totals().cached_bytes == 0,
-            "malloc fails with %zu bytes in the cache of huge blocks",
-            tide_huge_totals().cached_bytes);
-    REQUIRE(bytes > room + cached / 2, "%zu bytes in small blocks, with room for %zu", bytes,
-            room + cached);
+    REQUIRE(tide_store_totals().dirty_bytes == 0, "malloc fails with %zu free bytes kept",
+            tide_store_totals().dirty_bytes);
+    REQUIRE(bytes > room + freed / 2, "%zu bytes in small blocks, with room for %zu", bytes,
+            room + freed);
 }
 
-/* All is freed, some arenas stay for later.  Bytes of those. */
-static size_t make_spare_arenas(void)
+/* All is freed; arenas go when they are empty.  Bytes of those that did. */
+static size_t make_empty_arenas(void)
 {
-    enum { RUNS = 12 };
-    void *runs[RUNS];
-    size_t before = tide_arena_totals().arenas;
-    for (int i = 0; i < RUNS; i++)
-        REQUIRE((runs[i] = tide_malloc(TIDE_RUN_MAX)) != NULL, "no memory");
-    for (int i = 0; i < RUNS; i++)
-        tide_free(runs[i]);
-    tide_free(tide_malloc(TIDE_RUN_MAX)); /* holds on to the arena in use, not to a spare one */
-    return (tide_arena_totals().arenas - before) * TIDE_ARENA_BYTES;
+    enum { BLOCKS = 8 * TIDE_SLOTS };
+    static void *blocks[BLOCKS];
+    size_t before = tide_store_totals().dirty_bytes;
+    for (int i = 0; i < BLOCKS; i++)
+        REQUIRE((blocks[i] = tide_malloc(TIDE_POOLED_MAX)) != NULL, "no memory");
+    for (int i = 0; i < BLOCKS; i++)
+        tide_free(blocks[i]);
+    return tide_store_totals().dirty_bytes - before;
 }
 
-static void *huge_malloc(size_t size)
+static void *large_malloc(size_t size)
 {
     return tide_malloc(size);
 }
 
-static void *huge_calloc(size_t size)
+static void *large_calloc(size_t size)
 {
     return tide_calloc(size, 1);
 }
 
-static void *huge_aligned(size_t size)
+static void *large_aligned(size_t size)
 {
     return tide_aligned_alloc(64, size);
 }
 
-static void check_huge_needs_spares(void *(*allocate)(size_t size), const char *name)
+static void check_large_needs_arenas(void *(*allocate)(size_t size), const char *name)
 {
-    size_t spare = make_spare_arenas(), room = 4 * TIDE_ARENA_BYTES;
-    REQUIRE(spare > 0, "no spare arena is kept: nothing is tested");
+    size_t most = 0, size = TIDE_ARENA_BYTES / 2, room = 4 * TIDE_ARENA_BYTES, empty;
+    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
+    empty = make_empty_arenas();
+    REQUIRE(empty >= TIDE_ARENA_BYTES, "no empty arena went: nothing is tested");
+    limit_room(room);
+    for (errno = EXDEV; allocate(size) != NULL; most += size)
+        REQUIRE(errno == EXDEV, "%s succeeded and set errno to %d", name, errno);
+    REQUIRE(errno == ENOMEM, "%s failed with errno %d", name, errno);
+    REQUIRE(most >= room / 2 + empty, "%s: %zu bytes in large blocks, with room for %zu", name, most,
+            room + empty);
+}
+
+static void test_empty_arenas_for_malloc(void)
+{
+    check_large_needs_arenas(large_malloc, "malloc");
+}
+
+static void test_empty_arenas_for_calloc(void)
+{
+    check_large_needs_arenas(large_calloc, "calloc");
+}
+
+static void test_empty_arenas_for_aligned_alloc(void)
+{
+    check_large_needs_arenas(large_aligned, "aligned_alloc");
+}
+
+/* What is free but in the way of nobody goes for good, where address space is short. */
+static void test_free_address_space_for_one_block(void)
+{
+    enum { BLOCKS = 40 };
+    const size_t size = 4 * MIB, room = 40 * MIB;
+    void *blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++)
+        REQUIRE((blocks[i] = tide_malloc(size)) != NULL, "no memory");
+    for (int i = 0; i < BLOCKS; i++)
+        tide_free(blocks[i]);
     limit_room(room);
     errno = EXDEV;
-    void *block = allocate(room + spare / 2);
-    REQUIRE(block != NULL, "%s: no huge block although %zu bytes of empty arenas are kept", name,
-            spare);
-    REQUIRE(errno == EXDEV, "%s succeeded and set errno to %d", name, errno);
-}
-
-static void test_spare_arenas_for_malloc(void)
-{
-    check_huge_needs_spares(huge_malloc, "malloc");
-}
-
-static void test_spare_arenas_for_calloc(void)
-{
-    check_huge_needs_spares(huge_calloc, "calloc");
-}
-
-static void test_spare_arenas_for_aligned_alloc(void)
-{
-    check_huge_needs_spares(huge_aligned, "aligned_alloc");
+    REQUIRE(tide_malloc(room + BLOCKS / 2 * size) != NULL,
+            "no large block although %zu bytes of address space are free", BLOCKS * size);
+    REQUIRE(errno == EXDEV, "malloc succeeded and set errno to %d", errno);
 }
 
 /* ---- Room that is there is used --------------------------------------------------- */
 
-enum { ARENAS = 20, HELD = 20, FREE_AT_END = 7, LARGE_SLOTS = 20 };
+enum { SINGLES = 1300, HELD = 20, LARGE_SLOTS = 20 };
 
-/* Many arenas that have enough free slots, but not in a row, are in the way of
- * the one that has. */
-static void test_large_runs_share_arenas(void)
+/* Many free ranges that are too short are in the way of the one that isn't. */
+static void test_large_blocks_find_room(void)
 {
-    const size_t each = TIDE_SLOTS - 1;
-    void **blocks = shadow_map(ARENAS * each * sizeof(*blocks));
-    for (size_t i = 0; i < ARENAS * each; i++)
+    void **blocks = shadow_map(SINGLES * sizeof(*blocks));
+    for (size_t i = 0; i < SINGLES; i++)
         REQUIRE((blocks[i] = tide_malloc(TIDE_SLOT_BYTES)) != NULL, "no memory");
-    for (size_t i = 0; i < ARENAS * each; i++)
-        if (i % each < each - FREE_AT_END && i % 2 != 0)
-            tide_free(blocks[i]);
+    for (size_t i = 0; i < SINGLES; i += 2)
+        tide_free(blocks[i]);
 
-    size_t created = tide_arena_totals().created;
+    size_t grown = tide_store_totals().grown;
     for (size_t i = 0; i < test_work(2000); i++)
         tide_free(tide_malloc(LARGE_SLOTS * TIDE_SLOT_BYTES));
-    size_t made = tide_arena_totals().created - created;
-    REQUIRE(made <= 2, "%zu arenas were made for one large block at a time", made);
+    size_t more = tide_store_totals().grown - grown;
+    REQUIRE(more <= 2, "the system was asked for more %zu times for one large block at a time",
+            more);
 
     for (int i = 0; i < HELD; i++)
         REQUIRE(tide_malloc(LARGE_SLOTS * TIDE_SLOT_BYTES) != NULL, "no memory");
-    made = tide_arena_totals().created - created;
-    REQUIRE(made <= HELD / 2, "%zu arenas were made for %d blocks, a third of an arena each", made,
+    more = tide_store_totals().grown - grown;
+    REQUIRE(more <= HELD / 2,
+            "the system was asked for more %zu times for %d blocks, a third of an arena each", more,
             HELD);
+    check_heap();
+}
+
+/* Short free ranges serve short blocks, and arenas what is long enough. */
+static void test_small_blocks_fill_what_large_ones_left(void)
+{
+    void **blocks = shadow_map(SINGLES * sizeof(*blocks));
+    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
+    for (size_t i = 0; i < SINGLES; i++)
+        REQUIRE((blocks[i] = tide_malloc(TIDE_SLOT_BYTES)) != NULL, "no memory");
+    size_t grown = tide_store_totals().grown;
+    for (size_t i = 0; i < SINGLES; i++)
+        if (i % (2 * TIDE_SLOTS + 1) != 0) /* two arenas in a row are free */
+            tide_free(blocks[i]);
+    for (size_t i = 0; i < SINGLES / 4 * (TIDE_SLOT_BYTES / 1024); i++)
+        REQUIRE(tide_malloc(1000) != NULL, "no memory");
+    size_t more = tide_store_totals().grown - grown;
+    REQUIRE(more <= 1, /* for the other half of the first arena */
+            "the system was asked for more %zu times for small blocks", more);
     check_heap();
 }
 
@@ -214,7 +248,7 @@ static bool use_up_mappings(void)
     return false;
 }
 
-/* An arena between two others can't be unmapped when the process has as many
+/* What lies between two others can't be unmapped when the process has as many
  * mappings as it may; free says nothing of that.  Most of these frees are fast
  * ones, that of a pool's last block is what lets an arena go. */
 static void test_free_keeps_errno(void)
@@ -257,11 +291,13 @@ int main(int argc, char **argv)
     test_begin("limits");
     pairs = test_argument(argc, argv, 1, test_work(4000));
     tide_free(tide_malloc(1));
-    run(test_huge_cache_for_small_blocks, true);
-    run(test_spare_arenas_for_malloc, true);
-    run(test_spare_arenas_for_calloc, true);
-    run(test_spare_arenas_for_aligned_alloc, true);
-    run(test_large_runs_share_arenas, false);
+    run(test_freed_large_block_for_small_ones, true);
+    run(test_empty_arenas_for_malloc, true);
+    run(test_empty_arenas_for_calloc, true);
+    run(test_empty_arenas_for_aligned_alloc, true);
+    run(test_free_address_space_for_one_block, true);
+    run(test_large_blocks_find_room, false);
+    run(test_small_blocks_fill_what_large_ones_left, false);
     run(test_addresses_are_used_again, false);
     run(test_realloc_keeps_errno, true);
     run(test_free_keeps_errno, true);

@@ -2,13 +2,14 @@
  *
  * usage: owns [questions]
  *
- * Threads map, resize and unmap huge blocks without pause.  The main thread
+ * Threads map, resize and unmap large blocks without pause.  The main thread
  * asks about those very addresses, on which no answer is wrong but a crash is,
  * and about some whose answer is known.
  */
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/options.h"
 #include "common.h"
 #include "tidepool/malloc.h"
 
@@ -17,18 +18,18 @@ enum { THREADS = 4 };
 static _Atomic(char *) newest[THREADS];
 static atomic_bool is_over;
 
-/* More than the cache of huge blocks keeps: each free unmaps. */
-static const size_t huge_bytes = 40 * MIB;
+/* So much is unmapped when it is freed, and nothing waits. */
+static const size_t large_bytes = 80 * MIB;
 
 static void *run_mapper(void *argument)
 {
     _Atomic(char *) *place = argument;
     while (!atomic_load_explicit(&is_over, memory_order_relaxed)) {
-        char *block = tide_malloc(huge_bytes);
-        REQUIRE(block != NULL, "no memory for a huge block");
+        char *block = tide_malloc(large_bytes);
+        REQUIRE(block != NULL, "no memory for a large block");
         atomic_store_explicit(place, block, memory_order_relaxed);
-        REQUIRE(tide_owns(block), "a live huge block is said to be foreign");
-        block = tide_realloc(block, 2 * huge_bytes);
+        REQUIRE(tide_owns(block), "a live large block is said to be foreign");
+        block = tide_realloc(block, 2 * large_bytes);
         REQUIRE(block != NULL, "no memory for a larger block");
         atomic_store_explicit(place, block, memory_order_relaxed);
         tide_free(block);
@@ -36,7 +37,7 @@ static void *run_mapper(void *argument)
     return NULL;
 }
 
-/* Blocks of each kind: in a pool, in slots, in a mapping. */
+/* Blocks of each kind: in a pool, of the store. */
 static const size_t known_sizes[] = {8, 100, 2000, 70000, MIB, 8 * MIB};
 enum { KNOWN = sizeof(known_sizes) / sizeof(known_sizes[0]) };
 
@@ -45,7 +46,7 @@ static void ask(struct rng *rng, char *known[KNOWN])
     char local;
     char *block = atomic_load_explicit(&newest[rng_below(rng, THREADS)], memory_order_relaxed);
     tide_owns(block);
-    tide_owns((char *)((uintptr_t)block + rng_below(rng, 3 * huge_bytes) - huge_bytes / 2));
+    tide_owns((char *)((uintptr_t)block + rng_below(rng, 3 * large_bytes) - large_bytes / 2));
 
     uint64_t i = rng_below(rng, KNOWN);
     REQUIRE(tide_owns(known[i] + rng_below(rng, known_sizes[i])),
@@ -62,6 +63,7 @@ int main(int argc, char **argv)
     pthread_t threads[THREADS];
     char *known[KNOWN];
 
+    tide_options.decay_ms = 0;
     for (int i = 0; i < KNOWN; i++)
         REQUIRE((known[i] = tide_malloc(known_sizes[i])) != NULL, "no memory");
     for (int i = 0; i < THREADS; i++)

@@ -3,7 +3,7 @@
  * usage: signals [blocks]
  *
  * Owners allocate without pause, mostly in slow paths (changing sizes, new
- * pools, huge blocks); freers free all of it.  A third kind of thread sends
+ * pools, large blocks); freers free all of it.  A third kind of thread sends
  * signals to the owners; their handler allocates nothing and stays until the
  * freers have gone on for a while, wherever in the allocator the owner is.
  * A free that needs a lock which the owner holds has to wait for the handler,

@@ -8,11 +8,13 @@ cd "${TIDE_SRCDIR:?}/src"
 rules='
 base
 os       base
-arena    base os
+store    base os
+arena    base os store
 profile  base os
-pool     base os arena profile
-heap     base os arena profile pool
-api      base os arena profile pool heap
+pool     base os store arena profile
+large    base os store
+heap     base os store arena profile pool large
+api      base os store arena profile pool large heap
 object
 runtime
 cli

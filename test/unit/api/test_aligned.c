@@ -7,7 +7,8 @@
 #include "os/map.h"
 
 static const size_t sizes[] = {
-    0, 1, 100, 4096, TIDE_POOLED_MAX + 1, TIDE_RUN_MAX, TIDE_RUN_MAX + 1,
+    0, 1, 100, 4096, TIDE_POOLED_MAX + 1, TIDE_ARENA_BYTES / 2,
+    TIDE_ARENA_BYTES + 1,
 };
 
 enum { SIZES = sizeof sizes / sizeof *sizes };

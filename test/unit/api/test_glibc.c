@@ -12,8 +12,8 @@
 #include "os/map.h"
 
 static const size_t sizes[] = {
-    0, 1, 9, 100, TIDE_LOOKUP_MAX + 1, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_RUN_MAX,
-    TIDE_RUN_MAX + 1, 3 * TIDE_ARENA_BYTES,
+    0, 1, 9, 100, TIDE_LOOKUP_MAX + 1, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1,
+    TIDE_ARENA_BYTES / 2, TIDE_ARENA_BYTES + 1, 3 * TIDE_ARENA_BYTES,
 };
 
 enum { SIZES = sizeof sizes / sizeof *sizes };
@@ -26,10 +26,8 @@ Test(glibc, the_usable_size_holds_and_is_the_good_size)
 {
     cr_assert_eq(tide_usable_size(NULL), 0);
     for (int n = 0; n < SIZES; n++) {
-        void *block;
+        void *block = allocate(sizes[n]);
 
-        tide_malloc_trim(0); /* a cached huge block may be larger */
-        block = allocate(sizes[n]);
         cr_assert_geq(tide_usable_size(block), sizes[n]);
         cr_assert_eq(tide_usable_size(block), tide_good_size(sizes[n]), "%zu bytes", sizes[n]);
         memset(block, 1, tide_usable_size(block));
@@ -69,7 +67,6 @@ Test(glibc, owns_its_blocks_free_or_not)
 Test(glibc, owns_its_records)
 {
     cr_assert(tide_owns(tide_arena_of(allocate(1))));
-    cr_assert(tide_owns(tide_huge_at(allocate(TIDE_RUN_MAX + 1))));
 }
 
 Test(glibc, owns_nothing_else)
@@ -85,13 +82,20 @@ Test(glibc, owns_nothing_else)
     cr_assert_not(tide_owns((void *)((uintptr_t)1 << TIDE_ADDRESS_BITS)));
 }
 
-Test(glibc, does_not_own_what_went_back)
-{
-    char *huge = allocate(3 * TIDE_ARENA_BYTES);
+static const size_t unmapped_bytes = (size_t)256 << 20; /* so much goes for good */
 
-    tide_free(huge);
+IN_NEW_THREAD(glibc, owns_its_address_space_until_that_goes_too, "TIDEPOOL_DECAY_MS=0")
+{
+    char *large;
+
+    leave_maintenance_out();
+    large = allocate(unmapped_bytes);
+    tide_free(large);
     tide_malloc_trim(0);
-    cr_assert_not(tide_owns(huge) || tide_owns(huge + TIDE_ARENA_BYTES));
+    TIDE_REQUIRE(tide_owns(large) && tide_owns(large + unmapped_bytes - 1));
+    tide_maintenance_look();
+    TIDE_REQUIRE(!is_mapped(large) && !is_mapped(large + unmapped_bytes / 2));
+    TIDE_REQUIRE(!tide_owns(large) && !tide_owns(large + unmapped_bytes / 2));
 }
 
 Test(glibc, the_version_is_the_packages)
@@ -102,13 +106,17 @@ Test(glibc, the_version_is_the_packages)
 
 /* ---- malloc_trim -------------------------------------------------------- */
 
+/* Some of an arena's, some of the store's. */
 static void use_slots(void)
 {
-    static void *blocks[100];
+    static void *blocks[400];
 
-    for (int n = 0; n < 100; n++)
-        memset(blocks[n] = allocate(TIDE_SLOT_BYTES), 1, TIDE_SLOT_BYTES);
-    free_all(blocks, 100);
+    for (int n = 0; n < 400; n++) {
+        size_t bytes = n % 4 == 0 ? TIDE_SLOT_BYTES : TIDE_POOLED_MAX;
+
+        memset(blocks[n] = allocate(bytes), 1, bytes);
+    }
+    free_all(blocks, 400);
 }
 
 IN_NEW_THREAD(glibc, trim_returns_what_is_free_and_says_so, NULL)
@@ -133,9 +141,9 @@ IN_NEW_THREAD(glibc, trim_keeps_the_pad, NULL)
 
     leave_maintenance_out();
     tide_free(memset(allocate(4 * TIDE_SLOT_BYTES), 1, 4 * TIDE_SLOT_BYTES));
-    tide_free(allocate(TIDE_RUN_MAX + 1));
+    tide_free(allocate(TIDE_ARENA_BYTES + 1));
     keepcost = tide_mallinfo2().keepcost;
-    TIDE_REQUIRE(keepcost >= TIDE_RUN_MAX + 4 * TIDE_SLOT_BYTES);
+    TIDE_REQUIRE(keepcost >= TIDE_ARENA_BYTES + 4 * TIDE_SLOT_BYTES);
     TIDE_REQUIRE(tide_malloc_trim(PTRDIFF_MAX) == 0);
     TIDE_REQUIRE(tide_mallinfo2().keepcost >= keepcost);
     TIDE_REQUIRE(tide_malloc_trim(keepcost - 1) == 1);
@@ -211,8 +219,7 @@ Test(glibc, trim_leaves_blocks_alone)
 
 /* ---- tide_purge and tide_thread_idle ------------------------------------ */
 
-/* Less than an arena, as one too many goes at once; a size that fills pages in each
- * geometry. */
+/* A size that fills pages in each geometry. */
 enum { PURGED = 40, PAGED = 1024, THIN_POOLS = 20 };
 
 static void *purged[PURGED], *thin[THIN_POOLS][MOST_BLOCKS];
@@ -237,14 +244,14 @@ IN_NEW_THREAD(glibc, purge_tells_how_much_it_returned, NULL)
     size_t before, after, returned, mapped;
 
     leave_maintenance_out();
-    tide_free(allocate(TIDE_RUN_MAX + 1));
+    tide_free(allocate(TIDE_ARENA_BYTES / 2 + 1));
     TIDE_REQUIRE(rss() > 0); /* what reading it allocates is there */
     tide_purge();
     for (int n = 0; n < PURGED; n++)
         memset(purged[n] = allocate(TIDE_SLOT_BYTES), 1, TIDE_SLOT_BYTES);
     free_all(purged, PURGED);
     before = rss();
-    mapped = tide_mallinfo2().arena;
+    mapped = tide_mallinfo2().arena + tide_store_totals().dirty_bytes;
     errno = ERANGE;
     returned = tide_purge();
     TIDE_REQUIRE(errno == ERANGE);
@@ -472,13 +479,13 @@ Test(glibc, mallinfo2_adds_up_and_follows_each_block)
     for (int n = 0; n < SIZES; n++) {
         struct tide_mallinfo2 before = tide_mallinfo2(), with, after;
         void *counted = allocate(sizes[n]);
-        bool is_huge = sizes[n] > TIDE_RUN_MAX;
-        size_t bytes = is_huge ? tide_huge_at(counted)->bytes : tide_usable_size(counted);
+        bool is_large = sizes[n] > TIDE_POOLED_MAX;
+        size_t bytes = tide_usable_size(counted);
 
         with = tide_mallinfo2();
-        cr_assert_eq(with.uordblks, before.uordblks + !is_huge * bytes, "%zu bytes", sizes[n]);
-        cr_assert_eq(with.hblks, before.hblks + is_huge);
-        cr_assert_eq(with.hblkhd, before.hblkhd + is_huge * bytes);
+        cr_assert_eq(with.uordblks, before.uordblks + !is_large * bytes, "%zu bytes", sizes[n]);
+        cr_assert_eq(with.hblks, before.hblks + is_large);
+        cr_assert_eq(with.hblkhd, before.hblkhd + is_large * bytes);
         check_sums(with);
         tide_free(counted);
         after = tide_mallinfo2();
@@ -492,7 +499,7 @@ enum { BUSY = 3, ASKED = 300 };
 
 static atomic_bool is_enough;
 
-/* Pools change their class and runs their length, and arenas come and go. */
+/* Pools change their class, and arenas and large blocks come and go. */
 static void be_busy(void *unused)
 {
     void *own[100];
@@ -551,8 +558,9 @@ static char text[TEXT_BYTES];
 Test(glibc, malloc_stats_prints_to_stderr)
 {
     static const char *const parts[] = {
-        "statistics (" TIDE_GEOMETRY_NAME " geometry", "\nlarge blocks ", "\nhuge blocks ",
+        "statistics (" TIDE_GEOMETRY_NAME " geometry", "\nlarge blocks ", "\nfree ranges ",
         "\narenas ", "\nhuge pages ", "\nallocated ", "\nheaps ", "\nlock arena ",
+        "\nlock store ",
     };
 
     allocate(TIDE_POOLED_MAX);
@@ -590,10 +598,11 @@ static size_t count(const char *part)
 Test(glibc, malloc_info_writes_xml)
 {
     FILE *stream = fmemopen(text, sizeof text, "w");
-    size_t arenas;
+    size_t arenas, blocks, bytes, dirty, clean;
 
     cr_assert(stream);
     allocate(100);
+    allocate(TIDE_ARENA_BYTES);
     cr_assert_eq(tide_malloc_info(0, stream), 0);
     cr_assert_eq(fclose(stream), 0);
     cr_assert_eq(strncmp(text, "<malloc version=\"tidepool-", 26), 0);
@@ -604,6 +613,14 @@ Test(glibc, malloc_info_writes_xml)
     cr_assert_geq(count("<size block=\"112\""), 1);
     cr_assert_eq(sscanf(strstr(text, "<arenas"), "<arenas count=\"%zu\"", &arenas), 1);
     cr_assert_geq(arenas, 1);
+    cr_assert_eq(sscanf(strstr(text, "<large"), "<large count=\"%zu\" bytes=\"%zu\"/>", &blocks,
+                        &bytes),
+                 2);
+    cr_assert(blocks >= 1 && bytes >= TIDE_ARENA_BYTES);
+    cr_assert_eq(sscanf(strstr(text, "<free"), "<free dirty=\"%zu\" purged=\"%zu\"/>", &dirty,
+                        &clean),
+                 2);
+    cr_assert_geq(count("<lock name=\"store\""), 1);
     cr_assert(strstr(text, "\n<huge_pages transparent=\"0\" reserve_bytes=\"0\" "));
 }
 

@@ -9,8 +9,7 @@
 static const size_t sizes[] = {
     0, 1, 8, 9, 16, 17, 100, TIDE_SMALL_MAX, TIDE_SMALL_MAX + 1, TIDE_LOOKUP_MAX,
     TIDE_LOOKUP_MAX + 1, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_SLOT_BYTES + 1,
-    TIDE_RUN_MAX, TIDE_RUN_MAX + 1,
-    2 * TIDE_ARENA_BYTES,
+    TIDE_ARENA_BYTES / 2, TIDE_ARENA_BYTES + 1, 2 * TIDE_ARENA_BYTES,
 };
 
 enum { SIZES = sizeof sizes / sizeof *sizes };
@@ -182,31 +181,40 @@ IN_NEW_THREAD(malloc, callocs_block_of_the_common_heap_is_zero_to_its_end, NULL)
         }
 }
 
-static void leave_cached(size_t size)
-{
-    void *soiled = allocate(size);
+static const size_t soiled_bytes = (size_t)64 << 20;
 
-    tide_malloc_trim(0);
-    memset(soiled, 0xa5, size);
+static char *leave_soiled(void)
+{
+    char *soiled = memset(allocate(soiled_bytes), 0xa5, soiled_bytes);
+
     tide_free(soiled);
+    return soiled;
 }
 
-Test(malloc, callocs_block_from_the_cache_is_zero_to_its_end_and_not_far_too_large)
+static bool is_soiled(const char *soiled, const char *block)
 {
-    static const size_t cached[] = { 4 * TIDE_ARENA_BYTES,
-                                     2 * TIDE_ARENA_BYTES + 5 * TIDE_SLOT_BYTES };
+    return block >= soiled && block < soiled + soiled_bytes;
+}
 
-    for (int n = 0; n < 2; n++) {
-        size_t size = 2 * TIDE_ARENA_BYTES - 5000;
-        char *zero;
+/* Blocks of memory that was never used come first. */
+static void calloc_until_soiled(const char *soiled, size_t size)
+{
+    char *zero;
 
-        leave_cached(cached[n]);
+    do {
         zero = tide_calloc(1, size);
-        cr_assert(zero && is_zero(zero, tide_usable_size(zero)));
-        cr_assert_lt(tide_usable_size(zero), size + size / 3);
-        tide_free(zero);
-    }
-    tide_api_check();
+        TIDE_REQUIRE(zero && is_zero(zero, tide_usable_size(zero)));
+        TIDE_REQUIRE(tide_usable_size(zero) <= size + size / 8 + 2 * tide_os_page_bytes);
+    } while (!is_soiled(soiled, zero));
+}
+
+IN_NEW_THREAD(malloc, callocs_block_of_used_memory_is_zero_to_its_end_and_not_far_too_large, NULL)
+{
+    static const size_t used_for[] = { 60000, 300000, 5000000, 40000000 };
+
+    leave_maintenance_out(); /* which would purge it */
+    for (size_t n = 0; n < sizeof used_for / sizeof *used_for; n++)
+        calloc_until_soiled(leave_soiled(), used_for[n]);
 }
 
 Test(malloc, calloc_multiplies)
@@ -256,14 +264,23 @@ Test(malloc, freeing_null_does_nothing)
 
 Test(malloc, free_keeps_errno_even_when_memory_goes_back)
 {
-    tide_options.huge_cache = 0;
     tide_options.pool_stock = 0;
+    tide_options.decay_ms = 0;
     for (int n = 0; n < SIZES; n++) {
         void *block = allocate(sizes[n]);
 
         errno = ERANGE;
         tide_free(block);
         cr_assert_eq(errno, ERANGE, "%zu bytes", sizes[n]);
+    }
+    for (int n = 0; n < 2; n++) { /* at two looks */
+        void *block = allocate((size_t)256 << 20);
+
+        errno = ERANGE;
+        tide_free(block);
+        tide_maintenance_look();
+        cr_assert_eq(errno, ERANGE);
+        cr_assert_eq(tide_store_totals().dirty_bytes, 0);
     }
 }
 

@@ -4,28 +4,32 @@
 #include <errno.h>
 
 #include "../heap/heaps.h"
-#include "heap/inspect.h"
 #include "os/map.h"
 
 static const size_t sizes[] = {
     1, 8, 9, 24, 100, TIDE_SMALL_MAX, TIDE_LOOKUP_MAX + 1, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1,
-    3 * TIDE_SLOT_BYTES, TIDE_RUN_MAX, TIDE_RUN_MAX + 1, 2 * TIDE_ARENA_BYTES + 5,
+    3 * TIDE_SLOT_BYTES, TIDE_ARENA_BYTES / 2, TIDE_ARENA_BYTES + 1, 2 * TIDE_ARENA_BYTES + 5,
 };
 
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 TestSuite(resize, .init = leave_maintenance_out);
 
+static unsigned char pattern_at(size_t n)
+{
+    return (unsigned char)(n * 7 + n / 251);
+}
+
 static void fill(unsigned char *block, size_t bytes)
 {
     for (size_t n = 0; n < bytes; n++)
-        block[n] = (unsigned char)(n * 7 + n / 251);
+        block[n] = pattern_at(n);
 }
 
 static bool is_filled(const unsigned char *block, size_t bytes)
 {
     for (size_t n = 0; n < bytes; n++)
-        if (block[n] != (unsigned char)(n * 7 + n / 251))
+        if (block[n] != pattern_at(n))
             return false;
     return true;
 }
@@ -108,32 +112,123 @@ Test(resize, a_much_smaller_size_moves_to_a_smaller_block)
 
     cr_assert_eq(tide_usable_size(block), tide_good_size(100));
     tide_free(block);
-    block = tide_realloc(allocate(TIDE_RUN_MAX), 100);
+    block = tide_realloc(allocate(3 * TIDE_ARENA_BYTES), 100);
     cr_assert_eq(tide_usable_size(block), tide_good_size(100));
     tide_free(block);
-    block = tide_realloc(allocate(TIDE_RUN_MAX + 1), TIDE_RUN_MAX);
-    cr_assert_eq(tide_heap_find(block, "probe").kind, FOUND_RUN);
-    tide_free(block);
 }
 
-Test(resize, a_run_shrinks_where_it_is)
-{
-    void *block = allocate(TIDE_RUN_MAX);
+/* ---- Large blocks -------------------------------------------------------- */
 
-    cr_assert_eq(tide_realloc(block, TIDE_POOLED_MAX + 1), block);
-    cr_assert_eq(tide_usable_size(block), tide_good_size(TIDE_POOLED_MAX + 1));
-    tide_free(block);
+#define MIB ((size_t)1 << 20)
+
+static size_t count_faults(void)
+{
+    struct rusage usage;
+
+    TIDE_REQUIRE(getrusage(RUSAGE_SELF, &usage) == 0);
+    return (size_t)usage.ru_minflt;
+}
+
+/* Lets something lie behind the block: another one, or what isn't tidepool's. */
+static void be_in_the_way(unsigned char *block)
+{
+    enum { TRIES = 1000 };
+    unsigned char *end = block + tide_usable_size(block), *behind = NULL;
+
+    for (int n = 0; n < TRIES && behind != end; n++)
+        behind = allocate(TIDE_POOLED_MAX + 1);
+    if (behind != end)
+        mmap(end, tide_os_page_bytes, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+IN_NEW_THREAD(resize, a_large_block_shrinks_where_it_is, NULL)
+{
+    static const size_t from_to[][2] = {
+        { 4 * TIDE_POOLED_MAX, 2 * TIDE_POOLED_MAX }, /* to half of it */
+        { MIB, MIB / 2 },
+        { 64 * MIB, MIB + 1 }, /* to far less, but much */
+    };
+
+    for (size_t n = 0; n < sizeof from_to / sizeof *from_to; n++) {
+        unsigned char *block = allocate(from_to[n][0]);
+        size_t dirty = tide_store_totals().dirty_bytes, bytes = tide_good_size(from_to[n][1]);
+
+        fill(block, from_to[n][1]);
+        TIDE_REQUIRE(tide_realloc(block, from_to[n][1]) == block);
+        TIDE_REQUIRE(tide_usable_size(block) == bytes && is_filled(block, from_to[n][1]));
+        TIDE_REQUIRE(tide_store_totals().dirty_bytes == dirty + from_to[n][0] - bytes);
+        tide_free(block);
+    }
+}
+
+/* So that all of its memory suits another one of its size. */
+IN_NEW_THREAD(resize, a_large_block_that_is_to_be_much_smaller_is_copied, NULL)
+{
+    unsigned char *block = allocate(MIB), *smaller;
+
+    fill(block, MIB);
+    smaller = tide_realloc(block, MIB / 2 - 1);
+    TIDE_REQUIRE(smaller != block && is_filled(smaller, MIB / 2 - 1));
+    TIDE_REQUIRE(tide_usable_size(smaller) == tide_good_size(MIB / 2 - 1));
+    TIDE_REQUIRE(allocate(MIB) == block);
+}
+
+IN_NEW_THREAD(resize, a_large_block_grows_where_it_is_when_its_neighbour_is_free, NULL)
+{
+    unsigned char *block = allocate(100 * TIDE_POOLED_MAX);
+
+    fill(block, 60 * TIDE_POOLED_MAX);
+    TIDE_REQUIRE(tide_realloc(block, 60 * TIDE_POOLED_MAX) == block);
+    TIDE_REQUIRE(tide_realloc(block, 80 * TIDE_POOLED_MAX) == block); /* into its old end */
+    TIDE_REQUIRE(is_filled(block, 60 * TIDE_POOLED_MAX));
+    be_in_the_way(block);
+    TIDE_REQUIRE(tide_realloc(block, 100 * TIDE_POOLED_MAX) != block);
+}
+
+/* Each time another block is behind it. */
+IN_NEW_THREAD(resize, from_1_mib_on_pages_move_and_are_not_copied, NULL)
+{
+    size_t bytes = 8 * MIB, pages = bytes / tide_os_page_bytes, faults;
+    unsigned char *block = allocate(bytes), *moved;
+
+    fill(block, bytes);
+    faults = count_faults();
+    for (int n = 0; n < 4; n++) {
+        be_in_the_way(block);
+        moved = tide_realloc(block, bytes << (n + 1));
+        TIDE_REQUIRE(moved && moved != block);
+        TIDE_REQUIRE(moved[0] == 0 && moved[bytes - 1] == pattern_at(bytes - 1));
+        block = moved;
+    }
+    TIDE_REQUIRE(count_faults() - faults < pages / 4);
+    TIDE_REQUIRE(is_filled(block, bytes) && is_zero(block + bytes, 7 * bytes));
+}
+
+/* The kernel refuses to move pages where more is mapped than may be. */
+static void move_without_address_space(void)
+{
+    struct rlimit limit = { 4096, RLIM_INFINITY };
+    unsigned char *block = allocate(8 * MIB), *whole, *moved;
+
+    tide_free(allocate(64 * MIB));
+    tide_malloc_trim(0);
+    be_in_the_way(block);
+    fill(block, 8 * MIB);
+    TIDE_REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+    moved = tide_realloc(block, 16 * MIB);
+    if (moved)
+        block = memset(moved, 1, 16 * MIB);
+    TIDE_REQUIRE(moved || is_filled(block, 8 * MIB));
+    while ((whole = tide_malloc(4 * MIB))) /* all that there is can be used */
+        memset(whole, 1, 4 * MIB);
     tide_api_check();
 }
 
-Test(resize, a_huge_block_shrinks_where_it_is)
+IN_NEW_THREAD(resize, when_pages_can_not_be_moved_their_new_place_can_be_used, NULL)
 {
-    void *block = allocate(4 * TIDE_ARENA_BYTES);
-
-    cr_assert_eq(tide_realloc(block, TIDE_RUN_MAX + 1), block);
-    cr_assert_lt(tide_usable_size(block), TIDE_ARENA_BYTES);
-    tide_free(block);
-    tide_api_check();
+    leave_maintenance_out();
+    move_without_address_space();
 }
 
 /* ---- Failing ------------------------------------------------------------ */
@@ -167,17 +262,18 @@ Test(resize, a_failure_leaves_the_block_as_it_was)
 Test(resize, a_size_that_no_machine_has_costs_nothing_that_was_kept)
 {
     static const size_t too_much[] = { (size_t)1 << 62, PTRDIFF_MAX, SIZE_MAX };
-    unsigned char *block = allocate(TIDE_RUN_MAX + 1);
-    size_t cached;
+    unsigned char *block = allocate(TIDE_ARENA_BYTES);
+    size_t dirty;
 
     tide_free(allocate(2 * TIDE_ARENA_BYTES));
-    cached = tide_huge_totals().cached_bytes;
-    fill(block, TIDE_RUN_MAX);
+    dirty = tide_store_totals().dirty_bytes;
+    cr_assert_geq(dirty, 2 * TIDE_ARENA_BYTES);
+    fill(block, TIDE_ARENA_BYTES);
     for (size_t n = 0; n < sizeof too_much / sizeof *too_much; n++) {
         errno = ENOMEM; /* of an earlier call */
         cr_assert_null(tide_realloc(block, opaque(too_much[n])));
-        assert_fails(block, TIDE_RUN_MAX, too_much[n]);
-        cr_assert_eq(tide_huge_totals().cached_bytes, cached, "%zu bytes", too_much[n]);
+        assert_fails(block, TIDE_ARENA_BYTES, too_much[n]);
+        cr_assert_eq(tide_store_totals().dirty_bytes, dirty, "%zu bytes", too_much[n]);
     }
     tide_free(block);
 }
@@ -198,15 +294,15 @@ Test(resize, without_memory_a_block_does_not_grow)
 
 static void shrink_without_memory(void)
 {
-    unsigned char *huge = allocate(2 * TIDE_ARENA_BYTES);
+    unsigned char *large = allocate(2 * TIDE_ARENA_BYTES);
 
-    fill(huge, 2 * TIDE_ARENA_BYTES);
+    fill(large, 2 * TIDE_ARENA_BYTES);
     tide_os_fail_map_every(1);
     while (tide_malloc(TIDE_SLOT_BYTES))
         ;
     errno = ERANGE;
-    TIDE_REQUIRE(tide_realloc(huge, TIDE_SLOT_BYTES) == huge && errno == ERANGE);
-    TIDE_REQUIRE(is_filled(huge, TIDE_SLOT_BYTES));
+    TIDE_REQUIRE(tide_realloc(large, TIDE_SLOT_BYTES) == large && errno == ERANGE);
+    TIDE_REQUIRE(is_filled(large, TIDE_SLOT_BYTES));
     tide_api_check();
 }
 

@@ -21,7 +21,7 @@ PROGRAM(first_calls)
 {
     tide_free(NULL);
     TIDE_REQUIRE(!tide_owns(&had_started));
-    TIDE_REQUIRE(tide_mallinfo2().hblks == 0 && tide_malloc_trim(0) >= 0);
+    TIDE_REQUIRE(tide_mallinfo2().smblks == 0 && tide_malloc_trim(0) >= 0);
     TIDE_REQUIRE(tide_realloc(NULL, 100));
 }
 
@@ -36,7 +36,8 @@ Test(start, any_function_can_be_the_first)
 
 static void use_everything(void)
 {
-    static const size_t sizes[] = { 1, 100, SIZE, TIDE_POOLED_MAX, TIDE_RUN_MAX, TIDE_RUN_MAX + 1 };
+    static const size_t sizes[] = { 1, 100, SIZE, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1,
+                                    TIDE_ARENA_BYTES + 1 };
 
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
         void *block = allocate(sizes[n]);
@@ -232,7 +233,7 @@ static void use_in_handler(void)
     tide_common_leave();
     blocks[0] = allocate(SIZE);
     blocks[1] = allocate(TIDE_SLOT_BYTES);
-    blocks[2] = allocate(TIDE_RUN_MAX + 1);
+    blocks[2] = allocate(TIDE_ARENA_BYTES + 1);
     free_all(blocks, 3);
 }
 
@@ -286,7 +287,7 @@ static void work(void *unused)
         for (size_t n = 0; n < 40; n++)
             blocks[n] = allocate(n * n * 40);
         free_all(blocks, 40);
-        tide_free(allocate(TIDE_RUN_MAX + 1));
+        tide_free(allocate(TIDE_ARENA_BYTES + 1));
     }
 }
 
@@ -297,7 +298,7 @@ static void work_in_child(void)
     for (size_t n = 0; n < 40; n++)
         blocks[n] = allocate(n * n * 40);
     free_all(blocks, 40);
-    tide_free(allocate(TIDE_RUN_MAX + 1));
+    tide_free(allocate(TIDE_ARENA_BYTES + 1));
 }
 
 static void fork_often(void)

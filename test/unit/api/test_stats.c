@@ -23,7 +23,7 @@ static void check_sums(const struct stats *stats)
         pooled += class_stats->allocated * tide_class_bytes[c];
         slots += class_stats->pools * tide_class_slots(c);
     }
-    slots += stats->run_bytes / TIDE_SLOT_BYTES + stats->empty_pools + stats->free_slots;
+    slots += stats->empty_pools + stats->free_slots;
     cr_assert_eq(stats->pooled_bytes, pooled);
     cr_assert_eq(slots,
                  stats->arena_bytes / TIDE_SLOT_BYTES - stats->arenas.arenas * TIDE_HEADER_SLOTS,
@@ -50,7 +50,7 @@ Test(stats, every_slot_and_block_is_accounted_for)
         allocate(tide_class_bytes[c]);
         tide_free(allocate(tide_class_bytes[c]));
     }
-    allocate(TIDE_RUN_MAX);
+    allocate(TIDE_POOLED_MAX + 1);
     gather_both();
 }
 
@@ -200,34 +200,43 @@ Test(stats, past_its_destructors_a_thread_counts_them_the_same)
     assert_ended_well(run_program("late_gathering", NULL, NULL));
 }
 
-Test(stats, runs_are_counted)
+Test(stats, large_blocks_are_counted)
 {
-    void *run;
+    static const size_t large[] = { TIDE_POOLED_MAX + 1, TIDE_ARENA_BYTES / 2,
+                                    3 * TIDE_ARENA_BYTES + 1 };
 
-    gather_before();
-    run = allocate(TIDE_RUN_MAX);
-    gather_both();
-    cr_assert_eq(now.runs, before.runs + 1);
-    cr_assert_eq(now.run_bytes, before.run_bytes + TIDE_RUN_MAX);
-    tide_free(run);
-    gather_both();
-    cr_assert_eq(now.runs, before.runs);
-    cr_assert_eq(now.run_bytes, before.run_bytes);
+    for (size_t n = 0; n < sizeof large / sizeof *large; n++) {
+        size_t bytes = tide_good_size(large[n]);
+        void *block;
+
+        gather_before();
+        block = allocate(large[n]);
+        gather_both();
+        cr_assert_eq(now.store.blocks, before.store.blocks + 1);
+        cr_assert_eq(now.store.block_bytes, before.store.block_bytes + bytes);
+        tide_free(block);
+        gather_both();
+        cr_assert_eq(now.store.blocks, before.store.blocks);
+        cr_assert_eq(now.store.block_bytes, before.store.block_bytes);
+    }
 }
 
-Test(stats, huge_blocks_are_counted)
+IN_NEW_THREAD(stats, freed_large_blocks_are_dirty_until_they_are_purged, NULL)
 {
-    void *huge;
+    void *block = allocate(3 * TIDE_ARENA_BYTES);
 
-    gather_before();
-    huge = allocate(TIDE_RUN_MAX + 1);
-    gather_both();
-    cr_assert_eq(now.huge.blocks, before.huge.blocks + 1);
-    tide_free(huge);
-    gather_both();
-    cr_assert_eq(now.huge.blocks, before.huge.blocks);
-    cr_assert_eq(now.returnable_bytes, before.returnable_bytes + now.huge.cached_bytes -
-                                           before.huge.cached_bytes);
+    leave_maintenance_out();
+    tide_stats_gather(&before);
+    tide_free(block);
+    tide_stats_gather(&now);
+    TIDE_REQUIRE(now.store.dirty_bytes == before.store.dirty_bytes + 3 * TIDE_ARENA_BYTES);
+    TIDE_REQUIRE(now.returnable_bytes == before.returnable_bytes + 3 * TIDE_ARENA_BYTES);
+    before = now;
+    tide_malloc_trim(0);
+    tide_stats_gather(&now);
+    TIDE_REQUIRE(now.store.dirty_bytes == 0 && now.store.dirty_ranges == 0);
+    TIDE_REQUIRE(now.store.purged_bytes >= before.store.purged_bytes + before.store.dirty_bytes);
+    TIDE_REQUIRE(now.store.grown == before.store.grown);
 }
 
 Test(stats, heaps_and_orphans_are_counted)
@@ -258,7 +267,7 @@ PROGRAM(little)
     tide_stats_gather(&now);
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         slots += now.classes[c].pools * tide_class_slots(c);
-    slots += now.run_bytes / TIDE_SLOT_BYTES + now.empty_pools + now.free_slots;
+    slots += now.empty_pools + now.free_slots;
     TIDE_REQUIRE(now.arenas.arenas > 1 || now.arena_bytes <= TIDE_ARENA_BYTES / 2 || !TIDE_UNITS);
     TIDE_REQUIRE(slots + now.arenas.arenas * TIDE_HEADER_SLOTS ==
                  now.arena_bytes / TIDE_SLOT_BYTES);
@@ -281,13 +290,12 @@ PROGRAM(locks)
 {
     bool is_global = tide_arena_global_lock() != NULL;
 
-    tide_free(allocate(TIDE_RUN_MAX));
-    tide_free(allocate(TIDE_RUN_MAX + 1));
+    tide_free(allocate(TIDE_POOLED_MAX + 1));
     tide_stats_gather(&now);
     TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_GLOBAL].acquired) > 0) == is_global);
     TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_ARENA].acquired) > 0) == !is_global);
     TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_SHARD].acquired) > 0) == !is_global);
-    TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_HUGE].acquired) > 0) == !is_global);
+    TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_STORE].acquired) > 0) == !is_global);
     TIDE_REQUIRE(tide_relaxed(&now.locks[LOCK_COMMON].acquired) == 1); /* for its lists */
 }
 

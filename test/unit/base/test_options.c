@@ -360,14 +360,25 @@ Test(options, an_unknown_setting_is_named_and_changes_nothing)
     assert_defaults();
 }
 
+Test(options, a_setting_that_is_gone_is_named_with_what_does_its_work)
+{
+    read_setting("TIDEPOOL_HUGE_CACHE=1G");
+    cr_assert_str_eq(warning, "tidepool: setting TIDEPOOL_HUGE_CACHE=1G is gone: TIDEPOOL_DECAY_MS "
+                              "says how long freed memory is kept\n");
+    assert_defaults();
+    read_setting("TIDEPOOL_HUGE_CACHES=1G");
+    cr_assert(strstr(warning, "TIDEPOOL_HUGE_CACHES=1G is unknown"), "%s", warning);
+    assert_defaults();
+}
+
 Test(options, a_bad_value_is_named_with_what_is_accepted_and_kept)
 {
     read_setting("TIDEPOOL_ARENA_LOCK=none");
     cr_assert(strstr(warning, "TIDEPOOL_ARENA_LOCK=none"), "%s", warning);
     cr_assert(strstr(warning, "arena|global"), "%s", warning);
     cr_assert(strstr(warning, "default arena is kept"), "%s", warning);
-    read_setting("TIDEPOOL_HUGE_CACHE=2T");
-    cr_assert(strstr(warning, "0 to 1T; the default 64M is kept"), "%s", warning);
+    read_setting("TIDEPOOL_STASH=2M");
+    cr_assert(strstr(warning, "0 to 1M; the default 4K is kept"), "%s", warning);
     read_setting("TIDEPOOL_LIMIT_HARD=200%");
     cr_assert(strstr(warning, "0 to 1024T, 1% to 100%; the default 0 is kept"), "%s", warning);
 }
