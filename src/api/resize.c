@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/override.h"
+#include "heap/bound.h"
 #include "heap/fork.h"
 #include "heap/heap_fast.h"
 #include "heap/inspect.h"
@@ -58,6 +59,8 @@ static void *resize_in_kind(void *block, const struct found *found, size_t size)
     tide_fork_check();
     is_passing = tide_fork_pass_in();
     resized = resize_found(block, found, size);
+    if (resized && found->kind == FOUND_LARGE && size < found->bytes)
+        tide_bound_check(found->bytes - size);
     if (is_passing)
         tide_fork_pass_out();
     tide_heap_do_due();

@@ -89,7 +89,7 @@ void tide_arena_use_nodes(unsigned nodes, unsigned first_cpu)
 
     tide_shard_start(before, group * nodes);
     first_node = (tide_os_node_of_cpu(first_cpu) + nodes - first_cpu % before / group) % nodes;
-    tide_store_use_nodes(first_node);
+    tide_store_use_nodes(tide_os_node_of_cpu(first_cpu));
     tide_os_topology_use();
 }
 

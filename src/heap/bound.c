@@ -95,27 +95,29 @@ static void note_gone(size_t bytes, uint64_t now)
 
 /* ---- Giving back: under the maintenance lock ----------------------------- */
 
-/* A step.  Bytes that went. */
-static size_t give_back(size_t kept, size_t most)
+/* A step, of no less than what was freed, as that may have been the last free.  Bytes
+ * that went. */
+static size_t give_back(size_t kept, size_t most, size_t freed)
 {
     size_t dirty = tide_relaxed(&tide_store_dirty), surplus = kept - most;
     unsigned slots = kept > 2 * most ? LARGE_STEP_SLOTS : STEP_SLOTS;
     size_t step = (size_t)slots << TIDE_SLOT_SHIFT, returned;
 
+    step = step > freed ? step : freed;
     returned = tide_store_purge(dirty > surplus ? dirty - surplus : 0, step);
     if (returned < surplus && returned < step)
         returned += tide_arena_purge_some((unsigned)((step - returned) >> TIDE_SLOT_SHIFT));
     return returned;
 }
 
-static void step(void)
+static void step(size_t freed)
 {
     size_t kept = tide_bound_kept(), most = bound(), returned = 0;
     uint64_t now = tide_os_now_ms();
 
     forget(kept, now);
     if (kept > most)
-        returned = give_back(kept, most);
+        returned = give_back(kept, most, freed);
     if (tide_relaxed(&tide_bound_returned) > most / 4)
         tide_idle_collect_on();
     note_gone(returned, now);
@@ -129,13 +131,13 @@ static bool is_bounded(void)
     return tide_bound_kept() <= most && tide_relaxed(&tide_bound_returned) <= most / 4;
 }
 
-void tide_bound_check_slow(void)
+void tide_bound_check_slow(size_t freed)
 {
     int saved_errno = errno;
 
     if (is_bounded() || tide_lock_is_forking() || !tide_lock_try(tide_maintenance_lock()))
         return;
-    step();
+    step(freed);
     tide_unlock(tide_maintenance_lock());
     errno = saved_errno;
 }

@@ -29,7 +29,7 @@ extern TIDE_HIDDEN _Atomic size_t tide_bound_returned;
 /* The bound, when it was last looked at; 0: it is to be. */
 extern TIDE_HIDDEN _Atomic size_t tide_bound_most;
 
-void tide_bound_check_slow(void);
+void tide_bound_check_slow(size_t freed);
 void tide_bound_note_taken_slow(size_t bytes);
 
 /* Whether there is no thread that does it. */
@@ -45,11 +45,12 @@ static inline size_t tide_bound_kept(void)
            tide_relaxed(&tide_store_dirty);
 }
 
-/* At the end of a free on its slow path: no locks, no section. */
-static inline void tide_bound_check(void)
+/* At the end of a free on its slow path: no locks, no section.  So many bytes of a large
+ * block were freed. */
+static inline void tide_bound_check(size_t freed)
 {
     if (TIDE_UNLIKELY(tide_bound_is_on()) && tide_bound_kept() > tide_relaxed(&tide_bound_most))
-        tide_bound_check_slow();
+        tide_bound_check_slow(freed);
 }
 
 bool tide_bound_set_pages_aside_slow(struct heap *heap, struct pool *pool,
@@ -73,7 +74,7 @@ static inline void tide_bound_check_returned(void)
 {
     if (TIDE_UNLIKELY(tide_bound_is_on()) &&
         tide_relaxed(&tide_bound_returned) > tide_relaxed(&tide_bound_most) / 4)
-        tide_bound_check_slow();
+        tide_bound_check_slow(0);
 }
 
 /* So many bytes are taken that have no pages.  Any locks. */

@@ -304,7 +304,7 @@ void tide_heap_free_checked(void *address, const char *call)
     tide_fork_check();
     is_passing = tide_fork_pass_in();
     free_found(&found, address, call);
-    tide_bound_check();
+    tide_bound_check(found.kind == FOUND_LARGE ? found.bytes : 0);
     if (is_passing)
         tide_fork_pass_out();
     errno = saved_errno;
@@ -328,7 +328,7 @@ void tide_heap_free_last(struct heap *heap, struct block *block)
     tide_heap_end(heap);
     if (is_aside)
         tide_bound_purge(heap, &pages);
-    tide_bound_check();
+    tide_bound_check(0);
 }
 
 /* The pool that address is a block of, if it is another heap's; else NULL. */

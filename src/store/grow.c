@@ -77,15 +77,28 @@ static size_t growth_ahead(void)
     return tide_round_down(share, GRAIN_BYTES);
 }
 
+/* What is aligned to more than its length has room behind it, too, as it is to become
+ * longer. */
+static char *obtain(size_t bytes, size_t alignment)
+{
+    size_t room = tide_round_up(bytes, alignment);
+    char *start = bytes < alignment ? tide_os_obtain(room, alignment) : NULL;
+
+    if (!start)
+        return tide_os_obtain(bytes, alignment);
+    tide_os_return(start + bytes, room - bytes);
+    return start;
+}
+
 struct tide_range *tide_store_grow(const struct tide_request *request, char **place)
 {
     size_t grain = grain_bytes(), least = tide_round_up(request->bytes, grain);
     size_t alignment = request->alignment > grain ? request->alignment : grain;
     size_t ahead = growth_ahead(), bytes = ahead > least ? ahead : least;
 
-    *place = tide_os_obtain(bytes, alignment);
+    *place = obtain(bytes, alignment);
     if (!*place && bytes > least)
-        *place = tide_os_obtain(bytes = least, alignment);
+        *place = obtain(bytes = least, alignment);
     if (!*place)
         return NULL;
     tide_os_bind(*place, bytes, request->node);
@@ -100,6 +113,7 @@ bool tide_store_grow_behind(const struct tide_range *range, size_t bytes)
 
     if (tide_page_map_get(end) || !tide_os_obtain_at(end, growth))
         return false;
+    tide_os_bind(end, growth, tide_store_home(range->home));
     tide_os_advise_huge_pages(end, growth);
     if (!add(end, growth, range->home))
         return false;

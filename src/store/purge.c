@@ -8,7 +8,6 @@
 #include "base/bits.h"
 #include "base/lock.h"
 #include "base/options.h"
-#include "os/huge_pages.h"
 #include "os/limits.h"
 #include "os/map.h"
 #include "os/thread.h"
@@ -46,6 +45,7 @@ static struct tide_range *begin(enum tide_range_state state, uint64_t newest, si
         range->start = tide_range_end(whole) - most;
         range->bytes = most;
         range->home = whole->home;
+        range->is_patched = whole->is_patched;
         tide_ranges_cut_back(whole, most);
     } else if (whole) {
         tide_ranges_leave(whole);
@@ -59,13 +59,8 @@ static struct tide_range *begin(enum tide_range_state state, uint64_t newest, si
 /* Pages that were moved left mappings of their own: these become one again. */
 static void purge(struct tide_range *range)
 {
-    if (range->patches > 0 && tide_os_renew(range->start, range->bytes)) {
-        tide_os_advise_huge_pages(range->start, range->bytes);
-        atomic_fetch_sub_explicit(&tide_store_patches, range->patches, memory_order_relaxed);
-        range->patches = 0;
-    } else {
+    if (!range->is_patched || !tide_store_renew(range))
         tide_os_purge(range->start, range->bytes);
-    }
 }
 
 /* So many of its bytes were dirty. */

@@ -31,7 +31,8 @@ struct tide_range {
     uint64_t stamp;                    /* likewise: ms; when it was freed, or purged */
     uint8_t state;                     /* likewise; read by who has the block */
     uint8_t home;                      /* constant while not free: of its memory node */
-    uint16_t patches;                  /* likewise: mappings that moving pages has made of it */
+    uint16_t patches : 15;             /* likewise: how often it was made several mappings */
+    uint16_t is_patched : 1;           /* likewise: may be several, that another piece counts */
     uint32_t copy;                     /* likewise: the number of this copy of the process */
 };
 

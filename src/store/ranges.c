@@ -214,6 +214,7 @@ static struct tide_range *join(struct tide_range *range, struct tide_range *othe
     if (other->bytes > range->bytes)
         swap_records(&range, &other);
     range->patches += other->patches;
+    range->is_patched |= other->is_patched;
     unlink_range(other);
     tide_ranges_drop(other);
     set_extent(range, start, bytes);

@@ -8,9 +8,11 @@
 #include "base/atomic.h"
 #include "base/fatal.h"
 #include "base/lock.h"
+#include "os/huge_pages.h"
 #include "os/limits.h"
 #include "os/map.h"
 #include "os/thread.h"
+#include "os/topology.h"
 #include "store/grow.h"
 #include "store/page_map.h"
 #include "store/ranges.h"
@@ -73,6 +75,7 @@ bool tide_store_shrink(struct tide_range *range, size_t bytes)
     tail->start = range->start + bytes;
     tail->bytes = range->bytes - bytes;
     tail->home = range->home;
+    tail->is_patched = range->is_patched;
     tail->state = RANGE_USED;
     tide_ranges_resize(range, bytes);
     tide_take_count_back(tail->bytes, RANGE_DIRTY);
@@ -116,17 +119,47 @@ bool tide_store_extend(struct tide_range *range, size_t bytes, size_t *fresh)
 
 /* ---- Moving --------------------------------------------------------------- */
 
-/* Undoes the taking of a range that was to replace one. */
-static void put_target(struct tide_range *target, size_t replaced)
+/* As it came from the OS. */
+static bool renew(char *start, size_t bytes, unsigned home)
+{
+    if (!tide_os_renew(start, bytes))
+        return false;
+    tide_os_bind(start, bytes, tide_store_home(home));
+    tide_os_advise_huge_pages(start, bytes);
+    return true;
+}
+
+bool tide_store_renew(struct tide_range *range)
+{
+    if (!renew(range->start, range->bytes, range->home))
+        return false;
+    tide_lock(tide_ranges_lock);
+    atomic_fetch_sub_explicit(&tide_store_patches, range->patches, memory_order_relaxed);
+    range->patches = 0;
+    range->is_patched = false;
+    tide_unlock(tide_ranges_lock);
+    return true;
+}
+
+/* Undoes the taking of a range that was to replace one; so much of its front is lost. */
+static void put_target(struct tide_range *target, size_t replaced, size_t lost)
 {
     tide_lock(tide_ranges_lock);
     tide_take_count_back(target->bytes - replaced, RANGE_PURGED);
+    tide_ranges_leave(target);
+    target->state = RANGE_USED;
+    target->start += lost;
+    target->bytes -= lost;
     put(target, RANGE_PURGED);
     tide_unlock(tide_ranges_lock);
+    tide_store_count_unmapped(lost);
 }
 
+/* Where the pages were is one mapping again. */
 static void replace(struct tide_range *range)
 {
+    if (range->is_patched)
+        tide_store_renew(range);
     tide_lock(tide_ranges_lock);
     put(range, RANGE_PURGED);
     tide_unlock(tide_ranges_lock);
@@ -138,6 +171,7 @@ bool tide_store_may_patch(struct tide_range *range)
         return false;
     atomic_fetch_add_explicit(&tide_store_patches, 1, memory_order_relaxed);
     range->patches++;
+    range->is_patched = true;
     return true;
 }
 
@@ -151,9 +185,15 @@ struct tide_range *tide_store_move(struct tide_range *range, size_t bytes)
     target = tide_take(&taking);
     if (!target)
         return NULL;
-    if (!tide_store_may_patch(target) ||
-        !tide_os_move_pages(range->start, range->bytes, target->start)) {
-        put_target(target, range->bytes);
+    if (!tide_store_may_patch(target)) {
+        put_target(target, range->bytes, 0);
+        return NULL;
+    }
+    if (!tide_os_move_pages(range->start, range->bytes, target->start)) {
+        /* the kernel unmaps where pages are to go before it sees that they can't */
+        bool is_whole = renew(target->start, range->bytes, target->home);
+
+        put_target(target, range->bytes, is_whole ? 0 : range->bytes);
         return NULL;
     }
     replace(range);

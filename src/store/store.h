@@ -83,6 +83,10 @@ struct tide_store_totals tide_store_totals(void);
 /* For fork, and for its counts. */
 struct tide_lock *tide_store_lock(void);
 
+/* A range that nobody else can find becomes one mapping without pages, if the kernel
+ * can. */
+bool tide_store_renew(struct tide_range *range);
+
 /* For who purges (purge.c): bytes are dirty no more, or not mapped. */
 void tide_store_count_purged(size_t bytes);
 void tide_store_count_unmapped(size_t bytes);

@@ -58,6 +58,7 @@ static struct tide_range *cut(struct tide_range *from, char *start, size_t bytes
     range->bytes = bytes;
     range->home = from->home;
     range->patches = from->patches;
+    range->is_patched = from->is_patched;
     range->state = RANGE_USED;
     from->patches = 0;
     if (from->bytes == bytes) {
@@ -72,6 +73,7 @@ static struct tide_range *cut(struct tide_range *from, char *start, size_t bytes
         front->start = from->start;
         front->bytes = lead;
         front->home = from->home;
+        front->is_patched = from->is_patched;
         tide_ranges_cut_front(from, lead + bytes);
         tide_ranges_enter_beside(front, from);
     }
@@ -98,9 +100,11 @@ void tide_take_behind(struct tide_range *range, size_t wanted)
         struct tide_range *front = tide_ranges_free_at(tide_range_end(range), range->home);
         size_t bytes = front->bytes < wanted ? front->bytes : wanted;
 
+        range->is_patched |= front->is_patched;
         if (bytes < front->bytes) {
             tide_ranges_cut_front(front, bytes);
         } else {
+            range->patches += front->patches;
             tide_ranges_leave(front);
             tide_ranges_drop(front);
         }
@@ -156,6 +160,7 @@ static struct tide_range *take_mixed(struct tide_taking *taking)
     range->state = RANGE_USED;
     if (start > first->start) {
         range->bytes = (size_t)(tide_range_end(first) - start);
+        range->is_patched = first->is_patched;
         tide_ranges_cut_back(first, range->bytes);
     }
     tide_take_behind(range, bytes - range->bytes);
