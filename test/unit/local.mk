@@ -36,17 +36,18 @@ unit_tests = \
 	test/unit/pool/test_pool \
 	test/unit/pool/test_returned \
 	test/unit/pool/test_size_class \
+	test/unit/large/test_large \
+	test/unit/large/test_large_freed \
+	test/unit/large/test_large_resize \
 	test/unit/heap/test_common \
 	test/unit/heap/test_depot \
 	test/unit/heap/test_fork \
 	test/unit/heap/test_heap \
 	test/unit/heap/test_heap_orphans \
-	test/unit/heap/test_huge \
 	test/unit/heap/test_idle \
 	test/unit/heap/test_idle_pages \
 	test/unit/heap/test_idle_taken \
 	test/unit/heap/test_inspect \
-	test/unit/heap/test_large \
 	test/unit/heap/test_maintenance \
 	test/unit/heap/test_reclaim \
 	test/unit/heap/test_nodes \
@@ -78,7 +79,8 @@ noinst_HEADERS += \
 	test/unit/arena/arenas.h \
 	test/unit/pool/pools.h \
 	test/unit/heap/heaps.h \
-	test/unit/heap/remotes.h
+	test/unit/heap/remotes.h \
+	test/unit/large/large_blocks.h
 
 if UNIT_TESTS
 check_PROGRAMS += $(unit_tests)

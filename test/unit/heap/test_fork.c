@@ -9,12 +9,12 @@
 #include "arena/reserve.h"
 #include "arena/walk.h"
 #include "heaps.h"
-#include "heap/huge.h"
 #include "heap/reclaim.h"
 #include "heap/remote.h"
 #include "os/map.h"
 #include "os/records.h"
 #include "os/thread.h"
+#include "store/store.h"
 
 /* A test in a program of its own, with nothing under way. */
 #define SCENARIO(name, setting)                                                               \
@@ -27,7 +27,7 @@
 #define SIZE ((size_t)240)
 
 static const size_t sizes[] = {
-    1, SIZE, 2048, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_RUN_MAX, TIDE_RUN_MAX + 1,
+    1, SIZE, 2048, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_ARENA_BYTES / 2, TIDE_ARENA_BYTES,
 };
 
 enum { SIZES = sizeof sizes / sizeof *sizes, EACH = 20 };
@@ -334,7 +334,7 @@ SCENARIO(beside_tidepools_own_thread_a_fork_takes_locks, "TIDEPOOL_MAINTENANCE=o
     pid_t child;
 
     while (tide_os_own_threads() == 0)
-        allocate(TIDE_RUN_MAX);
+        allocate(TIDE_ARENA_BYTES / 2);
     TIDE_REQUIRE(tide_heap_count() == 1);
     allocate_all(before);
     child = fork_child();
@@ -452,10 +452,10 @@ static void lock_everything(void *unused)
     tide_lock(tide_heap_orphans_lock());
     tide_depot_lock_all();
     tide_arena_before_fork();
-    if (!tide_arena_global_lock())
-        tide_lock(tide_huge_lock());
     tide_lock(tide_walk_lock());
     tide_lock(tide_reserve_lock());
+    if (!tide_arena_global_lock())
+        tide_lock(tide_store_lock());
     tide_lock(tide_os_records_lock());
     tide_lock(tide_os_kept_lock());
     tide_lock(tide_reclaim_handler_lock());
@@ -467,10 +467,10 @@ static void unlock_everything(void *unused)
     tide_unlock(tide_reclaim_handler_lock());
     tide_unlock(tide_os_kept_lock());
     tide_unlock(tide_os_records_lock());
+    if (!tide_arena_global_lock())
+        tide_unlock(tide_store_lock());
     tide_unlock(tide_reserve_lock());
     tide_unlock(tide_walk_lock());
-    if (!tide_arena_global_lock())
-        tide_unlock(tide_huge_lock());
     tide_arena_after_fork(false);
     tide_depot_unlock_all(false);
     tide_unlock(tide_heap_orphans_lock());

@@ -2,8 +2,9 @@
 #include "heap/inspect.h"
 
 #include "heaps.h"
-#include "heap/huge.h"
+#include "large/large.h"
 #include "os/map.h"
+#include "store/store.h"
 
 static const void *address; /* that find is asked about */
 
@@ -40,31 +41,23 @@ Test(inspect, pooled_blocks_of_every_class_are_found)
     check_pooled(1);
 }
 
-Test(inspect, runs_are_found)
+static void check_large(size_t size, size_t alignment)
 {
-    static const size_t sizes[] = { TIDE_POOLED_MAX + 1, TIDE_SLOT_BYTES + 1, TIDE_RUN_MAX };
+    char *block = tide_aligned_alloc(alignment, size);
+    struct found found = tide_heap_find(block, "probe");
 
-    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
-        char *block = allocate(sizes[n]);
-        struct found found = tide_heap_find(block, "probe");
-
-        cr_assert_eq(found.kind, FOUND_RUN);
-        cr_assert_eq(found.pool, tide_pool_of(block));
-        cr_assert_eq(found.bytes, tide_round_up(sizes[n], TIDE_SLOT_BYTES));
-        tide_free(block);
-    }
+    cr_assert_eq(found.kind, FOUND_LARGE);
+    cr_assert_eq(found.range, tide_store_block(block));
+    cr_assert_eq(found.range->start, block);
+    cr_assert_eq(found.bytes, tide_large_good_size(size));
+    tide_free(block);
 }
 
-Test(inspect, huge_blocks_are_found_wherever_they_start)
+Test(inspect, large_blocks_are_found_wherever_they_start)
 {
-    for (size_t alignment = TIDE_ALIGNMENT; alignment <= 4 * TIDE_ARENA_BYTES; alignment *= 8) {
-        char *block = tide_aligned_alloc(alignment, TIDE_RUN_MAX + 1);
-        struct found found = tide_heap_find(block, "probe");
-
-        cr_assert_eq(found.kind, FOUND_HUGE);
-        cr_assert_eq(found.bytes, tide_huge_usable(tide_huge_at(block)));
-        tide_free(block);
-    }
+    for (size_t size = TIDE_POOLED_MAX + 1; size <= 4 * TIDE_ARENA_BYTES; size *= 3)
+        for (size_t alignment = TIDE_ALIGNMENT; alignment <= 4 * TIDE_ARENA_BYTES; alignment *= 8)
+            check_large(size, alignment);
 }
 
 /* ---- Pointers into blocks ----------------------------------------------- */
@@ -86,24 +79,17 @@ Test(inspect, a_pointer_into_a_pooled_block_is_told_from_its_start)
     assert_inside(block, bytes - 1, bytes);
 }
 
-Test(inspect, a_pointer_into_a_run_is_told_from_its_start)
+Test(inspect, a_pointer_into_a_large_block_is_told_from_its_start)
 {
-    char *block = allocate(TIDE_RUN_MAX);
+    for (size_t size = TIDE_SLOT_BYTES; size <= 3 * TIDE_ARENA_BYTES; size *= 5) {
+        char *block = allocate(size);
+        size_t bytes = tide_usable_size(block);
 
-    assert_inside(block, 1, TIDE_RUN_MAX);
-    assert_inside(block, TIDE_SLOT_BYTES, TIDE_RUN_MAX);
-    assert_inside(block, TIDE_RUN_MAX - 1, TIDE_RUN_MAX);
-}
-
-Test(inspect, a_pointer_into_a_huge_block_is_told_from_its_start)
-{
-    char *block = allocate(3 * TIDE_ARENA_BYTES);
-    size_t bytes = tide_usable_size(block);
-
-    assert_inside(block, 1, bytes);
-    assert_inside(block, TIDE_ARENA_BYTES, bytes);
-    assert_inside(block, 2 * TIDE_ARENA_BYTES + 8, bytes);
-    assert_inside(block, bytes - 1, bytes);
+        assert_inside(block, 1, bytes);
+        assert_inside(block, tide_os_page_bytes, bytes);
+        assert_inside(block, bytes / 2 + 8, bytes);
+        assert_inside(block, bytes - 1, bytes);
+    }
 }
 
 /* ---- What is free ------------------------------------------------------- */
@@ -118,31 +104,51 @@ Test(inspect, an_untouched_block_is_not_allocated)
                    (void *)last, TIDE_POOLED_MAX);
 }
 
-Test(inspect, a_freed_run_is_free)
+/* Three that lie in a row. */
+static void allocate_row(char *row[3])
 {
-    char *block = allocate(TIDE_RUN_MAX), *kept = allocate(TIDE_RUN_MAX);
-
-    if (tide_arena_of(block) != tide_arena_of(kept))
-        allocate(TIDE_SLOT_BYTES); /* so that the arena stays */
-    tide_free(block);
-    if (tide_memory_at(block) == TIDE_ARENA)
-        assert_aborted(find_apart(block), "probe(%p): already free, or never allocated",
-                       (void *)block);
-    else
-        assert_aborted(find_apart(block),
-                       "probe(%p): not a tidepool block: no memory of tidepool's is there",
-                       (void *)block);
-}
-
-Test(inspect, a_cached_huge_block_is_free)
-{
-    char *block = allocate(2 * TIDE_ARENA_BYTES);
-    size_t bytes = tide_usable_size(block);
+    size_t bytes = tide_good_size(TIDE_ARENA_BYTES / 2);
 
     leave_maintenance_out();
-    tide_free(block);
-    assert_aborted(find_apart(block), "probe(%p): already free: a block of %zu bytes",
-                   (void *)block, bytes);
+    row[0] = allocate(bytes);
+    row[1] = allocate(bytes);
+    for (;; row[0] = row[1], row[1] = row[2]) {
+        row[2] = allocate(bytes);
+        if (row[1] == row[0] + bytes && row[2] == row[1] + bytes)
+            return;
+    }
+}
+
+Test(inspect, a_freed_large_block_is_free)
+{
+    char *row[3];
+
+    allocate_row(row);
+    tide_free(row[1]);
+    assert_aborted(find_apart(row[1]), "probe(%p): already free: a large block", (void *)row[1]);
+    assert_aborted(find_apart(row[1] + 16), "probe(%p): already free, or never allocated",
+                   (void *)(row[1] + 16));
+}
+
+Test(inspect, so_is_one_that_is_part_of_a_larger_range)
+{
+    char *row[3];
+
+    allocate_row(row);
+    tide_free(row[0]);
+    tide_free(row[1]);
+    assert_aborted(find_apart(row[1]), "probe(%p): already free, or never allocated",
+                   (void *)row[1]);
+}
+
+Test(inspect, one_whose_pages_are_gone_is_free)
+{
+    char *row[3];
+
+    allocate_row(row);
+    tide_free(row[1]);
+    tide_malloc_trim(0);
+    assert_aborted(find_apart(row[1]), "probe(%p): already free: a large block", (void *)row[1]);
 }
 
 static void report_free(void)
@@ -183,25 +189,6 @@ Test(inspect, the_allocators_records_are_no_blocks)
         assert_aborted(find_apart(arena + slot * TIDE_SLOT_BYTES),
                        "probe(%p): not a block: tidepool's own records are there",
                        (void *)(arena + slot * TIDE_SLOT_BYTES));
-}
-
-Test(inspect, what_is_near_a_huge_block_is_told)
-{
-    char *block = allocate(TIDE_RUN_MAX + 1), *beyond = block + tide_usable_size(block);
-
-    assert_aborted(find_apart(beyond), "probe(%p): not a tidepool block: a huge block is near",
-                   (void *)beyond);
-}
-
-Test(inspect, the_record_of_a_huge_block_is_no_block)
-{
-    char *block = allocate(TIDE_RUN_MAX + 1);
-    struct huge *huge = tide_huge_at(block);
-
-    assert_aborted(find_apart(huge), "probe(%p): not a block: tidepool's own records are there",
-                   (void *)huge);
-    assert_aborted(find_apart(block - 1),
-                   "probe(%p): not a block: tidepool's own records are there", (void *)(block - 1));
 }
 
 /* ---- With checks on ----------------------------------------------------- */

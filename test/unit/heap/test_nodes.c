@@ -6,6 +6,7 @@
 #include "../nodes.h"
 #include "heaps.h"
 #include "os/thread.h"
+#include "store/store.h"
 
 static uint32_t state(void)
 {
@@ -154,28 +155,39 @@ Test(nodes, without_the_plugin_there_is_one_set_of_arenas_and_one_warning)
 
 /* ---- Where blocks are ------------------------------------------------------ */
 
+/* The node of a large block. */
+static unsigned node_of(const void *block)
+{
+    return tide_store_block(block)->home;
+}
+
+static bool is_bound_to(const void *address, unsigned node)
+{
+    const struct binding *binding = binding_of(address);
+
+    return binding && binding->nodes == 1ul << node;
+}
+
 static void check_blocks(void *cpu)
 {
     unsigned node;
-    void *small, *large, *huge;
+    void *small, *large, *larger;
 
     on_cpu = *(unsigned *)cpu;
     node = tide_os_node_count() == 1 ? 0 : on_cpu / CPUS_PER_NODE;
     small = tide_malloc(opaque(100));
-    large = tide_malloc(opaque(TIDE_RUN_MAX));
-    huge = tide_malloc(opaque(8 << 20));
+    large = tide_malloc(opaque(TIDE_ARENA_BYTES / 2));
+    larger = tide_malloc(opaque(2 * TIDE_ARENA_BYTES));
     TIDE_REQUIRE(tide_arena_node(tide_arena_of(small)) == node);
-    TIDE_REQUIRE(tide_arena_node(tide_arena_of(large)) == node);
-    TIDE_REQUIRE(tide_huge_at(huge)->node == node);
+    TIDE_REQUIRE(node_of(large) == node && node_of(larger) == node);
     if (tide_os_node_count() > 1) {
-        TIDE_REQUIRE(binding_of(small)->nodes == 1ul << node);
-        TIDE_REQUIRE(binding_of(huge)->start == tide_huge_at(huge)->start);
-        TIDE_REQUIRE(binding_of(huge)->bytes == tide_huge_at(huge)->bytes);
-        TIDE_REQUIRE(binding_of(huge)->nodes == 1ul << node);
+        TIDE_REQUIRE(is_bound_to(small, node));
+        for (size_t at = 0; at < 2 * TIDE_ARENA_BYTES; at += TIDE_SLOT_BYTES)
+            TIDE_REQUIRE(is_bound_to((char *)larger + at, node));
     }
     tide_free(small);
     tide_free(large);
-    tide_free(huge);
+    tide_free(larger);
 }
 
 /* One thread for each CPU, all at a time, so that no heap is another's before. */
@@ -206,7 +218,7 @@ ON_MACHINES(nodes, a_threads_blocks_are_on_the_node_of_its_cpu, "TIDEPOOL_DEPOT=
     tide_api_check();
 }
 
-ON_MACHINE(nodes, a_cached_huge_block_serves_its_own_node, 2, NULL)
+ON_MACHINE(nodes, a_freed_large_block_serves_its_own_node, 2, NULL)
 {
     void *first, *second;
 
@@ -218,12 +230,12 @@ ON_MACHINE(nodes, a_cached_huge_block_serves_its_own_node, 2, NULL)
     tide_free(first);
     on_cpu = 2;
     second = tide_malloc(opaque(8 << 20));
-    TIDE_REQUIRE(second != first && tide_huge_at(second)->node == 1);
+    TIDE_REQUIRE(second != first && node_of(second) == 1);
     on_cpu = 1;
     TIDE_REQUIRE(tide_malloc(opaque(8 << 20)) == first);
 }
 
-ON_MACHINE(nodes, a_huge_block_that_grows_stays_on_its_node, 2, NULL)
+ON_MACHINE(nodes, a_large_block_that_grows_stays_on_its_node, 2, NULL)
 {
     void *block;
 
@@ -234,7 +246,7 @@ ON_MACHINE(nodes, a_huge_block_that_grows_stays_on_its_node, 2, NULL)
     on_cpu = 0;
     for (size_t size = 16; size <= 128; size *= 2) {
         block = tide_realloc(block, opaque(size << 20));
-        TIDE_REQUIRE(block && tide_huge_at(block)->node == 1);
+        TIDE_REQUIRE(block && node_of(block) == 1);
     }
 }
 
@@ -264,7 +276,7 @@ static void check_in_child(void)
     TIDE_REQUIRE(TIDE_THREAD_SANITIZER || state() == TIDE_NODES_SETTLED);
     allocate_some();
     on_cpu = 2;
-    TIDE_REQUIRE(tide_huge_at(tide_malloc(opaque(5 << 20)))->node == 1);
+    TIDE_REQUIRE(node_of(tide_malloc(opaque(5 << 20))) == 1);
     on_cpu = 0;
     run_thread(check_blocks, &cpu);
     tide_api_check();
