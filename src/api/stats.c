@@ -122,8 +122,7 @@ static void gather_locks(struct tide_lock locks[LOCK_KINDS])
     if (tide_arena_global_lock())
         tide_lock_add_counts(&locks[LOCK_GLOBAL], tide_arena_global_lock());
     tide_arena_lock_counts(&locks[LOCK_ARENA], &locks[LOCK_SHARD]);
-    if (tide_store_lock() != tide_arena_global_lock())
-        tide_lock_add_counts(&locks[LOCK_STORE], tide_store_lock());
+    tide_lock_add_counts(&locks[LOCK_STORE], tide_store_lock());
     tide_lock_add_counts(&locks[LOCK_ORPHANS], tide_heap_orphans_lock());
     tide_lock_add_counts(&locks[LOCK_COMMON], tide_common_lock());
     tide_depot_lock_counts(&locks[LOCK_DEPOT]);

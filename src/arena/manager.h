@@ -73,7 +73,7 @@ void tide_arena_put_run(struct pool *run);
 /* The tenant's heap ends or is idle. */
 void tide_arena_leave(struct tide_tenant *tenant);
 
-/* Returns free slots' pages and empty arenas to the OS, but for about keep
+/* Returns free slots' pages to the OS, but for about keep
  * bytes.  Bytes returned. */
 size_t tide_arena_trim(size_t keep);
 
@@ -85,7 +85,7 @@ size_t tide_arena_purge_some(unsigned slots);
 extern TIDE_HIDDEN _Atomic size_t tide_arena_idle_slots;
 
 /* Returns the pages of slots that were free at the last time and stayed so, and
- * empty arenas without pages, and, if so wanted, makes huge pages of what stays full
+ * if so wanted, makes huge pages of what stays full
  * (huge_pages.h), for the next so many arenas.  Whether these were the last; then
  * *waiting is the bytes that a later call may see to.  One thread at a time. */
 bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting);
@@ -105,7 +105,7 @@ struct tide_arena_totals tide_arena_totals(void);
  * and of the shards'. */
 void tide_arena_lock_counts(struct tide_lock *arenas, struct tide_lock *all_shards);
 
-/* The lock that huge blocks share with the arenas in global mode, or NULL. */
+/* The lock that the store shares with the arenas in global mode, or NULL. */
 struct tide_lock *tide_arena_global_lock(void);
 
 void tide_arena_before_fork(void);

@@ -38,10 +38,9 @@ _Static_assert(TIDE_SLOTS == 64, "the free slots of an arena are one 64-bit word
 
 /* Blocks up to SMALL_MAX come from size classes spaced by TIDE_ALIGNMENT,
  * those up to POOLED_MAX from classes spaced 8 per doubling, larger ones from
- * runs of slots, and above RUN_MAX from mappings of their own. */
+ * the store. */
 #define TIDE_SMALL_MAX ((size_t)256)
 #define TIDE_POOLED_MAX (TIDE_SLOT_BYTES / 2)
-#define TIDE_RUN_MAX (TIDE_ARENA_BYTES / 2)
 
 /* A pool is one slot for blocks up to NARROW_MAX and four above, so that it has
  * enough of them. */

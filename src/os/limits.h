@@ -1,10 +1,9 @@
 /* os/limits.h - how much memory the allocator may map
  *
- * Counted is what is mapped for blocks and records: arenas whole, huge mappings
- * with those that are cached, whether their pages are resident or not.  That is
- * exact, costs nothing but where address space is obtained or given back
- * (os/map.c), and is never less than what is resident.  The count is never
- * above the hard limit, with however many threads.
+ * Counted is what is mapped for records, and what the store has given out or keeps with
+ * its pages: arenas and large blocks whole, whether their pages are resident or not.  That
+ * is exact, costs nothing but where a range is taken or purged, and is never less than
+ * what is resident.  The count is never above the hard limit, with however many threads.
  */
 #ifndef TIDE_OS_LIMITS_H
 #define TIDE_OS_LIMITS_H

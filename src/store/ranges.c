@@ -17,8 +17,8 @@ enum {
 struct tide_range_list tide_ranges[RANGE_STATES];
 uint32_t tide_ranges_copy;
 
-static struct tide_lock own_lock = TIDE_LOCK_INITIALIZER;
-struct tide_lock *tide_ranges_lock = &own_lock;
+struct tide_lock tide_ranges_own_lock = TIDE_LOCK_INITIALIZER;
+struct tide_lock *tide_ranges_lock = &tide_ranges_own_lock;
 
 static struct tide_range *trees[TIDE_MOST_NODES][RANGE_PURGED + 1];
 static struct tide_range *spares; /* linked by older */

@@ -247,7 +247,7 @@ struct tide_store_totals tide_store_totals(void)
 
 struct tide_lock *tide_store_lock(void)
 {
-    return tide_ranges_lock;
+    return &tide_ranges_own_lock;
 }
 
 void tide_store_check(void)

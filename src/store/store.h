@@ -80,7 +80,7 @@ struct tide_store_totals {
 };
 struct tide_store_totals tide_store_totals(void);
 
-/* For fork, and for its counts. */
+/* Its own lock, for fork and for its counts. */
 struct tide_lock *tide_store_lock(void);
 
 /* A range that nobody else can find becomes one mapping without pages, if the kernel

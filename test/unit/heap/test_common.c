@@ -371,7 +371,7 @@ Test(common, threads_past_their_destructors_share_it)
 static void allocate_late(void *argument)
 {
     static const size_t sizes[] = { 1, SIZE, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1,
-                                    TIDE_RUN_MAX + 1 };
+                                    TIDE_ARENA_BYTES / 2 + 1 };
     void **kept = argument;
 
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {

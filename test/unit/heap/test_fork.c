@@ -457,7 +457,6 @@ static void lock_everything(void *unused)
     if (!tide_arena_global_lock())
         tide_lock(tide_store_lock());
     tide_lock(tide_os_records_lock());
-    tide_lock(tide_os_kept_lock());
     tide_lock(tide_reclaim_handler_lock());
 }
 
@@ -465,7 +464,6 @@ static void unlock_everything(void *unused)
 {
     (void)unused;
     tide_unlock(tide_reclaim_handler_lock());
-    tide_unlock(tide_os_kept_lock());
     tide_unlock(tide_os_records_lock());
     if (!tide_arena_global_lock())
         tide_unlock(tide_store_lock());

@@ -47,8 +47,8 @@ static void call_malloc(void *unused)
 
 static void call_malloc_of_every_kind(void *unused)
 {
-    static const size_t sizes[] = { 1, 1500, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_RUN_MAX,
-                                    TIDE_RUN_MAX + 1 };
+    static const size_t sizes[] = { 1, 1500, TIDE_POOLED_MAX, TIDE_POOLED_MAX + 1, TIDE_ARENA_BYTES / 2,
+                                    TIDE_ARENA_BYTES / 2 + 1 };
 
     (void)unused;
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {

@@ -285,59 +285,6 @@ Test(map, a_part_can_be_unmapped)
     cr_assert_eq(start[PAGE - 1] + start[3 * PAGE], 2);
 }
 
-Test(map, what_the_kernel_cannot_unmap_is_kept_for_the_next_request)
-{
-    char *start = map_pages(4);
-
-    memset(start, 1, 4 * PAGE);
-    refuses_munmap = true;
-    tide_os_unmap(start, 4 * PAGE);
-    refuses_munmap = false;
-    cr_assert(are_all_mapped(start, 4 * PAGE));
-    cr_assert_not(is_resident(start + PAGE) || is_resident(start + 3 * PAGE),
-                  "its pages went back");
-    cr_assert_neq(map_pages(5), start, "it doesn't suit");
-    cr_assert_eq(map_pages(4), start);
-    cr_assert(is_zero(start, 4 * PAGE));
-    memset(start, 1, 4 * PAGE);
-    cr_assert_neq(map_pages(4), start, "it is taken");
-}
-
-Test(map, a_kept_range_is_given_only_where_its_alignment_suits)
-{
-    char *aligned = tide_os_map(2 * TIDE_ARENA_BYTES, TIDE_ARENA_BYTES), *kept = aligned + PAGE;
-    char *another;
-
-    cr_assert(aligned);
-    refuses_munmap = true;
-    tide_os_unmap(kept, TIDE_ARENA_BYTES);
-    refuses_munmap = false;
-    another = tide_os_map(TIDE_ARENA_BYTES, TIDE_ARENA_BYTES);
-    cr_assert(another != kept && is_aligned(another, TIDE_ARENA_BYTES));
-    cr_assert_eq(tide_os_map(TIDE_ARENA_BYTES, PAGE), kept);
-}
-
-Test(map, several_kept_ranges_are_each_given_once)
-{
-    char *starts[3] = { map_pages(3), map_pages(3), map_pages(3) };
-    bool was_given[3] = { false };
-
-    refuses_munmap = true;
-    for (int n = 0; n < 3; n++)
-        tide_os_unmap(starts[n], 3 * PAGE);
-    refuses_munmap = false;
-    for (int n = 0; n < 3; n++) {
-        char *given = map_pages(3);
-
-        for (int at = 0; at < 3; at++)
-            if (given == starts[at]) {
-                cr_assert_not(was_given[at]);
-                was_given[at] = true;
-            }
-    }
-    cr_assert(was_given[0] && was_given[1] && was_given[2]);
-}
-
 static void check_purge(void)
 {
     char *start = map_pages(4);
