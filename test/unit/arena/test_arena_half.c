@@ -332,7 +332,7 @@ HALF_SCENARIO(it_stays_half_for_good_when_something_is_there)
 /* As take_half, where the store has what follows it. */
 static struct arena *take_half_before_free(void)
 {
-    struct tide_request first = { TIDE_ARENA_BYTES / 4, tide_os_page_bytes, 0, RANGE_USED, true };
+    struct tide_request first = { TIDE_ARENA_BYTES, tide_os_page_bytes, 0, RANGE_USED, true };
     struct arena *arena;
     size_t fresh;
 

@@ -108,6 +108,18 @@ MAY_BE_UNUSED static bool is_of_common_heap(const void *block)
     return tide_heap_is_common(tide_relaxed(&tide_pool_of(block)->owner));
 }
 
+/* A block of the common heap, whichever size. */
+MAY_BE_UNUSED static void *allocate_shared(size_t size)
+{
+    void *block;
+
+    tide_common_enter();
+    block = tide_common_take(tide_class_of(size));
+    tide_common_leave();
+    TIDE_REQUIRE(block && is_of_common_heap(block));
+    return block;
+}
+
 /* The blocks that malloc takes from. */
 MAY_BE_UNUSED static struct block *list_of(const struct heap *heap, unsigned size_class)
 {

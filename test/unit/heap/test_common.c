@@ -9,7 +9,7 @@
 #include "os/map.h"
 
 #define SIZE ((size_t)240)
-#define LARGE (TIDE_POOLED_MAX) /* a class of which every block comes from it */
+#define LARGE (TIDE_POOLED_MAX)
 static const unsigned size_class = SIZE / TIDE_ALIGNMENT;
 
 static void *blocks[2][MOST_BLOCKS];
@@ -108,16 +108,11 @@ IN_NEW_THREAD(common, a_heap_has_its_shares_once, NULL)
     expect_own(allocate(SIZE));
 }
 
-IN_NEW_THREAD(common, large_blocks_always_come_from_it, NULL)
+IN_NEW_THREAD(common, blocks_above_a_kibibyte_are_the_threads_own, NULL)
 {
     make_many_heaps();
-    for (unsigned c = tide_class_of(2048); c < TIDE_CLASSES; c++)
-        for (int n = 0; n < 20; n++) {
-            TIDE_REQUIRE(is_of_common_heap(blocks[0][n] = allocate(tide_class_bytes[c])));
-            TIDE_REQUIRE(!list_of(own_heap(), c) && !own_heap()->current[c]);
-        }
-    tide_free(blocks[0][0]);
-    TIDE_REQUIRE(allocate(LARGE) == blocks[0][0]);
+    for (unsigned c = tide_class_of(1025); c < TIDE_CLASSES; c++)
+        expect_own(allocate(tide_class_bytes[c]));
 }
 
 static void expect_lines_apart(void *const *some, void *const *others, uint32_t count)
@@ -189,12 +184,12 @@ IN_NEW_THREAD(common, what_is_returned_to_it_is_shared_again, NULL)
 
     make_many_heaps();
     set_stash(0);
-    returned = allocate(LARGE);
+    returned = allocate_shared(LARGE);
     while (list_of(common_heap(), tide_class_of(LARGE)))
-        allocate(LARGE);
+        allocate_shared(LARGE);
     tide_free(returned);
     TIDE_REQUIRE(tide_pool_returned_count(tide_pool_of(returned)) == 1);
-    TIDE_REQUIRE(allocate(LARGE) == returned);
+    TIDE_REQUIRE(allocate_shared(LARGE) == returned);
     TIDE_REQUIRE(tide_pool_returned_count(tide_pool_of(returned)) == 0);
 }
 
@@ -224,7 +219,7 @@ enum { SHARED = 2048 };
 
 static void *filled[MOST_BLOCKS];
 
-static void allocate_shared(void *place)
+static void take_shared(void *place)
 {
     *(void **)place = allocate(SHARED);
 }
@@ -236,7 +231,7 @@ static void ask_without_arenas(struct peer *peer, void *place)
     uint64_t before = tide_relaxed(&tide_common_lock()->acquired);
 
     tide_arena_before_fork();
-    peer_ask(peer, allocate_shared, place);
+    peer_ask(peer, take_shared, place);
     while (tide_relaxed(&tide_common_lock()->acquired) == before)
         sched_yield();
 }
@@ -280,8 +275,8 @@ static void use_and_return(void)
     enum { BLOCKS = 20 };
 
     for (int n = 0; n < BLOCKS; n++)
-        blocks[0][n] = allocate(LARGE);
-    TIDE_REQUIRE(pools_of_size(LARGE) > 0 && is_of_common_heap(blocks[0][0]));
+        blocks[0][n] = allocate_shared(LARGE);
+    TIDE_REQUIRE(pools_of_size(LARGE) > 0);
     free_all(blocks[0], BLOCKS);
     tide_heap_send_all_foreign(own_heap());
     tide_heap_empty_depot(false);
