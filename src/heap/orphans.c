@@ -158,8 +158,8 @@ static bool take_lost(struct heap *heap)
     if (tide_relaxed(&heap->state) != HEAP_OWNED || tide_heap_is_common(heap) ||
         !tide_heap_close(heap))
         return false;
-    if (tide_relaxed(&heap->state) == HEAP_OWNED && heap->thread != 0 &&
-        tgkill(getpid(), heap->thread, 0) != 0 && errno == ESRCH)
+    if (heap->thread != 0 && tgkill(getpid(), heap->thread, 0) != 0 && errno == ESRCH &&
+        tide_acquire(&heap->state) == HEAP_OWNED) /* after: it may have ended just now */
         return true;
     tide_heap_open(heap);
     return false;
