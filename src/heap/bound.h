@@ -5,8 +5,8 @@
  * there the frees on the slow path see to it that this is never much: when more is free
  * and resident than the bound, they give back the surplus, a bounded step at a time.
  *
- * The bound is 1.5 MiB or a thirty-second of the program's peak, if that is more, and a
- * third of that part with several heaps; and what the program was seen to need again: what is given
+ * The bound is 1.5 MiB or a fortieth of the program's peak, if that is more, and less
+ * than half of that part with several heaps; and what the program was seen to need again: what is given
  * back and taken anew within TIDEPOOL_DECAY_MS raises it, and what is not used for ten
  * times as long lowers it.
  *
