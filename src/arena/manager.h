@@ -105,7 +105,7 @@ struct tide_arena_totals tide_arena_totals(void);
  * and of the shards'. */
 void tide_arena_lock_counts(struct tide_lock *arenas, struct tide_lock *all_shards);
 
-/* The lock that the store shares with the arenas in global mode, or NULL. */
+/* The one lock of arenas and shards in global mode, or NULL. */
 struct tide_lock *tide_arena_global_lock(void);
 
 void tide_arena_before_fork(void);

@@ -15,7 +15,7 @@
  *  11. store      store/ranges.c     ranges of address space
  *  12. records    os/records.c       the allocator's own records
  *  13. handler    heap/reclaim.c     the program's function for the soft limit
- * With arena_lock=global, 7, 8 and 11 are one recursive lock.
+ * With arena_lock=global, 7 and 8 are one recursive lock.
  *
  * A thread that forks, and isn't the only one, holds all of them from the first fork
  * handler of tidepool's to the last.  Handlers of others that run in between may allocate: for that

@@ -28,7 +28,6 @@
 #include "os/map.h"
 #include "os/process.h"
 #include "os/records.h"
-#include "store/store.h"
 #include "os/thread.h"
 
 #define GONE ((struct heap *)1)
@@ -214,7 +213,6 @@ static void start_locks(void)
     is_done = true;
     tide_arena_start(tide_options.shards ? (unsigned)tide_options.shards : tide_os_cpu_count(),
                      tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL);
-    tide_store_start(tide_arena_global_lock());
 }
 
 static bool start_layers(char *const *environment)
@@ -403,4 +401,6 @@ void tide_heap_check(struct heap *heap)
     for (struct pool *pool = heap->stock; pool; pool = pool->next, stocked++)
         TIDE_REQUIRE(tide_relaxed(&pool->state) == POOL_EMPTY && pool->slots == 1);
     TIDE_REQUIRE(stocked == heap->stock_count);
+    TIDE_REQUIRE(!heap->wide || (tide_relaxed(&heap->wide->state) == POOL_EMPTY &&
+                                 heap->wide->slots == TIDE_WIDE_SLOTS));
 }

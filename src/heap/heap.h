@@ -72,6 +72,7 @@ struct heap {
     struct tide_tenant tenant;
     struct pool *stock;       /* empty pools of one slot, linked by next */
     uint32_t stock_count;
+    struct pool *wide;        /* likewise one of several slots, or NULL */
     struct tide_aside *aside; /* where empty pools go, if not to their arenas at once */
     struct pool *arrived[2];  /* taken out of the inboxes, not collected yet */
     struct tidying tidying;

@@ -125,6 +125,8 @@ static void drop_pool(struct heap *heap, struct pool *pool)
         pool->next = heap->stock;
         heap->stock = pool;
         heap->stock_count++;
+    } else if (pool->slots > 1 && !heap->wide && tide_options.pool_stock > 0) {
+        heap->wide = pool;
     } else {
         tide_arena_put_run(pool);
         tide_maintenance_note();
@@ -276,20 +278,32 @@ static struct block *take_untouched(struct heap *heap, unsigned size_class)
     return carve(heap->current[size_class]);
 }
 
+static struct pool *take_stocked(struct heap *heap, unsigned slots)
+{
+    struct pool *pool = slots == 1 ? heap->stock : heap->wide;
+
+    if (!pool)
+        return NULL;
+    if (slots == 1) {
+        heap->stock = pool->next;
+        heap->stock_count--;
+    } else {
+        heap->wide = NULL;
+    }
+    return pool;
+}
+
 static struct block *take_new(struct heap *heap, unsigned size_class)
 {
     unsigned slots = tide_class_slots(size_class);
-    struct pool *pool = heap->stock;
+    struct pool *pool = take_stocked(heap, slots);
     int saved_errno;
 
-    if (slots == 1 && pool) {
-        heap->stock = pool->next;
-        heap->stock_count--;
-    } else if (heap->aside) {
+    if (!pool && heap->aside) {
         pool = tide_common_take_fetched(slots);
         if (!pool)
             return NULL;
-    } else {
+    } else if (!pool) {
         saved_errno = errno;
         pool = tide_arena_take_run(&heap->tenant, slots, 1);
         errno = saved_errno;

@@ -143,6 +143,11 @@ static void tidy_stock(struct heap *heap, struct tide_aside *aside)
         pool->next = aside->pools;
         aside->pools = pool;
     }
+    if ((pool = heap->wide)) {
+        heap->wide = NULL;
+        pool->next = aside->pools;
+        aside->pools = pool;
+    }
     aside->arena = heap->tenant.arena;
     heap->tenant.arena = NULL;
     heap->tidying.step = TIDY_POOLS;

@@ -117,6 +117,6 @@ bool tide_store_grow_behind(const struct tide_range *range, size_t bytes)
     tide_os_advise_huge_pages(end, growth);
     if (!add(end, growth, range->home))
         return false;
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     return true;
 }

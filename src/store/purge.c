@@ -52,7 +52,7 @@ static struct tide_range *begin(enum tide_range_state state, uint64_t newest, si
     }
     if (range)
         tide_ranges_enter(range, RANGE_BUSY);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     return range;
 }
 
@@ -66,12 +66,12 @@ static void purge(struct tide_range *range)
 /* So many of its bytes were dirty. */
 static void end(struct tide_range *range, size_t dirty)
 {
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     tide_store_count_purged(dirty);
     tide_ranges_leave(range);
     range->stamp = tide_os_now_ms();
     tide_ranges_join(range, RANGE_PURGED);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
 }
 
 static size_t purge_oldest(uint64_t newest, size_t most)
@@ -91,10 +91,10 @@ static void drop(struct tide_range *range)
 {
     tide_store_count_unmapped(range->bytes);
     atomic_fetch_sub_explicit(&tide_store_patches, range->patches, memory_order_relaxed);
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     tide_ranges_leave(range);
     tide_ranges_drop(range);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
 }
 
 /* Whether there was one.  What the kernel can't unmap, as that would make too many
@@ -118,10 +118,10 @@ static size_t to_unmap(void)
     const struct tide_range *range;
     size_t bytes;
 
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     range = find_oldest(RANGE_PURGED, UINT64_MAX, UNMAPPED_BYTES);
     bytes = range ? range->bytes : 0;
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     return bytes;
 }
 
@@ -192,12 +192,12 @@ void tide_store_mend_in_child(void)
 {
     struct tide_range *range;
 
-    if (tide_lock_try(tide_ranges_lock)) {
+    if (tide_lock_try(&tide_ranges_lock)) {
         while ((range = tide_ranges[RANGE_BUSY].oldest)) {
             tide_ranges_leave(range);
             tide_store_count_purged(range->bytes);
         }
-        tide_unlock(tide_ranges_lock);
+        tide_unlock(&tide_ranges_lock);
         return;
     }
     tide_ranges_mend();

@@ -17,8 +17,7 @@ enum {
 struct tide_range_list tide_ranges[RANGE_STATES];
 uint32_t tide_ranges_copy;
 
-struct tide_lock tide_ranges_own_lock = TIDE_LOCK_INITIALIZER;
-struct tide_lock *tide_ranges_lock = &tide_ranges_own_lock;
+struct tide_lock tide_ranges_lock = TIDE_LOCK_INITIALIZER;
 
 static struct tide_range *trees[TIDE_MOST_NODES][RANGE_PURGED + 1];
 static struct tide_range *spares; /* linked by older */
@@ -36,13 +35,13 @@ bool tide_ranges_lock_with(unsigned count)
 {
     struct tide_range *records;
 
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     while (spare_count < count) {
-        tide_unlock(tide_ranges_lock);
+        tide_unlock(&tide_ranges_lock);
         records = tide_os_record(RECORDS * sizeof *records);
         if (!records)
             return false;
-        tide_lock(tide_ranges_lock);
+        tide_lock(&tide_ranges_lock);
         add_spares(records);
     }
     return true;

@@ -20,8 +20,7 @@ struct tide_range_list {
 };
 extern struct tide_range_list tide_ranges[RANGE_STATES];
 
-extern struct tide_lock tide_ranges_own_lock;
-extern struct tide_lock *tide_ranges_lock; /* it, or the global one */
+extern struct tide_lock tide_ranges_lock;
 extern uint32_t tide_ranges_copy; /* the number of this copy of the process */
 
 /* Takes the lock when there are so many spare records.  False and ENOMEM, without the

@@ -25,12 +25,6 @@ enum {
 
 _Atomic size_t tide_store_used, tide_store_dirty, tide_store_patches;
 
-void tide_store_start(struct tide_lock *global)
-{
-    if (global)
-        tide_ranges_lock = global;
-}
-
 struct tide_range *tide_store_take(const struct tide_request *request, size_t *fresh)
 {
     struct tide_taking taking = { .request = request };
@@ -59,10 +53,10 @@ static void put(struct tide_range *range, enum tide_range_state state)
 
 void tide_store_put(struct tide_range *range, enum tide_range_state state)
 {
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     tide_take_count_back(range->bytes, state);
     put(range, state);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
 }
 
 bool tide_store_shrink(struct tide_range *range, size_t bytes)
@@ -80,7 +74,7 @@ bool tide_store_shrink(struct tide_range *range, size_t bytes)
     tide_ranges_resize(range, bytes);
     tide_take_count_back(tail->bytes, RANGE_DIRTY);
     put(tail, RANGE_DIRTY);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     return true;
 }
 
@@ -105,9 +99,9 @@ bool tide_store_extend(struct tide_range *range, size_t bytes, size_t *fresh)
     bool is_done = false;
 
     for (int tries = 0; tries < MOST_GROWS && !is_done; tries++) {
-        tide_lock(tide_ranges_lock);
+        tide_lock(&tide_ranges_lock);
         is_done = extend(range, bytes, fresh);
-        tide_unlock(tide_ranges_lock);
+        tide_unlock(&tide_ranges_lock);
         if (!is_done && !tide_store_grow_behind(range, bytes - range->bytes))
             break;
     }
@@ -133,25 +127,25 @@ bool tide_store_renew(struct tide_range *range)
 {
     if (!renew(range->start, range->bytes, range->home))
         return false;
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     atomic_fetch_sub_explicit(&tide_store_patches, range->patches, memory_order_relaxed);
     range->patches = 0;
     range->is_patched = false;
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     return true;
 }
 
 /* Undoes the taking of a range that was to replace one; so much of its front is lost. */
 static void put_target(struct tide_range *target, size_t replaced, size_t lost)
 {
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     tide_take_count_back(target->bytes - replaced, RANGE_PURGED);
     tide_ranges_leave(target);
     target->state = RANGE_USED;
     target->start += lost;
     target->bytes -= lost;
     put(target, RANGE_PURGED);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     tide_store_count_unmapped(lost);
 }
 
@@ -160,9 +154,9 @@ static void replace(struct tide_range *range)
 {
     if (range->is_patched)
         tide_store_renew(range);
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     put(range, RANGE_PURGED);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
 }
 
 bool tide_store_may_patch(struct tide_range *range)
@@ -214,7 +208,7 @@ bool tide_store_find(const void *address, struct tide_range *found)
 {
     bool is_found = false;
 
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     for (unsigned state = 0; state < RANGE_USED && !is_found; state++)
         for (struct tide_range *range = tide_ranges[state].oldest; range && !is_found;
              range = range->newer)
@@ -223,7 +217,7 @@ bool tide_store_find(const void *address, struct tide_range *found)
                 *found = *range;
                 is_found = true;
             }
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     return is_found;
 }
 
@@ -231,7 +225,7 @@ struct tide_store_totals tide_store_totals(void)
 {
     struct tide_store_totals totals;
 
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     totals = (struct tide_store_totals){
         .blocks = tide_ranges[RANGE_BLOCK].count,
         .block_bytes = tide_ranges[RANGE_BLOCK].bytes,
@@ -241,20 +235,20 @@ struct tide_store_totals tide_store_totals(void)
         .purged_bytes = tide_ranges[RANGE_PURGED].bytes,
         .grown = tide_relaxed(&tide_store_grown),
     };
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     return totals;
 }
 
 struct tide_lock *tide_store_lock(void)
 {
-    return &tide_ranges_own_lock;
+    return &tide_ranges_lock;
 }
 
 void tide_store_check(void)
 {
-    tide_lock(tide_ranges_lock);
+    tide_lock(&tide_ranges_lock);
     tide_ranges_check();
     TIDE_REQUIRE(tide_relaxed(&tide_store_dirty) >= tide_ranges[RANGE_DIRTY].bytes);
     TIDE_REQUIRE(tide_relaxed(&tide_store_used) >= tide_ranges[RANGE_BLOCK].bytes);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
 }

@@ -38,9 +38,6 @@ extern TIDE_HIDDEN _Atomic size_t tide_store_dirty;
 /* Mappings that were made beyond those of what was grown; about. */
 extern TIDE_HIDDEN _Atomic size_t tide_store_patches;
 
-/* Uses this lock instead of its own; at the start. */
-void tide_store_start(struct tide_lock *global);
-
 /* A range; *fresh becomes how many of its bytes have no pages: if all, it is zero.  NULL
  * and ENOMEM when there is no memory. */
 struct tide_range *tide_store_take(const struct tide_request *request, size_t *fresh);
@@ -80,7 +77,7 @@ struct tide_store_totals {
 };
 struct tide_store_totals tide_store_totals(void);
 
-/* Its own lock, for fork and for its counts. */
+/* For fork, and for its counts. */
 struct tide_lock *tide_store_lock(void);
 
 /* A range that nobody else can find becomes one mapping without pages, if the kernel

@@ -198,7 +198,7 @@ static struct tide_range *take_free(struct tide_taking *taking)
         return NULL;
     range = take_suitable(taking);
     settle(taking, range);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     return range;
 }
 
@@ -213,7 +213,7 @@ static struct tide_range *take_grown(struct tide_taking *taking)
     if (count_taken(taking, 0))
         range = cut(whole, place, taking->request->bytes);
     settle(taking, range);
-    tide_unlock(tide_ranges_lock);
+    tide_unlock(&tide_ranges_lock);
     return range;
 }
 

@@ -220,7 +220,7 @@ MAY_BE_UNUSED static bool is_bare(const struct heap *heap)
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         if (list_of(heap, c) || heap->current[c])
             return false;
-    return !heap->stock && !heap->tenant.arena;
+    return !heap->stock && !heap->wide && !heap->tenant.arena;
 }
 
 /* What the heaps keep whose threads are outside them goes, and what the calling one's

@@ -42,7 +42,8 @@ MAY_BE_UNUSED static bool keeps_nothing(const struct heap *heap)
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         if (heap->surplus[c].first)
             return false;
-    return is_bare(heap) && heap->outbox.bytes == 0 && heap->stock_count == 0;
+    return is_bare(heap) && heap->outbox.bytes == 0 && heap->stock_count == 0 &&
+           !heap->wide;
 }
 
 /* ---- What they do ------------------------------------------------------ */

@@ -1,6 +1,7 @@
 /* test_common.c - heap/common.h: the heap that threads share, past their
  * destructors and, when there are many, for the first blocks of each class */
 #include "heap/common.h"
+#include "store/store.h"
 
 #include <errno.h>
 
@@ -113,6 +114,43 @@ IN_NEW_THREAD(common, blocks_above_a_kibibyte_are_the_threads_own, NULL)
     make_many_heaps();
     for (unsigned c = tide_class_of(1025); c < TIDE_CLASSES; c++)
         expect_own(allocate(tide_class_bytes[c]));
+}
+
+/* How often locks were taken that threads share. */
+static uint64_t locks_taken(void)
+{
+    struct tide_lock sum = { .acquired = 0 };
+
+    tide_lock_add_counts(&sum, tide_common_lock());
+    tide_lock_add_counts(&sum, tide_store_lock());
+    tide_depot_lock_counts(&sum);
+    tide_arena_lock_counts(&sum, &sum);
+    return tide_relaxed(&sum.acquired);
+}
+
+static void use_sixteen(size_t size)
+{
+    enum { BLOCKS = 16 };
+
+    for (int n = 0; n < BLOCKS; n++)
+        blocks[0][n] = allocate(size);
+    free_all(blocks[0], BLOCKS);
+}
+
+IN_NEW_THREAD(common, steady_use_of_larger_blocks_takes_no_lock_of_all, NULL)
+{
+    static const size_t sizes[] = { 1100, 2500, 8000, 30000, TIDE_POOLED_MAX };
+
+    make_many_heaps();
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        uint64_t before;
+
+        use_sixteen(sizes[n] < TIDE_POOLED_MAX ? sizes[n] : TIDE_POOLED_MAX);
+        before = locks_taken();
+        for (int round = 0; round < 100; round++)
+            use_sixteen(sizes[n] < TIDE_POOLED_MAX ? sizes[n] : TIDE_POOLED_MAX);
+        TIDE_REQUIRE(locks_taken() - before < 40); /* of looks, not of each round */
+    }
 }
 
 static void expect_lines_apart(void *const *some, void *const *others, uint32_t count)

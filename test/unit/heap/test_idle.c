@@ -12,7 +12,7 @@
 
 static void check_that_all_goes(void)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     struct heap *heap;
 
     let_use_all(&sleeper);
@@ -51,7 +51,7 @@ static void *block;
 
 SCENARIO(idle, what_others_lent_it_comes_home, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     struct pool *pool;
 
     block = allocate(LENT); /* this thread's, of the pool that the foreign ones are of */
@@ -123,7 +123,7 @@ SCENARIO(idle, a_look_goes_on_with_the_next_heap, NULL)
 
 SCENARIO(idle, those_that_gave_back_are_asked_again_when_they_moved_something, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     size_t taken;
 
     let_use_all(&sleeper);
@@ -153,7 +153,7 @@ static void compute(void *unused)
 
 SCENARIO(idle, one_that_computes_gives_back_as_well, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
 
     let_use_all(&sleeper);
     peer_ask(&sleeper.peer, compute, NULL);
@@ -195,7 +195,7 @@ static void let_leave(struct sleeper *sleeper)
 
 SCENARIO(idle, one_that_is_inside_is_left_alone, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     size_t taken;
 
     let_use_all(&sleeper);
@@ -216,7 +216,7 @@ SCENARIO(idle, one_that_is_inside_is_left_alone, NULL)
 /* Maintenance can sleep though the thread is never found elsewhere. */
 SCENARIO(idle, one_that_is_inside_is_asked_a_few_times_until_it_moves_a_pool, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     struct heap *heap;
     unsigned refusals;
 
@@ -247,7 +247,7 @@ static void free_foreign(void *unused)
 /* With a batch to be put away: it goes home instead. */
 SCENARIO(idle, one_that_finds_the_depot_busy_does_without, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     struct pool *pool;
 
     leave_maintenance_out();

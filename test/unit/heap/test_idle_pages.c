@@ -65,7 +65,7 @@ static void use_next_pool(void *unused)
 
 SCENARIO(idle_pages, a_busy_thread_keeps_pages_of_pools_it_takes_from, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
 
     leave_maintenance_out();
     start_sleeper(&sleeper);
@@ -86,7 +86,7 @@ SCENARIO(idle_pages, a_busy_thread_keeps_pages_of_pools_it_takes_from, NULL)
 
 SCENARIO(idle_pages, an_idle_one_gives_back_all_free_pages, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
 
     leave_maintenance_out();
     start_sleeper(&sleeper);
@@ -125,7 +125,7 @@ static void make_full_pools(void *unused)
 /* Its last pool is the current one until the first look gives it back. */
 SCENARIO(idle_pages, one_that_only_frees_is_looked_at_again, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     uint32_t remainder = 3;
 
     leave_maintenance_out();
@@ -148,7 +148,7 @@ SCENARIO(idle_pages, one_that_only_frees_is_looked_at_again, NULL)
 /* What was only to give back its idle pools, and is in use no more, begins anew. */
 SCENARIO(idle_pages, a_pass_that_left_pools_out_is_not_gone_on_with, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     struct tidying *tidying;
 
     leave_maintenance_out();
@@ -188,7 +188,7 @@ static int count_whole(void)
 /* Of a heap that is in use a look tidies a part; the next one goes on behind it. */
 SCENARIO(idle_pages, a_look_at_a_busy_heap_goes_on_where_the_last_stopped, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     int looks = 0;
 
     if (TIDE_SLOT_BYTES / tide_os_page_bytes < 4)

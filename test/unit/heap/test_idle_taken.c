@@ -94,7 +94,7 @@ static void do_taken(struct sleeper *sleeper, void (*call)(void *), void *argume
 
 static void check_calls(void)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     void *foreign_block = allocate(100);
     uint32_t returned;
 
@@ -146,7 +146,7 @@ SCENARIO(idle_taken, so_does_one_whose_calls_are_checked, "TIDEPOOL_CHECK=on")
 /* The last block of a pool arrives, and it goes. */
 SCENARIO(idle_taken, what_is_freed_meanwhile_arrives, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     struct pool *pool;
 
     leave_maintenance_out();
@@ -167,7 +167,7 @@ SCENARIO(idle_taken, what_is_freed_meanwhile_arrives, NULL)
 /* A taker that finds the heap taken goes by. */
 SCENARIO(idle_taken, others_leave_it_alone, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
 
     let_use_all(&sleeper);
     take(sleeper.heap);
@@ -185,7 +185,7 @@ SCENARIO(idle_taken, others_leave_it_alone, NULL)
 
 SCENARIO(idle_taken, a_thread_that_ends_meanwhile_leaves_it_to_the_taker, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     struct heap *heap, *of_next;
 
     let_use_all(&sleeper);
@@ -210,7 +210,7 @@ SCENARIO(idle_taken, a_thread_that_ends_meanwhile_leaves_it_to_the_taker, NULL)
 /* And what came to it meanwhile is there for the next thread. */
 SCENARIO(idle_taken, its_heap_is_adopted_once_it_is_free, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     struct heap *heap, *of_next;
 
     leave_maintenance_out();

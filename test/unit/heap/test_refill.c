@@ -282,15 +282,23 @@ IN_NEW_THREAD(refill, without_a_stock_empty_pools_go_back, "TIDEPOOL_POOL_STOCK=
     TIDE_REQUIRE(heap->stock_count == 0 && !heap->stock);
 }
 
-IN_NEW_THREAD(refill, a_pool_of_several_slots_is_not_stocked, NULL)
+IN_NEW_THREAD(refill, one_pool_of_several_slots_is_stocked, NULL)
 {
-    struct pool *pool = fill_pool(WIDE, blocks[0]);
+    static void *more[MOST_BLOCKS];
+    struct pool *pool = fill_pool(WIDE, blocks[0]), *other = fill_pool(WIDE, more);
 
     heap = own_heap();
     TIDE_REQUIRE(tide_relaxed(&pool->slots) == TIDE_WIDE_SLOTS);
     allocate(WIDE);
     free_all(blocks[0], capacity_of(WIDE));
-    TIDE_REQUIRE(heap->stock_count == 0 && tide_relaxed(&pool->state) == POOL_FREE);
+    TIDE_REQUIRE(heap->wide == pool && tide_relaxed(&pool->state) == POOL_EMPTY);
+    free_all(more, capacity_of(WIDE));
+    TIDE_REQUIRE(heap->wide == pool && tide_relaxed(&other->state) == POOL_FREE);
+    TIDE_REQUIRE(heap->stock_count == 0);
+    tide_heap_check(heap);
+    while (heap->wide)
+        allocate(WIDE);
+    TIDE_REQUIRE(heap->current[tide_class_of(WIDE)] == pool);
     tide_heap_check(heap);
 }
 

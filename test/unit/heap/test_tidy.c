@@ -111,7 +111,7 @@ static void *tidy_without_calls(void *unused)
 
 SCENARIO(tidy, a_slice_makes_no_system_call, NULL)
 {
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
     pthread_t thread;
 
     leave_maintenance_out();
@@ -231,7 +231,7 @@ static int count_in_state(uint8_t state)
 SCENARIO(tidy, pools_that_get_empty_are_set_aside, NULL)
 {
     struct tide_aside aside = { .page_count = 0 };
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
 
     leave_maintenance_out();
     own_heap();
@@ -261,7 +261,7 @@ static void free_foreign(void *unused)
 SCENARIO(tidy, foreign_blocks_go_home_when_they_are_disposed_of, NULL)
 {
     struct tide_aside aside = { .page_count = 0 };
-    struct sleeper sleeper;
+    static struct sleeper sleeper;
 
     if (TIDE_GEOMETRY_CLASSIC)
         return; /* they are of several pools */
