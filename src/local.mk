@@ -51,6 +51,8 @@ libtidepool_core_la_SOURCES = \
 	src/os/barrier.h \
 	src/os/topology.c \
 	src/os/topology.h \
+	src/store/counts.c \
+	src/store/counts.h \
 	src/store/grow.c \
 	src/store/grow.h \
 	src/store/page_map.c \

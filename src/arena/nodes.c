@@ -9,7 +9,7 @@
 #include "arena/reserve.h"
 #include "os/cpu.h"
 #include "os/hwloc_plugin.h"
-#include "store/store.h"
+#include "store/grow.h"
 
 _Static_assert((int)MOST_NODES == TIDE_MOST_NODES, "each may need a shard more than there were");
 

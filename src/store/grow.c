@@ -21,9 +21,6 @@
 
 enum { AHEAD_SHARE = 8 }; /* a part of what there is, in so many, is mapped ahead at most */
 
-_Atomic size_t tide_store_grown;
-
-static _Atomic size_t mapped; /* bytes */
 static _Atomic unsigned first_node; /* home 0's */
 
 void tide_store_use_nodes(unsigned first)
@@ -36,11 +33,6 @@ unsigned tide_store_home(unsigned node)
     unsigned first = tide_relaxed(&first_node);
 
     return node == first ? 0 : node == 0 ? first : node;
-}
-
-void tide_store_count_unmapped(size_t bytes)
-{
-    atomic_fetch_sub_explicit(&mapped, bytes, memory_order_relaxed);
 }
 
 /* Enters what came from the OS; then the caller has the lock.  NULL and ENOMEM, without
@@ -58,20 +50,20 @@ static struct tide_range *add(char *start, size_t bytes, unsigned home)
     range->bytes = bytes;
     range->home = (uint8_t)home;
     range->stamp = tide_os_now_ms();
-    atomic_fetch_add_explicit(&mapped, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&tide_store_grown, 1, memory_order_relaxed);
+    tide_store_add(&tide_store_mapped, bytes);
+    tide_store_add(&tide_store_grown, 1);
     return tide_ranges_join(range, RANGE_PURGED);
 }
 
 static size_t grain_bytes(void)
 {
-    return tide_relaxed(&mapped) < GRAIN_BYTES ? SMALL_GRAIN_BYTES : GRAIN_BYTES;
+    return tide_relaxed(&tide_store_mapped) < GRAIN_BYTES ? SMALL_GRAIN_BYTES : GRAIN_BYTES;
 }
 
 /* The more there is, the more is mapped ahead. */
 static size_t growth_ahead(void)
 {
-    size_t share = tide_relaxed(&mapped) / AHEAD_SHARE;
+    size_t share = tide_relaxed(&tide_store_mapped) / AHEAD_SHARE;
 
     share = share < MOST_AHEAD_BYTES ? share : MOST_AHEAD_BYTES;
     return tide_round_down(share, GRAIN_BYTES);

@@ -9,12 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "store/store.h"
+#include "store/counts.h"
 
 enum { TIDE_CUT_RECORDS = 2 };
 
-/* Times that it was asked. */
-extern TIDE_HIDDEN _Atomic size_t tide_store_grown;
+/* From now on there are several memory nodes; all up to now is the first one's. */
+void tide_store_use_nodes(unsigned first);
 
 /* Which home a memory node's ranges have: 0 is the one that all is on before nodes are
  * known. */

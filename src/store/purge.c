@@ -89,8 +89,8 @@ static size_t purge_oldest(uint64_t newest, size_t most)
 
 static void drop(struct tide_range *range)
 {
-    tide_store_count_unmapped(range->bytes);
-    atomic_fetch_sub_explicit(&tide_store_patches, range->patches, memory_order_relaxed);
+    tide_store_add(&tide_store_mapped, -range->bytes);
+    tide_store_add(&tide_store_patches, -(size_t)range->patches);
     tide_lock(&tide_ranges_lock);
     tide_ranges_leave(range);
     tide_ranges_drop(range);

@@ -36,4 +36,13 @@ struct tide_range {
     uint32_t copy;                     /* likewise: the number of this copy of the process */
 };
 
+/* What somebody asks the store for. */
+struct tide_request {
+    size_t bytes;                /* whole pages */
+    size_t alignment;            /* a power of two of at least a page */
+    unsigned node;               /* the memory node */
+    enum tide_range_state state; /* RANGE_BLOCK or RANGE_USED */
+    bool is_zero_wanted;         /* rather one that is zero than one that has pages */
+};
+
 #endif

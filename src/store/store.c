@@ -23,8 +23,6 @@ enum {
     MOST_PATCHES = 4096, /* with up to 4 mappings each, of 65,530 */
 };
 
-_Atomic size_t tide_store_used, tide_store_dirty, tide_store_patches;
-
 struct tide_range *tide_store_take(const struct tide_request *request, size_t *fresh)
 {
     struct tide_taking taking = { .request = request };
@@ -54,7 +52,7 @@ static void put(struct tide_range *range, enum tide_range_state state)
 void tide_store_put(struct tide_range *range, enum tide_range_state state)
 {
     tide_lock(&tide_ranges_lock);
-    tide_take_count_back(range->bytes, state);
+    tide_store_count_free(range->bytes, state);
     put(range, state);
     tide_unlock(&tide_ranges_lock);
 }
@@ -72,7 +70,7 @@ bool tide_store_shrink(struct tide_range *range, size_t bytes)
     tail->is_patched = range->is_patched;
     tail->state = RANGE_USED;
     tide_ranges_resize(range, bytes);
-    tide_take_count_back(tail->bytes, RANGE_DIRTY);
+    tide_store_count_free(tail->bytes, RANGE_DIRTY);
     put(tail, RANGE_DIRTY);
     tide_unlock(&tide_ranges_lock);
     return true;
@@ -86,7 +84,7 @@ static bool extend(struct tide_range *range, size_t bytes, size_t *fresh)
     size_t wanted = bytes - range->bytes, dirty;
 
     if (tide_take_survey(tide_range_end(range), range->home, wanted, &dirty) < wanted ||
-        !tide_take_count(wanted, dirty))
+        !tide_store_count_used(wanted, dirty))
         return false;
     *fresh = wanted - dirty;
     tide_take_behind(range, wanted);
@@ -128,7 +126,7 @@ bool tide_store_renew(struct tide_range *range)
     if (!renew(range->start, range->bytes, range->home))
         return false;
     tide_lock(&tide_ranges_lock);
-    atomic_fetch_sub_explicit(&tide_store_patches, range->patches, memory_order_relaxed);
+    tide_store_add(&tide_store_patches, -(size_t)range->patches);
     range->patches = 0;
     range->is_patched = false;
     tide_unlock(&tide_ranges_lock);
@@ -139,14 +137,14 @@ bool tide_store_renew(struct tide_range *range)
 static void put_target(struct tide_range *target, size_t replaced, size_t lost)
 {
     tide_lock(&tide_ranges_lock);
-    tide_take_count_back(target->bytes - replaced, RANGE_PURGED);
+    tide_store_count_free(target->bytes - replaced, RANGE_PURGED);
     tide_ranges_leave(target);
     target->state = RANGE_USED;
     target->start += lost;
     target->bytes -= lost;
     put(target, RANGE_PURGED);
     tide_unlock(&tide_ranges_lock);
-    tide_store_count_unmapped(lost);
+    tide_store_add(&tide_store_mapped, -lost);
 }
 
 /* Where the pages were is one mapping again. */
@@ -163,7 +161,7 @@ bool tide_store_may_patch(struct tide_range *range)
 {
     if (tide_relaxed(&tide_store_patches) >= MOST_PATCHES)
         return false;
-    atomic_fetch_add_explicit(&tide_store_patches, 1, memory_order_relaxed);
+    tide_store_add(&tide_store_patches, 1);
     range->patches++;
     range->is_patched = true;
     return true;

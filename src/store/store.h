@@ -18,25 +18,10 @@
 #include <stddef.h>
 
 #include "base/bits.h"
+#include "store/counts.h"
 #include "store/range.h"
 
 struct tide_lock;
-
-/* What is asked for. */
-struct tide_request {
-    size_t bytes;                /* whole pages */
-    size_t alignment;            /* a power of two of at least a page */
-    unsigned node;               /* the memory node */
-    enum tide_range_state state; /* RANGE_BLOCK or RANGE_USED */
-    bool is_zero_wanted;         /* rather one that is zero than one that has pages */
-};
-
-/* Bytes; read by any thread. */
-extern TIDE_HIDDEN _Atomic size_t tide_store_used;  /* of blocks and used ranges */
-extern TIDE_HIDDEN _Atomic size_t tide_store_dirty;
-
-/* Mappings that were made beyond those of what was grown; about. */
-extern TIDE_HIDDEN _Atomic size_t tide_store_patches;
 
 /* A range; *fresh becomes how many of its bytes have no pages: if all, it is zero.  NULL
  * and ENOMEM when there is no memory. */
@@ -66,9 +51,6 @@ struct tide_range *tide_store_block(const void *address);
  * that there is. */
 bool tide_store_find(const void *address, struct tide_range *found);
 
-/* From now on there are several memory nodes; all up to now is the first one's. */
-void tide_store_use_nodes(unsigned first);
-
 struct tide_store_totals {
     size_t blocks, block_bytes;         /* that are allocated */
     size_t dirty_ranges, dirty_bytes;   /* free, their pages may be resident */
@@ -83,10 +65,6 @@ struct tide_lock *tide_store_lock(void);
 /* A range that nobody else can find becomes one mapping without pages, if the kernel
  * can. */
 bool tide_store_renew(struct tide_range *range);
-
-/* For who purges (purge.c): bytes are dirty no more, or not mapped. */
-void tide_store_count_purged(size_t bytes);
-void tide_store_count_unmapped(size_t bytes);
 
 /* Walks everything and asserts its invariants. */
 void tide_store_check(void);

@@ -4,46 +4,13 @@
 #include <errno.h>
 #include <stdint.h>
 
-#include "base/atomic.h"
 #include "base/bits.h"
 #include "base/lock.h"
-#include "os/limits.h"
 #include "os/map.h"
 #include "store/grow.h"
 #include "store/ranges.h"
 
 enum { MUCH = 4 }; /* a part of what is asked for, in so many */
-
-/* ---- Counts ---------------------------------------------------------------- */
-
-static void add_to(_Atomic size_t *count, size_t bytes)
-{
-    atomic_fetch_add_explicit(count, bytes, memory_order_relaxed);
-}
-
-bool tide_take_count(size_t bytes, size_t dirty)
-{
-    if (!tide_os_limits_take(bytes - dirty))
-        return false;
-    add_to(&tide_store_used, bytes);
-    add_to(&tide_store_dirty, -dirty);
-    return true;
-}
-
-void tide_take_count_back(size_t bytes, enum tide_range_state state)
-{
-    add_to(&tide_store_used, -bytes);
-    if (state == RANGE_DIRTY)
-        add_to(&tide_store_dirty, bytes);
-    else
-        tide_os_limits_put(bytes);
-}
-
-void tide_store_count_purged(size_t bytes)
-{
-    add_to(&tide_store_dirty, -bytes);
-    tide_os_limits_put(bytes);
-}
 
 /* ---- Taking --------------------------------------------------------------- */
 
@@ -116,7 +83,7 @@ void tide_take_behind(struct tide_range *range, size_t wanted)
 static bool count_taken(struct tide_taking *taking, size_t dirty)
 {
     taking->fresh = taking->request->bytes - dirty;
-    taking->is_refused = !tide_take_count(taking->request->bytes - taking->replaced, dirty);
+    taking->is_refused = !tide_store_count_used(taking->request->bytes - taking->replaced, dirty);
     return !taking->is_refused;
 }
 

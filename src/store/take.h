@@ -7,7 +7,7 @@
 #ifndef TIDE_STORE_TAKE_H
 #define TIDE_STORE_TAKE_H
 
-#include "store/store.h"
+#include "store/counts.h"
 
 /* What is asked for, and what comes of it. */
 struct tide_taking {
@@ -28,11 +28,5 @@ size_t tide_take_survey(const char *address, unsigned home, size_t wanted, size_
 
 /* The range gets what is free behind it, as much as is wanted, which there is. */
 void tide_take_behind(struct tide_range *range, size_t wanted);
-
-/* Counts what is used from now on.  False when the limit doesn't allow for that. */
-bool tide_take_count(size_t bytes, size_t dirty);
-
-/* The opposite; what has no pages counts for the limit no more. */
-void tide_take_count_back(size_t bytes, enum tide_range_state state);
 
 #endif
