@@ -81,7 +81,7 @@ Test(inspect, a_pointer_into_a_pooled_block_is_told_from_its_start)
 
 Test(inspect, a_pointer_into_a_large_block_is_told_from_its_start)
 {
-    for (size_t size = TIDE_SLOT_BYTES; size <= 3 * TIDE_ARENA_BYTES; size *= 5) {
+    for (size_t size = 2 * TIDE_SLOT_BYTES; size <= 3 * TIDE_ARENA_BYTES; size *= 5) {
         char *block = allocate(size);
         size_t bytes = tide_usable_size(block);
 
