@@ -235,7 +235,7 @@ ON_MACHINE(nodes, a_freed_large_block_serves_its_own_node, 2, NULL)
     on_cpu = 1;
     grown = tide_store_totals().grown;
     TIDE_REQUIRE(node_of(tide_malloc(opaque(8 << 20))) == 0);
-    TIDE_REQUIRE(tide_store_totals().grown == grown || TIDE_GEOMETRY_CLASSIC); /* of hwloc there */
+    TIDE_REQUIRE(tide_store_totals().grown == grown || TIDE_GEOMETRY_CLASSIC);
 }
 
 ON_MACHINE(nodes, a_large_block_that_grows_stays_on_its_node, 2, NULL)
