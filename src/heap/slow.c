@@ -151,6 +151,8 @@ void *tide_heap_malloc_any(size_t size, bool *is_zero)
     int saved_errno = errno;
     void *block;
 
+    if (is_zero)
+        *is_zero = false;
     if (size > PTRDIFF_MAX)
         return out_of_memory();
     block = try_malloc(size, is_zero);

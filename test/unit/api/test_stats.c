@@ -289,8 +289,13 @@ Test(stats, every_kind_of_lock_has_a_name)
 PROGRAM(locks)
 {
     bool is_global = tide_arena_global_lock() != NULL;
+    static void *several[40]; /* pools, of which some go back to their arena */
 
     tide_free(allocate(TIDE_POOLED_MAX + 1));
+    for (int n = 0; n < 40; n++)
+        several[n] = allocate(TIDE_POOLED_MAX);
+    for (int n = 0; n < 40; n++)
+        tide_free(several[n]);
     tide_stats_gather(&now);
     TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_GLOBAL].acquired) > 0) == is_global);
     TIDE_REQUIRE((tide_relaxed(&now.locks[LOCK_ARENA].acquired) > 0) == !is_global);

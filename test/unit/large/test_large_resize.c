@@ -273,6 +273,7 @@ static void prepare_copy(void)
     static struct heap *heap;
     char *row[3];
 
+    leave_maintenance_out();
     peer_start(&other);
     peer_do(&other, get_a_heap, &heap);
     take_row(row, 3, 4 * MIB);
@@ -293,9 +294,7 @@ static void use_kept(void)
 
 static void be_whole_copy(void)
 {
-    allocate(1);
-    TIDE_REQUIRE(tide_store_totals().dirty_bytes == 4 * MIB);
-    TIDE_REQUIRE(take(4 * MIB, PAGE) == freed && freed[0] == 3);
+    TIDE_REQUIRE(take(4 * MIB, PAGE) == freed && freed[0] == 3); /* it mends all, first */
     use_kept();
 }
 
