@@ -161,9 +161,11 @@ bool tide_store_may_patch(struct tide_range *range)
 {
     if (tide_relaxed(&tide_store_patches) >= MOST_PATCHES)
         return false;
-    tide_store_add(&tide_store_patches, 1);
+    tide_lock(&tide_ranges_lock); /* others may read the record */
     range->patches++;
     range->is_patched = true;
+    tide_unlock(&tide_ranges_lock);
+    tide_store_add(&tide_store_patches, 1);
     return true;
 }
 
