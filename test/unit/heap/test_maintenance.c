@@ -173,7 +173,7 @@ SCENARIO(pools_of_orphans_go, QUICKLY, NULL)
         usleep(1000);
 }
 
-enum { LENT = 200, SHARED = 1200 }; /* of a class that nothing else is */
+enum { LENT = 200, SHARED = RARE };
 
 static void *lent[LENT];
 
