@@ -1,7 +1,8 @@
 /* api/resize.c - realloc
  *
  * A block stays where it is while the new size fits and fills at least half of
- * it; large blocks change length in place or by moving pages.  Else it is a new block, a copy and a free.
+ * it; large blocks change length in place or by moving pages.  Else it is a new block,
+ * a copy and a free.
  */
 #include <tidepool/malloc.h>
 

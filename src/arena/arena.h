@@ -59,11 +59,11 @@ bool tide_arena_map_rest(struct arena *arena, bool *is_zero);
 /* The slots of the rest are free. */
 void tide_arena_add_rest_locked(struct arena *arena, bool is_zero);
 
-/* Gives the whole mapping back.  The caller has made sure that no one can
- * reach the arena. */
+/* Gives it back to the store.  The caller has made sure that no one can reach the
+ * arena. */
 void tide_arena_destroy(struct arena *arena);
 
-/* Gives back the mapping of one that is out of the address map. */
+/* The same for one that is out of the address map. */
 void tide_arena_unmap(struct arena *arena);
 
 /* Whether so many free slots in a row have pages already; just now, without the

@@ -33,7 +33,7 @@ struct heap; /* known only to the heap layer; here no more than an identity */
 enum pool_state {
     POOL_FREE,  /* the slot is the arena manager's */
     POOL_REST,  /* a further slot of the pool or run that starts before it */
-    POOL_RUN,   /* one large block */
+    POOL_RUN,   /* the first slot of a run that is no pool yet */
     POOL_EMPTY, /* a heap's, without a class */
     POOL_USED,  /* a heap's, with blocks that are free or untouched */
     POOL_FULL,  /* a heap's, (nearly) all blocks allocated */

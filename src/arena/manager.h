@@ -73,8 +73,7 @@ void tide_arena_put_run(struct pool *run);
 /* The tenant's heap ends or is idle. */
 void tide_arena_leave(struct tide_tenant *tenant);
 
-/* Returns free slots' pages to the OS, but for about keep
- * bytes.  Bytes returned. */
+/* Returns free slots' pages to the OS, but for about keep bytes.  Bytes returned. */
 size_t tide_arena_trim(size_t keep);
 
 /* Returns the pages of so many free slots, at most; goes on where the last call ended.
@@ -84,10 +83,10 @@ size_t tide_arena_purge_some(unsigned slots);
 /* Free slots that have pages, of all arenas; near. */
 extern TIDE_HIDDEN _Atomic size_t tide_arena_idle_slots;
 
-/* Returns the pages of slots that were free at the last time and stayed so, and
- * if so wanted, makes huge pages of what stays full
- * (huge_pages.h), for the next so many arenas.  Whether these were the last; then
- * *waiting is the bytes that a later call may see to.  One thread at a time. */
+/* Returns the pages of slots that were free at the last time and stayed so, and, if so
+ * wanted, makes huge pages of what stays full (huge_pages.h), for the next so many
+ * arenas.  Whether these were the last; then *waiting is the bytes that a later call may
+ * see to.  One thread at a time. */
 bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting);
 
 /* Bytes that tide_arena_trim(0) would return. */

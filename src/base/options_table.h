@@ -33,7 +33,7 @@
     ROW(limit_soft, SHARE, 0, 0, INT64_C(1) << 50, "",                                       \
         "bytes in use above which free memory goes at once; 0: none")                        \
     ROW(limit_hard, SHARE, 0, 0, INT64_C(1) << 50, "",                                       \
-        "bytes in use that are never exceeded; 0: no limit")                                        \
+        "bytes in use that are never exceeded; 0: no limit")                                 \
     ROW(rcu, CHOICE, 1, 0, 1, "off|on",                                                      \
         "read lists of arenas without their locks, by liburcu-bp, loaded when first needed")  \
     ROW(stash, BYTES, 4096, 0, 1 << 20, "",                                                  \

@@ -17,12 +17,12 @@
 #define LEAST_SHARE_SHARED 96 /* with several */
 
 enum {
-    MOST_DRAINED = 4,     /* pools from the inboxes */
-    STEP_SLOTS = 16,      /* that are purged at a free */
+    MOST_DRAINED = 4,      /* pools from the inboxes */
+    STEP_SLOTS = 16,       /* that are purged at a free */
     LARGE_STEP_SLOTS = 64, /* when twice the bound is kept */
-    LEAST_LIKELY = 1,  /* free pages in a pool that is looked at, in sixteenths */
-    MOST_LIKELY = 32,  /* likewise, while hardly more is kept than may be */
-    FORGET_DECAYS = 10,   /* times TIDEPOOL_DECAY_MS, for what is kept and not used */
+    LEAST_LIKELY = 1,      /* free pages in a pool that is looked at, in sixteenths */
+    MOST_LIKELY = 32,      /* likewise, while hardly more is kept than may be */
+    FORGET_DECAYS = 10,    /* times TIDEPOOL_DECAY_MS, for what is kept and not used */
 };
 
 _Atomic size_t tide_bound_returned, tide_bound_most;

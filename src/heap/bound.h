@@ -6,12 +6,12 @@
  * and resident than the bound, they give back the surplus, a bounded step at a time.
  *
  * The bound is 1.5 MiB or a fortieth of the program's peak, if that is more, and less
- * than half of that part with several heaps; and what the program was seen to need again: what is given
- * back and taken anew within TIDEPOOL_DECAY_MS raises it, and what is not used for ten
- * times as long lowers it.
+ * than half of that part with several heaps; and what the program was seen to need again:
+ * what is given back and taken anew within TIDEPOOL_DECAY_MS raises it, and what is not
+ * used for ten times as long lowers it.
  *
- * Counted are free slots with pages and the store's dirty ranges; pages that are likely to be
- * free in the calling thread's used pools (heap->loose); and what is on its way home to
+ * Counted are free slots with pages and the store's dirty ranges; pages that are likely to
+ * be free in the calling thread's used pools (heap->loose); and what is on its way home to
  * other heaps.  A used pool tells now and then that blocks came back to it, and is looked
  * at then, if too much is kept.
  */

@@ -270,9 +270,9 @@ void tide_heap_note_owner(void)
  * does not copy all pages at one moment: what the child sees of those heaps
  * can't be trusted, so nothing is ever taken from them again.  Frees of their
  * blocks still go to their pools' returned lists.  Orphans were at rest
- * if all locks were taken and their doors are open.  What such a thread held on to for good: its tenancies,
- * slots that it was purging, and a pool of this thread's that it was about to
- * put in the inbox. */
+ * if all locks were taken and their doors are open.  What such a thread held on to
+ * for good: its tenancies, slots that it was purging, and a pool of this thread's
+ * that it was about to put in the inbox. */
 static void retire_others(bool are_orphans)
 {
     for (struct heap *heap = tide_heap_next(NULL); heap; heap = tide_heap_next(heap))

@@ -106,7 +106,8 @@ static struct block *block_at(const struct pool *pool, uint32_t number)
 /* Freed blocks lie anywhere, and each tells only where the next is: one after the other
  * they come from memory much more slowly than all of the pool's do in a row.  What is
  * read is not used, and may be the program's. */
-__attribute__((no_sanitize("address", "thread"))) static TIDE_NOINLINE void touch(const struct pool *pool)
+__attribute__((no_sanitize("address", "thread"))) static TIDE_NOINLINE void
+touch(const struct pool *pool)
 {
     const char *start = tide_pool_start(pool);
     size_t end = (size_t)tide_relaxed(&pool->carved) * pool->block_bytes;

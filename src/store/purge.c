@@ -41,11 +41,7 @@ static struct tide_range *begin(enum tide_range_state state, uint64_t newest, si
         return NULL;
     range = whole = find_oldest(state, newest, least);
     if (whole && whole->bytes > most) {
-        range = tide_ranges_new();
-        range->start = tide_range_end(whole) - most;
-        range->bytes = most;
-        range->home = whole->home;
-        range->is_patched = whole->is_patched;
+        range = tide_ranges_new_piece(whole, tide_range_end(whole) - most, most);
         tide_ranges_cut_back(whole, most);
     } else if (whole) {
         tide_ranges_leave(whole);

@@ -58,6 +58,18 @@ struct tide_range *tide_ranges_new(void)
     return range;
 }
 
+struct tide_range *tide_ranges_new_piece(const struct tide_range *whole, char *start, size_t bytes)
+{
+    struct tide_range *range = tide_ranges_new();
+
+    range->start = start;
+    range->bytes = bytes;
+    range->home = whole->home;
+    range->is_patched = whole->is_patched;
+    range->state = RANGE_USED;
+    return range;
+}
+
 void tide_ranges_drop(struct tide_range *range)
 {
     range->state = RANGE_USED;

@@ -31,6 +31,9 @@ bool tide_ranges_lock_with(unsigned records);
 struct tide_range *tide_ranges_new(void);
 void tide_ranges_drop(struct tide_range *range);
 
+/* The same for a piece that is cut out of a range: used, and in no list. */
+struct tide_range *tide_ranges_new_piece(const struct tide_range *whole, char *start, size_t bytes);
+
 static inline char *tide_range_end(const struct tide_range *range)
 {
     return range->start + range->bytes;

@@ -63,12 +63,7 @@ bool tide_store_shrink(struct tide_range *range, size_t bytes)
 
     if (!tide_ranges_lock_with(1))
         return false;
-    tail = tide_ranges_new();
-    tail->start = range->start + bytes;
-    tail->bytes = range->bytes - bytes;
-    tail->home = range->home;
-    tail->is_patched = range->is_patched;
-    tail->state = RANGE_USED;
+    tail = tide_ranges_new_piece(range, range->start + bytes, range->bytes - bytes);
     tide_ranges_resize(range, bytes);
     tide_store_count_free(tail->bytes, RANGE_DIRTY);
     put(tail, RANGE_DIRTY);

@@ -12,21 +12,14 @@
 
 enum { MUCH = 4 }; /* a part of what is asked for, in so many */
 
-/* ---- Taking --------------------------------------------------------------- */
-
 /* Cuts a range out of a free one, with two records; what is left on both sides stays free
  * and keeps its age. */
 static struct tide_range *cut(struct tide_range *from, char *start, size_t bytes)
 {
     size_t lead = (size_t)(start - from->start);
-    struct tide_range *range = tide_ranges_new(), *front;
+    struct tide_range *range = tide_ranges_new_piece(from, start, bytes), *front;
 
-    range->start = start;
-    range->bytes = bytes;
-    range->home = from->home;
     range->patches = from->patches;
-    range->is_patched = from->is_patched;
-    range->state = RANGE_USED;
     from->patches = 0;
     if (from->bytes == bytes) {
         tide_ranges_leave(from);
@@ -36,11 +29,7 @@ static struct tide_range *cut(struct tide_range *from, char *start, size_t bytes
     } else if (lead == 0) {
         tide_ranges_cut_front(from, bytes);
     } else {
-        front = tide_ranges_new();
-        front->start = from->start;
-        front->bytes = lead;
-        front->home = from->home;
-        front->is_patched = from->is_patched;
+        front = tide_ranges_new_piece(from, from->start, lead);
         tide_ranges_cut_front(from, lead + bytes);
         tide_ranges_enter_beside(front, from);
     }
@@ -90,8 +79,8 @@ static bool count_taken(struct tide_taking *taking, size_t dirty)
 static struct tide_range *take_one(struct tide_taking *taking, enum tide_range_state state)
 {
     const struct tide_request *request = taking->request;
-    struct tide_range *range = tide_ranges_fit(state, tide_store_home(request->node), request->bytes,
-                                               request->alignment);
+    unsigned home = tide_store_home(request->node);
+    struct tide_range *range = tide_ranges_fit(state, home, request->bytes, request->alignment);
 
     if (!range || !count_taken(taking, state == RANGE_DIRTY ? request->bytes : 0))
         return NULL;
@@ -108,7 +97,8 @@ static struct tide_range *take_mixed(struct tide_taking *taking)
     struct tide_range *largest = tide_ranges_largest(RANGE_DIRTY, home), *first, *front, *range;
     char *start;
 
-    if (!largest || largest->bytes < bytes / MUCH || taking->request->alignment > tide_os_page_bytes)
+    if (!largest || largest->bytes < bytes / MUCH ||
+        taking->request->alignment > tide_os_page_bytes)
         return NULL;
     start = largest->start;
     missing = bytes - tide_take_survey(start, home, bytes, &dirty);
@@ -121,16 +111,11 @@ static struct tide_range *take_mixed(struct tide_taking *taking)
     }
     if (missing > 0 || !count_taken(taking, dirty))
         return NULL;
-    range = tide_ranges_new();
-    range->start = start;
-    range->home = (uint8_t)home;
-    range->state = RANGE_USED;
-    if (start > first->start) {
-        range->bytes = (size_t)(tide_range_end(first) - start);
-        range->is_patched = first->is_patched;
-        tide_ranges_cut_back(first, range->bytes);
-    }
-    tide_take_behind(range, bytes - range->bytes);
+    some = start > first->start ? (size_t)(tide_range_end(first) - start) : 0;
+    range = tide_ranges_new_piece(first, start, some);
+    if (some > 0)
+        tide_ranges_cut_back(first, some);
+    tide_take_behind(range, bytes - some);
     return range;
 }
 

@@ -491,7 +491,7 @@ Test(map, moving_takes_the_pages_along_and_leaves_the_range)
         cr_skip_test("the kernel can't move pages without their range (before 5.7)");
     cr_assert_eq(errno, ERANGE);
     for (size_t n = 0; n < 5 * PAGE; n++)
-        cr_assert_eq(target[n], n / PAGE + 1);
+        cr_assert_eq(target[n], (char)(n / PAGE + 1));
     cr_assert(is_zero(target + 5 * PAGE, 2 * PAGE));
     memset(target, 9, 7 * PAGE);
     cr_assert(are_all_mapped(start, 5 * PAGE));
