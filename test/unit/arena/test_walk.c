@@ -4,7 +4,7 @@
 #include "arena/walk.h"
 
 #include "arenas.h"
-#include "heap/maintenance.h"
+#include "base/due.h"
 #include "os/rcu.h"
 
 enum { WHOLES = 5 };
@@ -14,7 +14,7 @@ static struct pool *wholes[WHOLES];
 /* No other thread is to map anything where an arena was. */
 static void take_wholes(void)
 {
-    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
+    atomic_store(&tide_upkeep_state, TIDE_UPKEEP_SETTLED);
     fill();
     for (int n = 0; n < WHOLES; n++)
         wholes[n] = take_whole();
