@@ -180,7 +180,7 @@ enum cliff_sizes {
         "three times 2,000 blocks of 2.2 to 3 MB taken, their ends written, then freed")      \
     ROW("many-huge-70000", "cliffs", "1", 0, 0, run_many_huge, 70000, "block",                \
         "the same with 70,000 blocks")                                                        \
-    ROW("huge-calloc", "cliffs", "1", 0, 500, run_huge_calloc, 16 * MIB, "pair",              \
+    ROW("huge-calloc", "cliffs", "1", 0, 300, run_huge_calloc, 16 * MIB, "pair",              \
         "a random one of 8 blocks replaced by calloc, 16 to 64 MiB, three places touched")    \
     ROW("huge-calloc-dirty", "cliffs", "1", 0, 200, run_huge_calloc_dirty, 4 * MIB, "pair",   \
         "the same of 4 to 16 MiB, as much having been taken, written and freed before each")  \

@@ -68,7 +68,7 @@ print("%s: %d operations in %.2f s, peak %.1f MB"
 }
 
 count=0
-for runner in cxx lone memcached nginx perl python redis redis_return sqlite startup; do
+for runner in cxx lone memcached nginx perl python redis redis_return redis_save sqlite startup; do
     names=$("$runners/$runner.py" list | /usr/bin/python3 -c '
 import json, sys
 for each in json.load(sys.stdin):
