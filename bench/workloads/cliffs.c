@@ -65,7 +65,7 @@ static void make_heap_for(struct worker *worker, uint64_t bytes)
 #define BURST_BYTES   (64 * MIB)
 #define BURSTS        15
 #define LATER         2   /* bursts that come before those that are taken together */
-#define PAUSE_SECONDS 0.1 /* less than any allocator waits before memory goes back */
+#define PAUSE_SECONDS 0.1 /* less than TIDEPOOL_DECAY_MS is by default */
 
 static void set_up_bursts(struct worker *worker)
 {
@@ -274,11 +274,11 @@ void run_wide(struct run *run)
 
 /* ---- realloc makes blocks smaller ------------------------------------------------------- */
 
-#define SHRUNK        500 /* blocks, of which the rest is written before and stays alive */
-#define SHRINK_LEAST  MIB
-#define SHRINK_MOST   (3 * MIB)
-#define LEFT_LEAST    (32 * KIB)
-#define LEFT_MOST     (96 * KIB)
+#define SHRUNK         500 /* blocks */
+#define SHRINK_LEAST   MIB /* bytes before */
+#define SHRINK_MOST    (3 * MIB)
+#define LEFT_LEAST     (32 * KIB) /* ... and after */
+#define LEFT_MOST      (96 * KIB)
 #define SETTLE_SECONDS 2.0
 
 static void set_up_shrink(struct worker *worker)
