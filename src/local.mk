@@ -88,6 +88,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/upkeep.c \
 	src/arena/walk.c \
 	src/arena/walk.h \
+	src/large/cache.c \
+	src/large/cache.h \
 	src/large/large.c \
 	src/large/large.h \
 	src/pool/hollow.c \

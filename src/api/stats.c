@@ -10,6 +10,7 @@
 #include "heap/fork.h"
 #include "heap/heap.h"
 #include "heap/maintenance.h"
+#include "large/cache.h"
 #include "os/records.h"
 #include "pool/returned.h"
 
@@ -141,6 +142,7 @@ static void gather(struct stats *stats)
     }
     stats->arenas = tide_arena_totals();
     stats->reserve = tide_reserve_totals();
+    tide_large_cache_flush();
     stats->store = tide_store_totals();
     stats->returnable_bytes += stats->store.dirty_bytes;
     stats->record_bytes = tide_os_record_bytes();

@@ -12,9 +12,9 @@
 #include "base/options.h"
 #include "heap/fork.h"
 #include "heap/heap.h"
-#include "store/purge.h"
 #include "heap/idle.h"
 #include "heap/remote.h"
+#include "large/cache.h"
 #include "os/barrier.h"
 #include "os/pressure.h"
 #include "os/thread.h"
@@ -48,6 +48,7 @@ size_t tide_maintenance_look(void)
     tide_lock(&look_lock);
     left = tide_heap_empty_depot(true);
     left += tide_idle_look();
+    tide_large_cache_flush();
     left += tide_store_decay();
     while (!tide_arena_decay(UINT_MAX, true, &in_arenas))
         ;
@@ -71,6 +72,7 @@ static bool look_on(void)
             return false;
         break;
     case STORE:
+        tide_large_cache_flush();
         tide_store_decay();
         break;
     case ARENAS:
@@ -291,6 +293,7 @@ static size_t purge(size_t keep, bool is_only_moved)
     tide_heap_empty_depot(false);
     returned += tide_idle_give_back_all(is_only_moved);
     returned += tide_arena_trim(keep);
+    tide_large_cache_flush();
     idle = tide_relaxed(&tide_arena_idle_slots) << TIDE_SLOT_SHIFT;
     returned += tide_store_purge(keep > idle ? keep - idle : 0, SIZE_MAX);
     tide_unlock(&look_lock);
@@ -315,6 +318,7 @@ void tide_maintenance_unmap(void)
     bool is_passing = tide_fork_pass_in();
 
     tide_lock(&look_lock);
+    tide_large_cache_flush();
     tide_store_purge(0, SIZE_MAX);
     tide_store_unmap();
     tide_unlock(&look_lock);
