@@ -79,8 +79,6 @@ libtidepool_core_la_SOURCES = \
 	src/arena/manager.h \
 	src/arena/nodes.c \
 	src/arena/nodes.h \
-	src/arena/order.c \
-	src/arena/order.h \
 	src/arena/reserve.c \
 	src/arena/reserve.h \
 	src/arena/shard.c \

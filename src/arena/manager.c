@@ -3,10 +3,10 @@
 #include "arena/manager.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "arena/arena.h"
 #include "arena/nodes.h"
-#include "arena/order.h"
 #include "arena/shard.h"
 
 enum { MOST_TRIES = 4 }; /* arenas of each bucket that are looked into before a new one is made */
@@ -82,22 +82,27 @@ enum effort {
     ALL, /* as a last resort; busy ones are waited for */
 };
 
-/* Under the shard's lock: a run from the first arena, in order, that suits and
- * whose lock is free.  *busy becomes the last one that was passed over. */
+/* Under the shard's lock: a run from the fullest arena that suits and whose lock is
+ * free.  The lower a bucket's number, the fuller its arenas.  *busy becomes the last one
+ * that was passed over. */
 static struct pool *take_from_free(struct shard *shard, unsigned slots, unsigned alignment,
                                    enum effort effort, struct arena **busy)
 {
-    struct tide_search search =
-        tide_order_begin(shard, slots, effort == ALL ? UINT32_MAX : MOST_TRIES);
+    uint32_t buckets = shard->nonempty & (~0u << tide_shard_bucket_for(slots));
+    unsigned most = effort == ALL ? UINT_MAX : MOST_TRIES;
     struct pool *run = NULL;
 
-    for (struct arena *arena; !run && (arena = tide_order_next(&search));) {
-        if (effort == RESIDENT && !tide_arena_has_resident(arena, slots))
-            continue;
-        if (tide_lock_try(tide_shard_arena_lock(arena)))
-            run = take_from_arena(arena, slots, alignment, is_for_pools(slots));
-        else
-            *busy = arena;
+    for (; !run && buckets != 0; buckets &= buckets - 1) {
+        struct arena *arena = shard->buckets[tide_lowest_bit(buckets)];
+
+        for (unsigned tries = 0; !run && arena && tries < most; tries++, arena = arena->next) {
+            if (effort == RESIDENT && !tide_arena_has_resident(arena, slots))
+                continue;
+            if (tide_lock_try(tide_shard_arena_lock(arena)))
+                run = take_from_arena(arena, slots, alignment, is_for_pools(slots));
+            else
+                *busy = arena;
+        }
     }
     return run;
 }

@@ -2,7 +2,7 @@
  *
  * Arenas belong to shards, about one for each CPU.  In its shard an arena is
  * listed by how many slots it has free, and a request takes the fullest arena
- * that suits, so that others can empty and go back to the OS (order.h).  A heap
+ * that suits, so that others can empty and go back to the OS.  A heap
  * stays a tenant of the arena it last took a pool from: a slot there whose pages
  * are resident needs that arena's lock alone.  Else such a slot of another arena
  * in the shard comes before one that has no pages yet.  An arena whose lock is

@@ -44,6 +44,7 @@ static const struct gone {
     const char *name, *instead;
 } gone[] = {
     { "huge_cache", PREFIX "DECAY_MS says how long freed memory is kept" },
+    { "arena_order", "the fullest arena comes first, always" },
 };
 
 enum { GONE = sizeof gone / sizeof *gone };

@@ -27,7 +27,6 @@ unit_tests = \
 	test/unit/arena/test_huge_pages \
 	test/unit/arena/test_manager \
 	test/unit/arena/test_nodes \
-	test/unit/arena/test_order \
 	test/unit/arena/test_reserve \
 	test/unit/arena/test_shard \
 	test/unit/arena/test_upkeep \
