@@ -81,6 +81,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/nodes.h \
 	src/arena/reserve.c \
 	src/arena/reserve.h \
+	src/arena/retired.c \
+	src/arena/retired.h \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \
@@ -88,6 +90,7 @@ libtidepool_core_la_SOURCES = \
 	src/arena/walk.h \
 	src/large/large.c \
 	src/large/large.h \
+	src/pool/counts.h \
 	src/pool/hollow.c \
 	src/pool/hollow.h \
 	src/pool/pool.c \

@@ -6,7 +6,7 @@
 #include "arena/address_map.h"
 #include "arena/manager.h"
 #include "arena/reserve.h"
-#include "arena/walk.h"
+#include "arena/retired.h"
 #include "base/lock.h"
 #include "heap/common.h"
 #include "heap/depot.h"
@@ -67,7 +67,7 @@ static bool is_alone(void)
     unsigned heaps = tide_heap_count();
 
     return is_passed && (heaps == 0 || (heaps == 1 && (tide_heap_own() || is_passing))) &&
-           tide_os_own_threads() == 0 && tide_walk_waiting() == 0;
+           tide_os_own_threads() == 0 && tide_retired_count() == 0;
 }
 
 /* Two may fork at a time, and whoever has closed it opens it. */
@@ -93,7 +93,7 @@ static struct tide_lock *(*const outer[])(void) = {
     tide_heap_orphans_lock,
 };
 static struct tide_lock *(*const inner[])(void) = {
-    tide_walk_lock,
+    tide_retired_lock,
     tide_reserve_lock,
     tide_store_lock,
     tide_os_records_lock,
@@ -113,7 +113,7 @@ static void lock_all(void)
     tide_arena_before_fork();
     for (int n = 0; n < INNER; n++)
         tide_lock(inner[n]());
-    tide_walk_before_fork();
+    tide_retired_before_fork();
     tide_lock_begin_fork();
 }
 
@@ -225,7 +225,7 @@ void tide_fork_in_child(void)
     } else {
         tide_lock_end_fork();
         tide_heap_after_fork_in_child();
-        tide_walk_after_fork_in_child();
+        tide_retired_after_fork_in_child();
         tide_store_after_fork_in_child();
         unlock_all(true);
         tide_rcu_after_fork(true);
@@ -258,7 +258,7 @@ void tide_fork_mend(void)
     tide_os_forget_records();
     tide_depot_forget();
     tide_arena_mend_in_child();
-    tide_walk_forget();
+    tide_retired_forget();
     tide_heap_mend_in_child();
     tide_idle_forget();
     tide_rcu_after_fork(true);

@@ -81,6 +81,5 @@ static struct found find_large(const void *address, const char *call)
 
 struct found tide_heap_find(const void *address, const char *call)
 {
-    return tide_memory_at(address) == TIDE_ARENA ? find_in_arena(address, call)
-                                                 : find_large(address, call);
+    return tide_is_in_arena(address) ? find_in_arena(address, call) : find_large(address, call);
 }

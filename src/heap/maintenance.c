@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "arena/walk.h"
+#include "arena/retired.h"
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/fork.h"
@@ -37,7 +37,7 @@ static uint64_t pause_ms(void)
 
 /* Without a thread: parts of a look. */
 enum {
-    INLINE_ARENAS = 8,
+    INLINE_ARENAS = 16,
     PART_MS = 5, /* between them */
 };
 
@@ -51,7 +51,7 @@ size_t tide_maintenance_look(void)
     left += tide_store_decay();
     while (!tide_arena_decay(UINT_MAX, true, &in_arenas))
         ;
-    left += in_arenas + tide_walk_reclaim();
+    left += in_arenas + tide_retired_reclaim();
     tide_unlock(&look_lock);
     return left;
 }
@@ -155,7 +155,7 @@ static bool rest_and_watch(uint64_t pause, bool was_short)
 
 static void *outwait(void *unused)
 {
-    tide_walk_outwait();
+    tide_retired_outwait();
     atomic_store(&is_outwaiting, false);
     return unused;
 }
@@ -166,7 +166,7 @@ static void see_to_walked(void)
 {
     static const struct tide_os_job job = { outwait, "tidepool-rcu", (size_t)256 << 10 };
 
-    if (tide_walk_waiting() != 0 && !atomic_exchange(&is_outwaiting, true) &&
+    if (tide_retired_count() != 0 && !atomic_exchange(&is_outwaiting, true) &&
         !tide_os_start_thread(&job))
         atomic_store(&is_outwaiting, false); /* another try after the next look */
 }

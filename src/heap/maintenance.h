@@ -64,7 +64,7 @@ static inline size_t tide_maintenance_mapped(void)
 static inline void tide_maintenance_weigh(void)
 {
     if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_bell) == TIDE_BELL_ASLEEP) &&
-        tide_units_look_is_due())
+        tide_huge_look_is_due())
         tide_maintenance_wake();
     if (TIDE_UNLIKELY(tide_relaxed(&tide_maintenance_state) == TIDE_MAINTENANCE_NONE) &&
         tide_maintenance_mapped() > TIDE_UNMAINTAINED_BYTES)

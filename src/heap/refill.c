@@ -305,7 +305,7 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
             return NULL;
     } else if (!pool) {
         saved_errno = errno;
-        pool = tide_arena_take_run(&heap->tenant, slots, 1);
+        pool = tide_arena_take_run(&heap->tenant, slots);
         errno = saved_errno;
         if (!pool)
             return NULL;

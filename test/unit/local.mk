@@ -23,7 +23,6 @@ unit_tests = \
 	test/unit/store/test_store \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
-	test/unit/arena/test_arena_half \
 	test/unit/arena/test_huge_pages \
 	test/unit/arena/test_manager \
 	test/unit/arena/test_nodes \

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
+#include "arena/walk.h"
 #include "sleepers.h"
 
 /* ---- What is given back ------------------------------------------------ */

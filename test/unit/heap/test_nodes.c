@@ -4,6 +4,7 @@
 #include "heap/nodes.h"
 
 #include "../nodes.h"
+#include "arena/nodes.h"
 #include "heaps.h"
 #include "os/thread.h"
 #include "store/store.h"
