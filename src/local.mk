@@ -88,6 +88,8 @@ libtidepool_core_la_SOURCES = \
 	src/arena/upkeep.c \
 	src/arena/walk.c \
 	src/arena/walk.h \
+	src/large/cache.c \
+	src/large/cache.h \
 	src/large/large.c \
 	src/large/large.h \
 	src/pool/counts.h \
@@ -99,48 +101,71 @@ libtidepool_core_la_SOURCES = \
 	src/pool/returned.h \
 	src/pool/size_class.c \
 	src/pool/size_class.h \
-	src/heap/bound.c \
-	src/heap/bound.h \
+	src/exchange/depot.c \
+	src/exchange/depot.h \
+	src/heap/birth.c \
+	src/heap/birth.h \
+	src/heap/check.c \
+	src/heap/check.h \
+	src/heap/child.c \
+	src/heap/child.h \
 	src/heap/common.c \
 	src/heap/common.h \
-	src/heap/depot.c \
-	src/heap/depot.h \
-	src/heap/fork.c \
-	src/heap/fork.h \
+	src/heap/fast.h \
 	src/heap/heap.c \
 	src/heap/heap.h \
-	src/heap/heap_fast.h \
-	src/heap/idle.c \
-	src/heap/idle.h \
-	src/heap/inspect.c \
-	src/heap/inspect.h \
-	src/heap/nodes.c \
-	src/heap/nodes.h \
+	src/heap/home.c \
+	src/heap/home.h \
 	src/heap/orphans.c \
-	src/heap/reclaim.c \
-	src/heap/reclaim.h \
+	src/heap/orphans.h \
+	src/heap/pools.c \
+	src/heap/pools.h \
 	src/heap/refill.c \
+	src/heap/refill.h \
 	src/heap/remote.c \
 	src/heap/remote.h \
-	src/heap/maintenance.c \
-	src/heap/maintenance.h \
 	src/heap/slow.c \
 	src/heap/slow.h \
-	src/heap/tidy.c \
-	src/heap/tidy.h \
+	src/upkeep/bound.c \
+	src/upkeep/bound.h \
+	src/upkeep/idle.c \
+	src/upkeep/idle.h \
+	src/upkeep/look.c \
+	src/upkeep/look.h \
+	src/upkeep/nodes.c \
+	src/upkeep/nodes.h \
+	src/upkeep/reclaim.c \
+	src/upkeep/reclaim.h \
+	src/upkeep/thread.c \
+	src/upkeep/thread.h \
+	src/upkeep/tidy.c \
+	src/upkeep/tidy.h \
+	src/upkeep/upkeep.c \
+	src/upkeep/upkeep.h \
+	src/observe/stats.c \
+	src/observe/stats.h \
+	src/check/inspect.c \
+	src/check/inspect.h \
+	src/check/invariants.c \
+	src/check/invariants.h \
 	src/api/aligned.c \
+	src/api/enter.c \
+	src/api/enter.h \
+	src/api/fast.h \
+	src/api/fork.c \
+	src/api/fork.h \
 	src/api/glibc.c \
 	src/api/libstdcxx.c \
 	src/api/libstdcxx.h \
-	src/api/mallopt.c \
 	src/api/malloc.c \
+	src/api/mallopt.c \
 	src/api/operators.c \
 	src/api/override.h \
 	src/api/resize.c \
+	src/api/slow.c \
+	src/api/slow.h \
 	src/api/start.c \
-	src/api/start.h \
-	src/api/stats.c \
-	src/api/stats.h
+	src/api/start.h
 
 # ---- libtidepool.so and libtidepool.a ---------------------------------------
 

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "api/enter.h"
+#include "api/fork.h"
 #include "api/override.h"
+#include "api/slow.h"
 #include "base/bits.h"
-#include "heap/fork.h"
-#include "heap/heap.h"
-#include "heap/slow.h"
 #include "os/map.h"
 
 static void *fail(int error)
@@ -21,7 +21,7 @@ void *tide_aligned_alloc(size_t alignment, size_t size)
 {
     if (!tide_is_power_of_two(alignment))
         return fail(EINVAL);
-    return tide_heap_malloc_aligned(size, alignment);
+    return tide_api_malloc_aligned(size, alignment);
 }
 
 /* As glibc's, it leaves errno alone for EINVAL, and sets it for ENOMEM. */
@@ -31,7 +31,7 @@ int tide_posix_memalign(void **out, size_t alignment, size_t size)
 
     if (!tide_is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
-    block = tide_heap_malloc_aligned(size, alignment);
+    block = tide_api_malloc_aligned(size, alignment);
     if (!block)
         return ENOMEM;
     *out = block;
@@ -44,14 +44,14 @@ void *tide_memalign(size_t alignment, size_t size)
         return fail(EINVAL);
     if (!tide_is_power_of_two(alignment))
         alignment = alignment ? (size_t)2 << tide_log2(alignment) : 1;
-    return tide_heap_malloc_aligned(size, alignment);
+    return tide_api_malloc_aligned(size, alignment);
 }
 
 /* Known once the allocator has started. */
 static size_t page_bytes(void)
 {
     bool is_passing = tide_fork_pass_in();
-    struct heap *heap = tide_heap_enter();
+    struct heap *heap = tide_api_enter();
 
     if (heap)
         tide_heap_leave(heap);
@@ -62,7 +62,7 @@ static size_t page_bytes(void)
 
 void *tide_valloc(size_t size)
 {
-    return tide_heap_malloc_aligned(size, page_bytes());
+    return tide_api_malloc_aligned(size, page_bytes());
 }
 
 void *tide_pvalloc(size_t size)

@@ -6,28 +6,28 @@
 #include <inttypes.h>
 #include <limits.h>
 
+#include "api/fork.h"
 #include "api/override.h"
-#include "api/stats.h"
+#include "api/slow.h"
 #include "arena/address_map.h"
 #include "base/fatal.h"
 #include "base/options.h"
-#include "heap/fork.h"
-#include "heap/heap.h"
-#include "heap/idle.h"
-#include "heap/inspect.h"
-#include "heap/maintenance.h"
-#include "heap/reclaim.h"
-#include "heap/slow.h"
+#include "check/inspect.h"
+#include "observe/stats.h"
 #include "os/barrier.h"
+#include "upkeep/idle.h"
+#include "upkeep/look.h"
+#include "upkeep/reclaim.h"
+#include "upkeep/thread.h"
 
 size_t tide_usable_size(const void *block)
 {
-    return block ? tide_heap_find(block, "malloc_usable_size").bytes : 0;
+    return block ? tide_check_find(block, "malloc_usable_size").bytes : 0;
 }
 
 size_t tide_good_size(size_t size)
 {
-    return tide_heap_good_size(size);
+    return tide_api_good_size(size);
 }
 
 bool tide_owns(const void *address)
@@ -59,14 +59,24 @@ const char *tide_version(void)
     return TIDE_VERSION;
 }
 
+static size_t purge(size_t keep)
+{
+    bool is_passing = tide_fork_pass_in();
+    size_t returned = tide_upkeep_purge(keep, false);
+
+    if (is_passing)
+        tide_fork_pass_out();
+    return returned;
+}
+
 int tide_malloc_trim(size_t pad)
 {
-    return tide_maintenance_purge(pad, false) > 0;
+    return purge(pad) > 0;
 }
 
 size_t tide_purge(void)
 {
-    return tide_maintenance_purge(0, false);
+    return purge(0);
 }
 
 size_t tide_thread_idle(void)
@@ -75,12 +85,21 @@ size_t tide_thread_idle(void)
     return tide_idle_give_back_own();
 }
 
+static void gather(struct stats *stats)
+{
+    bool is_passing = tide_fork_pass_in();
+
+    tide_stats_gather(stats);
+    if (is_passing)
+        tide_fork_pass_out();
+}
+
 struct tide_mallinfo2 tide_mallinfo2(void)
 {
     struct tide_mallinfo2 info = { .arena = 0 };
     struct stats stats;
 
-    tide_stats_gather(&stats);
+    gather(&stats);
     info.arena = stats.arena_bytes;
     for (unsigned c = 0; c < TIDE_CLASSES; c++)
         info.ordblks += stats.classes[c].blocks - stats.classes[c].allocated;
@@ -134,7 +153,7 @@ void tide_malloc_stats(void)
 {
     struct stats stats;
 
-    tide_stats_gather(&stats);
+    gather(&stats);
     tide_base_print("tidepool " TIDE_VERSION " statistics (" TIDE_GEOMETRY_NAME
                     " geometry, arena_lock=%s)\n",
                     tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL ? "global" : "arena");
@@ -163,7 +182,7 @@ void tide_malloc_stats(void)
     tide_base_print("heaps           %zu, of which %zu without a thread; records %zu bytes\n",
                     stats.heaps, stats.orphans, stats.record_bytes);
     tide_base_print("maintenance     by %s; heaps tidied for their threads %zu times%s\n",
-                    tide_maintenance_name(), tide_relaxed(&tide_idle_taken),
+                    tide_upkeep_name(), tide_relaxed(&tide_idle_taken),
                     tide_os_has_barrier() ? "" : ", and not any more: membarrier is refused");
     for (enum lock_kind kind = 0; kind < LOCK_KINDS; kind++)
         tide_base_print("lock %-10s taken %" PRIu64 " times, waited for %" PRIu64 " times, %" PRIu64
@@ -181,7 +200,7 @@ int tide_malloc_info(int options, FILE *stream)
         errno = EINVAL;
         return -1;
     }
-    tide_stats_gather(&stats);
+    gather(&stats);
     fprintf(stream, "<malloc version=\"tidepool-" TIDE_VERSION "\">\n<sizes>\n");
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         const struct class_stats *line = &stats.classes[c];

@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "api/fast.h"
 #include "api/override.h"
+#include "api/slow.h"
 #include "api/start.h"
 #include "base/fatal.h"
 #include "base/options.h"
-#include "heap/heap_fast.h"
-#include "heap/inspect.h"
-#include "heap/slow.h"
+#include "check/inspect.h"
 #include "large/large.h"
 #include "store/store.h"
 
@@ -26,7 +26,7 @@ static void (*const whole[])(void) __attribute__((used)) = {
 
 void *tide_malloc(size_t size)
 {
-    return tide_heap_malloc(size);
+    return tide_api_malloc(size);
 }
 
 /* Usable bytes of a pooled block.  What serves the classes below the line class
@@ -50,9 +50,9 @@ void *tide_calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    block = bytes <= TIDE_LOOKUP_MAX   ? tide_heap_malloc(bytes)
-            : bytes <= TIDE_POOLED_MAX ? tide_heap_malloc_slow(bytes)
-                                       : tide_heap_malloc_any(bytes, &is_zero);
+    block = bytes <= TIDE_LOOKUP_MAX   ? tide_api_malloc(bytes)
+            : bytes <= TIDE_POOLED_MAX ? tide_api_malloc_slow(bytes)
+                                       : tide_api_malloc_any(bytes, &is_zero);
     if (!block || is_zero)
         return block;
     if (bytes <= TIDE_POOLED_MAX)
@@ -63,12 +63,12 @@ void *tide_calloc(size_t count, size_t size)
 
 void tide_free(void *block)
 {
-    tide_heap_free(block, "free");
+    tide_api_free(block, "free");
 }
 
 static void check_size(void *block, size_t size, const char *call)
 {
-    size_t bytes = tide_heap_find(block, call).bytes;
+    size_t bytes = tide_check_find(block, call).bytes;
 
     if (size > bytes)
         tide_base_misuse(call, block, "the block has %zu bytes, not %zu", bytes, size);
@@ -84,10 +84,10 @@ void tide_free_sized(void *block, size_t size)
 {
     if (TIDE_UNLIKELY(is_checking(block))) {
         check_size(block, size, "free_sized");
-        tide_heap_free_checked(block, "free_sized");
+        tide_api_free_checked(block, "free_sized");
         return;
     }
-    tide_heap_free(block, "free_sized");
+    tide_api_free(block, "free_sized");
 }
 
 void tide_free_aligned_sized(void *block, size_t alignment, size_t size)
@@ -97,10 +97,10 @@ void tide_free_aligned_sized(void *block, size_t alignment, size_t size)
         if (!tide_is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
             tide_base_misuse("free_aligned_sized", block, "the block is not aligned to %zu",
                              alignment);
-        tide_heap_free_checked(block, "free_aligned_sized");
+        tide_api_free_checked(block, "free_aligned_sized");
         return;
     }
-    tide_heap_free(block, "free_aligned_sized");
+    tide_api_free(block, "free_aligned_sized");
 }
 
 TIDE_ALSO_NAMED(malloc, tide_malloc)

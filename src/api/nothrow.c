@@ -11,9 +11,9 @@
 #include <stddef.h>
 
 /* Included either way, so that make knows what both objects depend on. */
+#include "api/fast.h"
 #include "api/libstdcxx.h"
-#include "heap/heap_fast.h"
-#include "heap/slow.h"
+#include "api/slow.h"
 
 #if TIDE_OVERRIDE && defined(PIC)
 
@@ -30,7 +30,7 @@ typedef void *nothrow_aligned_function(size_t size, size_t alignment, const void
     TIDE_EXPORT void *name(size_t size, const void *tag);                                    \
     void *name(size_t size, const void *tag)                                                 \
     {                                                                                        \
-        void *block = tide_heap_malloc(size);                                                \
+        void *block = tide_api_malloc(size);                                                \
                                                                                              \
         if (TIDE_LIKELY(block != NULL))                                                      \
             return block;                                                                    \
@@ -41,7 +41,7 @@ typedef void *nothrow_aligned_function(size_t size, size_t alignment, const void
     TIDE_EXPORT void *name(size_t size, size_t alignment, const void *tag);                  \
     void *name(size_t size, size_t alignment, const void *tag)                               \
     {                                                                                        \
-        void *block = tide_heap_malloc_aligned(size, alignment);                             \
+        void *block = tide_api_malloc_aligned(size, alignment);                             \
                                                                                              \
         if (TIDE_LIKELY(block != NULL))                                                      \
             return block;                                                                    \

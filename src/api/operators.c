@@ -10,10 +10,10 @@
 
 #include <stddef.h>
 
+#include "api/fast.h"
 #include "api/libstdcxx.h"
+#include "api/slow.h"
 #include "base/fatal.h"
-#include "heap/heap_fast.h"
-#include "heap/slow.h"
 
 #define TIDE_EXPORT __attribute__((visibility("default")))
 
@@ -54,7 +54,7 @@ static __attribute__((always_inline)) inline void *new_block(size_t size)
 {
     void *block;
 
-    while (TIDE_UNLIKELY(!(block = tide_heap_malloc(size))))
+    while (TIDE_UNLIKELY(!(block = tide_api_malloc(size))))
         handle_failure(size, __builtin_return_address(0));
     return block;
 }
@@ -63,7 +63,7 @@ static __attribute__((always_inline)) inline void *new_aligned_block(size_t size
 {
     void *block;
 
-    while (TIDE_UNLIKELY(!(block = tide_heap_malloc_aligned(size, alignment))))
+    while (TIDE_UNLIKELY(!(block = tide_api_malloc_aligned(size, alignment))))
         handle_failure(size, __builtin_return_address(0));
     return block;
 }
@@ -100,7 +100,7 @@ void *_ZnamSt11align_val_t(size_t size, size_t alignment)
     TIDE_EXPORT void name(void *block, ##__VA_ARGS__);                                       \
     void name(void *block, ##__VA_ARGS__)                                                    \
     {                                                                                        \
-        tide_heap_free(block, "operator delete");                                                               \
+        tide_api_free(block, "operator delete");                                                               \
     }
 #define UNUSED __attribute__((unused))
 

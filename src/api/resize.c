@@ -10,15 +10,16 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "api/fast.h"
+#include "api/fork.h"
 #include "api/override.h"
-#include "heap/bound.h"
-#include "heap/fork.h"
-#include "heap/heap_fast.h"
-#include "heap/inspect.h"
-#include "heap/reclaim.h"
-#include "heap/slow.h"
+#include "api/slow.h"
+#include "check/inspect.h"
 #include "large/large.h"
 #include "os/shortage.h"
+#include "upkeep/bound.h"
+#include "upkeep/reclaim.h"
+#include "upkeep/upkeep.h"
 
 #define MOST_COPIED ((size_t)1 << 20)
 
@@ -64,7 +65,7 @@ static void *resize_in_kind(void *block, const struct found *found, size_t size)
         tide_bound_check(found->bytes - size);
     if (is_passing)
         tide_fork_pass_out();
-    tide_heap_do_due();
+    tide_upkeep_do_due();
     return resized;
 }
 
@@ -75,15 +76,15 @@ void *tide_realloc(void *block, size_t size)
     void *resized;
 
     if (!block)
-        return tide_heap_malloc(size);
-    found = tide_heap_find(block, "realloc");
+        return tide_api_malloc(size);
+    found = tide_check_find(block, "realloc");
     if (size == 0) {
-        tide_heap_free(block, "realloc");
+        tide_api_free(block, "realloc");
         return NULL;
     }
     resized = resize_in_kind(block, &found, size);
     if (!resized) {
-        resized = tide_heap_malloc(size);
+        resized = tide_api_malloc(size);
         if (!resized && size <= found.bytes) { /* nothing smaller is to be had */
             errno = saved_errno;
             return block;
@@ -91,7 +92,7 @@ void *tide_realloc(void *block, size_t size)
         if (!resized)
             return NULL;
         memcpy(resized, block, size < found.bytes ? size : found.bytes);
-        tide_heap_free(block, "realloc");
+        tide_api_free(block, "realloc");
     }
     errno = saved_errno;
     return resized;

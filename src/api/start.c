@@ -4,10 +4,10 @@
 #include <pthread.h>
 #include <tidepool/malloc.h>
 
+#include "api/enter.h"
+#include "api/fork.h"
 #include "base/fatal.h"
 #include "base/options.h"
-#include "heap/fork.h"
-#include "heap/heap.h"
 #include "os/rcu.h"
 
 /* The first constructor of all (the library is linked with -z initfirst): fork
@@ -18,7 +18,7 @@ void tide_api_start(int argc, char **argv, char **environment)
 {
     (void)argc;
     (void)argv;
-    tide_heap_start(environment);
+    tide_api_make_ready(environment);
     if (pthread_atfork(tide_fork_prepare, tide_fork_in_parent, tide_fork_in_child) != 0)
         tide_base_fatal("no memory to register the fork handlers");
 }

@@ -34,10 +34,8 @@
         "bytes in use that are never exceeded; 0: no limit")                                 \
     ROW(rcu, CHOICE, 1, 0, 1, "off|on",                                                      \
         "read lists of arenas without their locks, by liburcu-bp, loaded when first needed")  \
-    ROW(stash, BYTES, 4096, 0, 1 << 20, "",                                                  \
-        "bytes of a batch of freed foreign blocks; a thread keeps up to two of each class")    \
     ROW(depot, BYTES, 8192, 0, 1 << 30, "",                                                  \
-        "bytes of them for each heap that a class may hold for other threads")               \
+        "bytes of freed foreign blocks of a class for each heap that wait for other threads") \
     ROW(thp, CHOICE, 0, 0, 2, "auto|always|never",                                           \
         "transparent huge pages; auto: where memory stays full")                             \
     ROW(hugetlb, BYTES, 0, 0, INT64_C(1) << 40, "",                                          \

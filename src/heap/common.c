@@ -14,14 +14,14 @@
 #include <errno.h>
 
 #include "base/fatal.h"
-#include "heap/tidy.h"
+#include "heap/pools.h"
+#include "heap/refill.h"
 #include "os/cpu.h"
 #include "os/records.h"
 
 static struct heap first;                 /* under common_lock, as all that follow */
 static struct heap *_Atomic common = &first; /* written in fork children; read by any */
-static struct pool *fetched;              /* a new one, of no class yet */
-static struct tide_aside aside;           /* pools alone, to be put back */
+static struct aside aside;
 static struct tide_lock common_lock = TIDE_LOCK_INITIALIZER;
 
 enum {
@@ -31,41 +31,34 @@ enum {
 
 static void start(struct heap *heap)
 {
-    tide_set_relaxed(&heap->state, HEAP_OWNED);
+    tide_set_relaxed(&heap->state, HEAP_COMMON);
     heap->aside = &aside;
     tide_heap_open(heap);
+    tide_heap_enlist(heap);
 }
 
-struct heap *tide_common_start(void)
+void tide_common_start(void)
 {
     start(&first);
-    return &first;
 }
 
 /* Its pools can't be trusted, so they are nobody's for good, and another takes its
  * place. */
-struct heap *tide_common_replace(void)
+void tide_common_replace(void)
 {
     struct heap *heap = tide_os_record(sizeof *heap);
 
     if (!heap)
         tide_base_fatal("no memory for the heap that threads share in a child of a fork");
     tide_set_relaxed(&tide_common_heap()->state, HEAP_RETIRED);
-    fetched = NULL;
-    aside.pools = NULL;
+    aside = (struct aside){ .emptied = NULL };
     start(heap);
     tide_set_release(&common, heap);
-    return heap;
 }
 
 struct heap *tide_common_heap(void)
 {
     return tide_acquire(&common);
-}
-
-bool tide_heap_is_common(const struct heap *heap)
-{
-    return heap == tide_common_heap();
 }
 
 struct heap *tide_common_enter(void)
@@ -76,24 +69,14 @@ struct heap *tide_common_enter(void)
 
 void tide_common_leave(void)
 {
-    struct pool *pools = aside.pools;
+    struct pool *pools = aside.emptied;
 
-    aside.pools = NULL;
+    aside.emptied = NULL;
     tide_unlock(&common_lock);
-    tide_aside_put_pools(pools);
+    tide_heap_put_pools(pools);
 }
 
 /* ---- Taking ------------------------------------------------------------ */
-
-struct pool *tide_common_take_fetched(unsigned slots)
-{
-    struct pool *pool = fetched;
-
-    if (!pool || pool->slots != slots)
-        return NULL;
-    fetched = NULL;
-    return pool;
-}
 
 static struct pool *take_run(unsigned slots)
 {
@@ -116,12 +99,24 @@ static bool fetch(unsigned slots)
     tide_common_leave();
     pool = take_run(slots);
     tide_common_enter();
-    if (pool && fetched) {
-        fetched->next = aside.pools;
-        aside.pools = fetched;
+    if (pool && aside.fetched) {
+        aside.fetched->next = aside.emptied;
+        aside.emptied = aside.fetched;
     }
-    fetched = pool ? pool : fetched;
+    aside.fetched = pool ? pool : aside.fetched;
     return pool != NULL;
+}
+
+static struct block *refill(struct heap *heap, unsigned size_class)
+{
+    bool is_own;
+    struct block *blocks = tide_heap_take_used(heap, size_class, &is_own);
+
+    if (!blocks) {
+        blocks = tide_heap_take_unused(heap, size_class);
+        is_own = true;
+    }
+    return tide_heap_fill_list(heap, size_class, blocks, is_own);
 }
 
 static struct block *pop_or_refill(unsigned size_class)
@@ -130,7 +125,7 @@ static struct block *pop_or_refill(unsigned size_class)
     struct block *block = heap->list[size_class].freed;
 
     if (!block)
-        return tide_heap_refill(heap, size_class);
+        return refill(heap, size_class);
     heap->list[size_class].freed = block->next;
     return block;
 }

@@ -4,14 +4,14 @@
 
 #include "heap/heap.h"
 
-/* Before any other use: the heap, to be listed. */
-struct heap *tide_common_start(void);
+/* Before any other use. */
+void tide_common_start(void);
 
 /* The heap itself, to be looked at under its lock. */
 struct heap *tide_common_heap(void);
 
-/* In a fork child: a new one, to be listed, as the old one can't be trusted. */
-struct heap *tide_common_replace(void);
+/* In a fork child: a new one, as the old one can't be trusted. */
+void tide_common_replace(void);
 
 /* Locks it, for a thread that has no other heap to use just now. */
 struct heap *tide_common_enter(void);
@@ -20,9 +20,6 @@ void tide_common_leave(void);
 /* Under the lock, which it may give up meanwhile: a block; NULL when there is no
  * memory. */
 struct block *tide_common_take(unsigned size_class);
-
-/* Under the lock: the pool that was fetched for it, if it has so many slots. */
-struct pool *tide_common_take_fetched(unsigned slots);
 
 /* Blocks of at least the class for a heap that has none left, linked; NULL when
  * it should take them from its own pools, or there is no memory. */

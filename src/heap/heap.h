@@ -29,14 +29,14 @@
 #include <sys/types.h>
 
 #include "arena/manager.h"
-#include "heap/depot.h"
 #include "base/fatal.h"
-#include "pool/hollow.h"
+#include "exchange/depot.h"
 #include "pool/returned.h"
 
 enum heap_state {
     HEAP_NONE,    /* stands for the heap of a thread that has none */
     HEAP_OWNED,
+    HEAP_COMMON,  /* the one that threads share, under a lock: see common.h */
     HEAP_ORPHAN,  /* its thread has ended; waits to be adopted */
     HEAP_RETIRED, /* its thread is in the parent of this fork child; never used again */
 };
@@ -49,7 +49,13 @@ struct outbox {
     size_t bytes;
 };
 
-/* How far tidying a heap has come: see tidy.h. */
+/* While somebody else than its owner uses a heap, and always in the common one. */
+struct aside {
+    struct pool *emptied; /* pools that nobody owns any more, linked by next */
+    struct pool *fetched; /* a new one, of no class yet, or NULL */
+};
+
+/* How far tidying a heap has come: see upkeep/tidy.h. */
 struct tidying {
     struct pool *cursor;   /* the next used pool to be looked at */
     uint8_t step;          /* enum tidy_step */
@@ -73,7 +79,7 @@ struct heap {
     struct pool *stock;       /* empty pools of one slot, linked by next */
     uint32_t stock_count;
     struct pool *wide;        /* likewise one of several slots, or NULL */
-    struct tide_aside *aside; /* where empty pools go, if not to their arenas at once */
+    struct aside *aside;      /* where empty pools go, if not to their arenas at once */
     struct pool *arrived[2];  /* taken out of the inboxes, not collected yet */
     struct tidying tidying;
     uint32_t used_slots;         /* of the pools in the used lists */
@@ -98,15 +104,20 @@ struct heap {
 _Static_assert(sizeof(struct free_list) == 2 * sizeof(struct block *),
                "malloc finds a class's list at twice the class");
 
+#define TIDE_TLS __attribute__((tls_model("initial-exec"))) _Thread_local
+
 /* Has no blocks and owns no pool: what the fast paths find where they are to miss.
  * Nothing but its mark is ever written. */
 extern TIDE_HIDDEN struct heap tide_heap_none;
+
+/* What the calling thread's fast paths start from; never NULL. */
+extern TIDE_HIDDEN TIDE_TLS struct heap *tide_heap_fast;
 
 /* ---- Sections ---------------------------------------------------------- */
 
 /* The owner, outside a section, begins one; what may be used in it: the heap, or
  * tide_heap_none.  The door is looked at after the mark is set; for others the
- * barrier that takers make (idle.c) sees to that order. */
+ * barrier that takers make (upkeep/idle.c) sees to that order. */
 static inline struct heap *tide_heap_begin(struct heap *heap)
 {
     TIDE_ASSERT(heap == &tide_heap_none || tide_relaxed(&heap->inside) == 0);
@@ -142,14 +153,24 @@ static inline void tide_heap_open(struct heap *heap)
 
 /* ---- Whose heap -------------------------------------------------------- */
 
-/* The heap that the calling thread may use, in a section: its own, made or adopted if
- * it has none; the common one, locked, while someone has taken its own; NULL and
- * ENOMEM when there is no memory.  Must be followed by tide_heap_leave. */
-struct heap *tide_heap_enter(void);
-void tide_heap_leave(struct heap *heap);
-
 /* The calling thread's own; NULL when it has none. */
 struct heap *tide_heap_own(void);
+
+/* Whether the calling thread has not asked for memory before; it then gets a heap, or
+ * none for good.  See birth.h. */
+bool tide_heap_is_unborn(void);
+
+/* The heap is the calling thread's from now on; NULL: it has none for good. */
+void tide_heap_set_own(struct heap *heap);
+
+/* In a fork child: its heap can't be trusted; the thread will get another. */
+void tide_heap_lose_own(void);
+
+/* The calling thread is the process's first, whose number it has. */
+void tide_heap_note_first(void);
+
+/* It is the owner of its heap in this process. */
+void tide_heap_note_owner(void);
 
 static inline bool tide_heap_is_own(const struct heap *heap)
 {
@@ -161,20 +182,29 @@ static inline bool tide_heap_is_own(const struct heap *heap)
  * past its destructors. */
 bool tide_heap_is_at_home(void);
 
+static inline bool tide_heap_is_common(const struct heap *heap)
+{
+    return tide_relaxed(&heap->state) == HEAP_COMMON;
+}
+
+/* ---- All heaps --------------------------------------------------------- */
+
 /* All heaps ever made: NULL gives the first, NULL ends it. */
 struct heap *tide_heap_next(struct heap *heap);
+void tide_heap_enlist(struct heap *heap);
 
-/* How many threads have one of their own. */
-unsigned tide_heap_count(void);
+/* How many threads have one of their own; written under the orphans' lock. */
+extern TIDE_HIDDEN _Atomic unsigned tide_heaps_owned;
 
-/* Whether it is the one that threads share: see common.h. */
-bool tide_heap_is_common(const struct heap *heap);
+static inline unsigned tide_heap_count(void)
+{
+    return tide_relaxed(&tide_heaps_owned);
+}
 
-/* ---- Pools of a heap: its owner only ----------------------------------- */
+/* Held while the allocator is made ready, and while shards are added to it. */
+struct tide_lock *tide_heap_start_lock(void);
 
-/* A block for the class whose list is empty, and a new list.  NULL when there is
- * no memory; errno stays. */
-void *tide_heap_refill(struct heap *heap, unsigned size_class);
+/* ---- Its lists ---------------------------------------------------------- */
 
 /* The surplus of a class, which is empty then. */
 static inline struct block *tide_heap_take_surplus(struct heap *heap, unsigned size_class)
@@ -184,76 +214,5 @@ static inline struct block *tide_heap_take_surplus(struct heap *heap, unsigned s
     heap->surplus[size_class] = (struct batch){ .first = NULL };
     return first;
 }
-
-/* Sets the free pages of a used pool aside, which tells from now on when some of its
- * blocks came back.  False when there is no page that wasn't hollow before. */
-bool tide_heap_set_pages_aside(struct heap *heap, struct pool *pool, struct tide_pages *pages);
-
-/* Collects pools from the inboxes, so many at most.  Whether there may be more. */
-bool tide_heap_drain(struct heap *heap, unsigned most);
-
-static inline bool tide_heap_has_arrivals(const struct heap *heap)
-{
-    return tide_relaxed(&heap->inbox) || tide_relaxed(&heap->purged) || heap->arrived[0] ||
-           heap->arrived[1];
-}
-
-/* Makes a pool (NULL: none) the current one, for a class whose list is empty. */
-void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool *pool);
-
-/* Moves a pool to where its change of state puts it. */
-void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change change);
-
-/* ---- Orphans (orphans.c) ----------------------------------------------- */
-
-/* A thread has made itself a heap. */
-void tide_heap_count_born(void);
-
-/* Makes the heap of the calling thread, which uses it no more, an orphan.  In a
- * section, which ends; is_taken: the door is closed. */
-void tide_heap_hand_over(struct heap *heap, bool is_taken);
-
-/* A heap without a thread, taken, now the calling one's; NULL when there is none. */
-struct heap *tide_heap_adopt(void);
-
-/* Lets an orphan's returned blocks go, so that memory comes back though no
- * thread adopts it. */
-void tide_heap_visit_orphan(struct heap *heap);
-
-/* In a fork child, under the orphans' lock: retires all orphans, or those that someone
- * had taken when the process was copied; so many heaps have a thread. */
-void tide_heap_drop_orphans_in_child(bool are_all, unsigned owned);
-
-/* An orphan has given back all it could: threads that are born take others first. */
-void tide_heap_note_bare(struct heap *heap);
-
-/* ---- Locks ------------------------------------------------------------- */
-
-/* The module's locks, for fork and for their counts. */
-struct tide_lock *tide_heap_start_lock(void);
-struct tide_lock *tide_heap_orphans_lock(void);
-
-/* ---- Start and fork ---------------------------------------------------- */
-
-/* Whether the allocator is ready; the first caller makes it so, with the
- * settings in environment.  NULL (it came before the C library was ready)
- * leaves the defaults, and a later caller that has one warns of settings that
- * came too late. */
-bool tide_heap_start(char *const *environment);
-
-/* In a fork child, under all locks: retires the heaps of threads that are not
- * in it. */
-void tide_heap_after_fork_in_child(void);
-
-/* The same in one that no handler ran in: also what had no thread is not trusted. */
-void tide_heap_mend_in_child(void);
-
-/* The calling thread is the heap's in this process. */
-void tide_heap_note_owner(void);
-
-/* ---- Invariants -------------------------------------------------------- */
-
-/* Walks the lists of a heap that is not in use meanwhile. */
-void tide_heap_check(struct heap *heap);
 
 #endif

@@ -1,18 +1,16 @@
-/* heap/orphans.c - what becomes of a heap whose thread has ended
- *
- * It is handed over as it is, with its lists and pools, to the next thread that
- * is born.  When that takes long, or there are many, it gives back what it can.
- */
+/* heap/orphans.c - see orphans.h */
+#include "heap/orphans.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include "heap/common.h"
-#include "heap/heap.h"
-#include "heap/maintenance.h"
+#include "base/due.h"
+#include "exchange/depot.h"
+#include "heap/check.h"
+#include "heap/pools.h"
 #include "heap/remote.h"
-#include "heap/tidy.h"
 #include "os/process.h"
 #include "os/topology.h"
 
@@ -26,29 +24,22 @@ static _Atomic unsigned whole_count; /* written under orphans_lock */
 
 /* ---- How many heaps have a thread -------------------------------------- */
 
-static _Atomic unsigned owned_count; /* written under orphans_lock */
-
 /* The depot and its batches have a size for every doubling, and the first heap
  * is one, too. */
 static void set_owned_count(unsigned count)
 {
-    unsigned before = tide_log2(tide_relaxed(&owned_count) | 1), now = tide_log2(count | 1);
+    unsigned before = tide_log2(tide_heap_count() | 1), now = tide_log2(count | 1);
 
     if (now != before || count == 1)
         tide_depot_fit(1u << now);
-    tide_set_relaxed(&owned_count, count);
+    tide_set_relaxed(&tide_heaps_owned, count);
 }
 
 void tide_heap_count_born(void)
 {
     tide_lock(&orphans_lock);
-    set_owned_count(tide_relaxed(&owned_count) + 1);
+    set_owned_count(tide_heap_count() + 1);
     tide_unlock(&orphans_lock);
-}
-
-unsigned tide_heap_count(void)
-{
-    return tide_relaxed(&owned_count);
 }
 
 struct tide_lock *tide_heap_orphans_lock(void)
@@ -95,18 +86,7 @@ static struct heap *pop_orphan(unsigned node)
 
 /* ---- From thread to thread --------------------------------------------- */
 
-/* Of a heap that is in its section: all that can go. */
-static void give_back(struct heap *heap)
-{
-    struct tide_aside aside = { .page_count = 0 };
-
-    tide_heap_tidy_begin(heap, false);
-    while (tide_heap_tidy(heap, &aside) && heap->tidying.step != TIDY_POOLS)
-        tide_aside_dispose(&aside);
-    tide_aside_dispose(&aside);
-}
-
-/* Sequentially consistent, as the look at the inbox after it: see remote.c.  What comes
+/* Sequentially consistent, as the look at the inbox after it: see home.c.  What comes
  * once the section has ended is for the next that takes the heap. */
 static void leave(struct heap *heap)
 {
@@ -116,25 +96,27 @@ static void leave(struct heap *heap)
             ;
 }
 
-void tide_heap_hand_over(struct heap *heap, bool is_taken)
+bool tide_heap_is_to_stay_whole(void)
 {
-    bool is_whole = is_taken || tide_relaxed(&whole_count) < MOST_WHOLE;
+    return tide_relaxed(&whole_count) < MOST_WHOLE;
+}
 
+void tide_heap_hand_over(struct heap *heap, bool is_taken, bool is_whole)
+{
     if (is_taken) {
         atomic_store(&heap->state, HEAP_ORPHAN);
     } else {
-        if (is_whole)
-            tide_heap_send_all_foreign(heap);
-        else
-            give_back(heap);
+        if (TIDE_DEBUG)
+            tide_heap_check(heap);
+        tide_heap_send_all_foreign(heap);
         leave(heap);
     }
     tide_heap_end(heap);
     tide_lock(&orphans_lock);
     push_orphan(heap, is_whole);
-    set_owned_count(tide_relaxed(&owned_count) - 1);
+    set_owned_count(tide_heap_count() - 1);
     tide_unlock(&orphans_lock);
-    tide_maintenance_note();
+    tide_ring();
 }
 
 static struct heap *adopt_orphan(void)
@@ -145,7 +127,7 @@ static struct heap *adopt_orphan(void)
     tide_lock(&orphans_lock);
     heap = pop_orphan(node);
     if (heap)
-        set_owned_count(tide_relaxed(&owned_count) + 1);
+        set_owned_count(tide_heap_count() + 1);
     tide_unlock(&orphans_lock);
     return heap;
 }
@@ -155,8 +137,7 @@ static struct heap *adopt_orphan(void)
  * by now, then it is found later; but a thread that isn't there is gone for good. */
 static bool take_lost(struct heap *heap)
 {
-    if (tide_relaxed(&heap->state) != HEAP_OWNED || tide_heap_is_common(heap) ||
-        !tide_heap_close(heap))
+    if (tide_relaxed(&heap->state) != HEAP_OWNED || !tide_heap_close(heap))
         return false;
     if (heap->thread != 0 && tgkill(getpid(), heap->thread, 0) != 0 && errno == ESRCH &&
         tide_acquire(&heap->state) == HEAP_OWNED) /* after: it may have ended just now */
@@ -194,26 +175,6 @@ struct heap *tide_heap_adopt(void)
 }
 
 /* ---- Meanwhile --------------------------------------------------------- */
-
-/* Its thread was in its section when the state was set, so nobody is any more who
- * sees it left. */
-void tide_heap_visit_orphan(struct heap *heap)
-{
-    struct tide_aside aside = { .page_count = 0 };
-    int saved_errno = errno;
-
-    if (!tide_heap_close(heap))
-        return; /* what came waits for who has taken it, or the next look */
-    if (tide_acquire(&heap->state) == HEAP_ORPHAN && tide_heap_is_left(heap)) {
-        heap->aside = &aside;
-        tide_heap_drain(heap, UINT_MAX);
-        tide_owner_add(&heap->moves, 1);
-        heap->aside = NULL;
-    }
-    tide_heap_open(heap);
-    tide_aside_dispose(&aside);
-    errno = saved_errno;
-}
 
 void tide_heap_note_bare(struct heap *heap)
 {

@@ -1,242 +1,12 @@
-/* heap/refill.c - where malloc's next blocks come from
- *
- * In this order: the surplus of foreign blocks, freed blocks of the current pool
- * and of another used one, what other threads left, untouched blocks of those
- * pools, an empty pool from the stock, a new one.  So memory that was used
- * before comes first.
- */
+/* heap/refill.c - see refill.h */
+#include "heap/refill.h"
+
 #include <errno.h>
 
-#include "base/fatal.h"
-#include "base/options.h"
-#include "heap/bound.h"
-#include "heap/common.h"
-#include "heap/heap.h"
-#include "heap/maintenance.h"
-#include "heap/tidy.h"
+#include "heap/pools.h"
 #include "os/map.h"
-#include "pool/returned.h"
 
-enum {
-    MOST_DRAINED = 64, /* pools from the inboxes at a refill */
-    LEAST_WATCHED = 4, /* blocks that come back to a pool before it tells */
-};
-
-/* loose is the sum of the used pools' likely. */
-static void count_likely(struct heap *heap, struct pool *pool, uint32_t likely)
-{
-    size_t unit = tide_os_page_bytes / 16;
-
-    tide_set_relaxed(&heap->loose,
-                     tide_relaxed(&heap->loose) + likely * unit - pool->likely * unit);
-    pool->likely = (uint16_t)likely;
-}
-
-/* ---- The used pools: the first's prev is the last ---------------------- */
-
-/* Those with freed blocks come first, as these are taken before untouched ones. */
-static void link_used(struct heap *heap, struct pool *pool)
-{
-    struct pool **first = &heap->used[pool->size_class], *next = *first;
-
-    heap->used_slots += pool->slots;
-
-    pool->prev = next ? next->prev : pool;
-    pool->next = pool->freed ? next : NULL;
-    if (next && !pool->freed)
-        next->prev->next = pool;
-    else
-        *first = pool;
-    if (next)
-        next->prev = pool;
-}
-
-static void unlink_used(struct heap *heap, struct pool *pool)
-{
-    struct pool **first = &heap->used[pool->size_class];
-
-    heap->used_slots -= pool->slots;
-    count_likely(heap, pool, 0);
-    if (heap->tidying.cursor == pool)
-        heap->tidying.cursor = pool->next;
-    if (*first == pool)
-        *first = pool->next;
-    else
-        pool->prev->next = pool->next;
-    if (pool->next)
-        pool->next->prev = pool->prev;
-    else if (*first)
-        (*first)->prev = pool->prev;
-    pool->next = pool->prev = NULL;
-}
-
-/* ---- How much is free in them -------------------------------------------- */
-
-/* A quarter of what is allocated; where no thread looks at the heap, less. */
-static uint32_t blocks_to_watch_for(const struct pool *pool)
-{
-    uint32_t quarter = tide_pool_allocated(pool) / 4, some = tide_pool_blocks_needed(pool);
-
-    some = some > LEAST_WATCHED ? some : LEAST_WATCHED;
-    return tide_bound_is_on() && some < quarter ? some : quarter;
-}
-
-/* Those with freed blocks come first. */
-bool tide_heap_set_pages_aside(struct heap *heap, struct pool *pool, struct tide_pages *pages)
-{
-    bool had_freed = pool->freed != NULL, is_found = tide_pool_set_aside(pool, pages);
-
-    count_likely(heap, pool, 0);
-    tide_pool_watch(pool, blocks_to_watch_for(pool));
-    if (had_freed && !pool->freed) {
-        unlink_used(heap, pool);
-        link_used(heap, pool);
-    }
-    return is_found;
-}
-
-/* Without a thread that looks at the heap, used pools are watched from the first, if
- * they are so many that what comes back to them may be too much. */
-static void watch_used(struct heap *heap, struct pool *pool)
-{
-    if (TIDE_UNLIKELY(tide_bound_is_on()) &&
-        (size_t)heap->used_slots * TIDE_SLOT_BYTES + tide_bound_kept() >
-            tide_relaxed(&tide_bound_most)) {
-        count_likely(heap, pool, tide_pool_guess(pool));
-        tide_pool_watch(pool, blocks_to_watch_for(pool));
-    }
-}
-
-/* ---- Where pools go ---------------------------------------------------- */
-
-/* Who has taken the heap, or has the common one locked, sees to the pool later. */
-static void set_aside(struct tide_aside *aside, struct pool *pool)
-{
-    pool->next = aside->pools;
-    aside->pools = pool;
-}
-
-static void drop_pool(struct heap *heap, struct pool *pool)
-{
-    tide_pool_close(pool);
-    if (heap->aside) {
-        set_aside(heap->aside, pool);
-    } else if (pool->slots == 1 && heap->stock_count < tide_options.pool_stock) {
-        pool->next = heap->stock;
-        heap->stock = pool;
-        heap->stock_count++;
-    } else if (pool->slots > 1 && !heap->wide && tide_options.pool_stock > 0) {
-        heap->wide = pool;
-    } else {
-        tide_arena_put_run(pool);
-        tide_maintenance_note();
-    }
-}
-
-void tide_heap_place(struct heap *heap, struct pool *pool, enum pool_change change)
-{
-    if (change == POOL_UNCHANGED || heap->current[pool->size_class] == pool)
-        return; /* the current pool stays, even empty: malloc comes back to it */
-    tide_owner_add(&heap->moves, 1);
-    if (change == POOL_IS_USABLE)
-        link_used(heap, pool);
-    if (change != POOL_IS_EMPTY) {
-        watch_used(heap, pool);
-        return;
-    }
-    if (tide_relaxed(&pool->state) == POOL_USED)
-        unlink_used(heap, pool);
-    drop_pool(heap, pool);
-}
-
-enum { RETURNED, PURGED }; /* indices of arrived */
-
-static struct pool *take_all(struct pool *_Atomic *inbox)
-{
-    /* Pairs with the releases in remote.c: each pool's link is seen. */
-    return tide_relaxed(inbox) ? atomic_exchange_explicit(inbox, NULL, memory_order_acquire) : NULL;
-}
-
-/* Takes the next pool out of the list, as collecting lets others queue it again. */
-static void collect_returned(struct heap *heap)
-{
-    struct pool *pool = heap->arrived[RETURNED];
-
-    heap->arrived[RETURNED] = pool->next_inbox;
-    atomic_fetch_sub_explicit(&tide_bound_returned, tide_pool_bytes(pool), memory_order_relaxed);
-    tide_heap_place(heap, pool, tide_pool_collect(pool));
-}
-
-static void collect_purged(struct heap *heap)
-{
-    struct pool *pool = heap->arrived[PURGED];
-
-    heap->arrived[PURGED] = pool->next_purged;
-    tide_heap_place(heap, pool, tide_pool_collect_pages(pool));
-}
-
-bool tide_heap_drain(struct heap *heap, unsigned most)
-{
-    while (tide_heap_has_arrivals(heap)) {
-        if (most-- == 0)
-            return true;
-        if (!heap->arrived[RETURNED])
-            heap->arrived[RETURNED] = take_all(&heap->inbox);
-        if (heap->arrived[RETURNED]) {
-            collect_returned(heap);
-            continue;
-        }
-        if (!heap->arrived[PURGED])
-            heap->arrived[PURGED] = take_all(&heap->purged);
-        if (heap->arrived[PURGED])
-            collect_purged(heap);
-    }
-    return false;
-}
-
-void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool *pool)
-{
-    struct pool *before = heap->current[size_class];
-
-    TIDE_ASSERT(!heap->list[size_class].freed);
-    if (before)
-        tide_pool_route(before, &before->own);
-    if (pool) {
-        tide_pool_route(pool, &heap->list[size_class]);
-        pool->unused_since = 0;
-    }
-    heap->current[size_class] = pool;
-}
-
-/* ---- Where blocks come from -------------------------------------------- */
-
-/* What the list was filled from before is full, or waits behind the pools that
- * have freed blocks for its untouched ones to be needed. */
-static void set_current_aside(struct heap *heap, unsigned size_class)
-{
-    struct pool *pool = heap->current[size_class];
-
-    if (!pool)
-        return;
-    if (TIDE_DEBUG)
-        tide_pool_check(pool);
-    tide_heap_make_current(heap, size_class, NULL);
-    if (tide_pool_is_worth_using(pool)) {
-        link_used(heap, pool);
-        watch_used(heap, pool);
-    } else {
-        tide_pool_fill(pool);
-    }
-}
-
-static void use_first(struct heap *heap, unsigned size_class)
-{
-    struct pool *pool = heap->used[size_class];
-
-    set_current_aside(heap, size_class);
-    unlink_used(heap, pool);
-    tide_heap_make_current(heap, size_class, pool);
-}
+enum { MOST_DRAINED = 64 }; /* pools from the inboxes at a refill */
 
 static struct block *take_freed(struct heap *heap, unsigned size_class)
 {
@@ -245,18 +15,10 @@ static struct block *take_freed(struct heap *heap, unsigned size_class)
     if (!pool || !pool->freed || !tide_pool_is_worth_using(pool)) {
         if (!used || !used->freed)
             return NULL;
-        use_first(heap, size_class);
+        tide_heap_use_first(heap, size_class);
         pool = used;
     }
     return tide_pool_take_freed(pool);
-}
-
-/* What other threads have freed, or share with this one. */
-static struct block *take_from_others(struct heap *heap, unsigned size_class)
-{
-    struct block *blocks = tide_depot_take(size_class);
-
-    return blocks ? blocks : tide_common_share(heap, size_class);
 }
 
 /* Hollow pages have to be faulted in again. */
@@ -274,72 +36,75 @@ static struct block *take_untouched(struct heap *heap, unsigned size_class)
 
     if (blocks || !heap->used[size_class])
         return blocks;
-    use_first(heap, size_class);
+    tide_heap_use_first(heap, size_class);
     return carve(heap->current[size_class]);
 }
 
-static struct pool *take_stocked(struct heap *heap, unsigned slots)
+/* Whoever uses another's heap, or the common one, makes no system call. */
+static struct pool *take_fetched(struct aside *aside, unsigned slots)
 {
-    struct pool *pool = slots == 1 ? heap->stock : heap->wide;
+    struct pool *pool = aside->fetched;
 
-    if (!pool)
+    if (!pool || pool->slots != slots)
         return NULL;
-    if (slots == 1) {
-        heap->stock = pool->next;
-        heap->stock_count--;
-    } else {
-        heap->wide = NULL;
-    }
+    aside->fetched = NULL;
+    return pool;
+}
+
+static struct pool *take_run(struct heap *heap, unsigned slots)
+{
+    int saved_errno = errno;
+    struct pool *pool = tide_arena_take_run(&heap->tenant, slots);
+
+    errno = saved_errno;
     return pool;
 }
 
 static struct block *take_new(struct heap *heap, unsigned size_class)
 {
     unsigned slots = tide_class_slots(size_class);
-    struct pool *pool = take_stocked(heap, slots);
-    int saved_errno;
+    struct pool *pool = tide_heap_take_stocked(heap, slots);
 
-    if (!pool && heap->aside) {
-        pool = tide_common_take_fetched(slots);
-        if (!pool)
-            return NULL;
-    } else if (!pool) {
-        saved_errno = errno;
-        pool = tide_arena_take_run(&heap->tenant, slots);
-        errno = saved_errno;
-        if (!pool)
-            return NULL;
-    }
-    tide_maintenance_weigh();
+    if (!pool)
+        pool = heap->aside ? take_fetched(heap->aside, slots) : take_run(heap, slots);
+    if (!pool)
+        return NULL;
     if (pool->fresh > 0)
         tide_bound_note_taken((size_t)pool->fresh << TIDE_SLOT_SHIFT);
     tide_pool_open(pool, size_class, heap);
-    set_current_aside(heap, size_class);
+    tide_heap_set_current_aside(heap, size_class);
     tide_heap_make_current(heap, size_class, pool);
     return tide_pool_carve(pool);
 }
 
-void *tide_heap_refill(struct heap *heap, unsigned size_class)
+struct block *tide_heap_take_used(struct heap *heap, unsigned size_class, bool *is_own)
 {
     struct block *blocks = tide_heap_take_surplus(heap, size_class);
-    bool is_own = !blocks;
 
     TIDE_ASSERT(!heap->list[size_class].freed);
     tide_owner_add(&heap->moves, 1);
+    *is_own = false;
     if (TIDE_UNLIKELY(tide_heap_has_arrivals(heap)))
         tide_heap_drain(heap, MOST_DRAINED);
-    if (!blocks)
-        blocks = take_freed(heap, size_class);
-    if (!blocks) {
-        blocks = take_from_others(heap, size_class);
-        is_own = !blocks;
-    }
-    if (!blocks)
-        blocks = take_untouched(heap, size_class);
-    if (!blocks)
-        blocks = take_new(heap, size_class);
-    tide_maintenance_note(); /* what it takes from is to be looked at when it is idle */
-    tide_maintenance_tick();
+    if (blocks)
+        return blocks;
+    blocks = take_freed(heap, size_class);
+    *is_own = blocks != NULL;
+    return blocks ? blocks : tide_depot_take(size_class);
+}
+
+struct block *tide_heap_take_unused(struct heap *heap, unsigned size_class)
+{
+    struct block *blocks = take_untouched(heap, size_class);
+
+    return blocks ? blocks : take_new(heap, size_class);
+}
+
+/* What they are of is to be looked at when it is idle. */
+struct block *tide_heap_fill_list(struct heap *heap, unsigned size_class, struct block *blocks,
+                                  bool is_own)
+{
+    tide_ring();
     heap->foreign[size_class] = !is_own;
     if (blocks)
         heap->list[size_class].freed = blocks->next;

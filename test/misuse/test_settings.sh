@@ -60,7 +60,7 @@ for value in -5 99999999999999999999 18446744073709551615 12Q 12MM 12.5M ' 12M' 
     9000000T; do
     warns TIDEPOOL_HUGETLB "$value" '0 to 1T'
 done
-warns TIDEPOOL_STASH '0 ' '0 to 1M' # a space is no suffix, though it looks like one without its case
+warns TIDEPOOL_DEPOT '0 ' '0 to 1G' # a space is no suffix, though it looks like one without its case
 
 accepts TIDEPOOL_ARENA_LOCK=global
 accepts TIDEPOOL_THP=never

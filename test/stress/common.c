@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api/stats.h"
+#include "check/invariants.h"
 #include "tidepool/malloc.h"
 
 static const char *name = "stress";
@@ -200,7 +200,7 @@ void check_rss_returned(size_t before, size_t allowance)
 
 void check_heap(void)
 {
-    tide_api_check();
+    tide_check_all();
 }
 
 /* ---- Contents -------------------------------------------------------------- */

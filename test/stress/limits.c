@@ -21,7 +21,7 @@
 
 #include "base/geometry.h"
 #include "common.h"
-#include "heap/maintenance.h"
+#include "base/due.h"
 #include "store/store.h"
 #include "tidepool/malloc.h"
 
@@ -50,7 +50,7 @@ static size_t use_up(size_t size)
 static void test_freed_large_block_for_small_ones(void)
 {
     const size_t freed = 28 * MIB, room = 64 * MIB;
-    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED); /* which would let it go */
+    atomic_store(&tide_upkeep_state, TIDE_UPKEEP_SETTLED); /* which would let it go */
     tide_free(tide_malloc(freed));
     REQUIRE(tide_store_totals().dirty_bytes >= freed, "a freed large block isn't kept");
     limit_room(room);
@@ -92,7 +92,7 @@ static void *large_aligned(size_t size)
 static void check_large_needs_arenas(void *(*allocate)(size_t size), const char *name)
 {
     size_t most = 0, size = TIDE_ARENA_BYTES / 2, room = 4 * TIDE_ARENA_BYTES, empty;
-    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
+    atomic_store(&tide_upkeep_state, TIDE_UPKEEP_SETTLED);
     empty = make_empty_arenas();
     REQUIRE(empty >= TIDE_ARENA_BYTES, "no empty arena went: nothing is tested");
     limit_room(room);
@@ -168,7 +168,7 @@ static void test_large_blocks_find_room(void)
 static void test_small_blocks_fill_what_large_ones_left(void)
 {
     void **blocks = shadow_map(SINGLES * sizeof(*blocks));
-    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
+    atomic_store(&tide_upkeep_state, TIDE_UPKEEP_SETTLED);
     for (size_t i = 0; i < SINGLES; i++)
         REQUIRE((blocks[i] = tide_malloc(TIDE_SLOT_BYTES)) != NULL, "no memory");
     size_t grown = tide_store_totals().grown;

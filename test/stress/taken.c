@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "common.h"
-#include "heap/idle.h"
-#include "heap/maintenance.h"
+#include "upkeep/idle.h"
+#include "upkeep/look.h"
 #include "os/barrier.h"
 #include "tidepool/malloc.h"
 
@@ -119,7 +119,7 @@ static void *run_looks(void *unused)
 {
     barrier_wait(&have_begun);
     while (!is_over)
-        tide_maintenance_look();
+        tide_upkeep_look();
     return unused;
 }
 

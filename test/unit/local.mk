@@ -9,16 +9,16 @@ unit_tests = \
 	test/unit/os/test_barrier \
 	test/unit/os/test_cgroup \
 	test/unit/os/test_cpu \
+	test/unit/os/test_huge_pages \
 	test/unit/os/test_kernel \
 	test/unit/os/test_limits \
+	test/unit/os/test_map \
 	test/unit/os/test_pressure \
 	test/unit/os/test_process \
-	test/unit/os/test_shortage \
-	test/unit/os/test_thread \
-	test/unit/os/test_huge_pages \
-	test/unit/os/test_map \
 	test/unit/os/test_rcu \
 	test/unit/os/test_records \
+	test/unit/os/test_shortage \
+	test/unit/os/test_thread \
 	test/unit/os/test_topology \
 	test/unit/store/test_store \
 	test/unit/arena/test_address_map \
@@ -34,33 +34,34 @@ unit_tests = \
 	test/unit/pool/test_pool \
 	test/unit/pool/test_returned \
 	test/unit/pool/test_size_class \
+	test/unit/large/test_cache \
 	test/unit/large/test_large \
 	test/unit/large/test_large_freed \
 	test/unit/large/test_large_resize \
+	test/unit/exchange/test_depot \
 	test/unit/heap/test_common \
-	test/unit/heap/test_depot \
-	test/unit/heap/test_fork \
 	test/unit/heap/test_heap \
-	test/unit/heap/test_heap_orphans \
-	test/unit/heap/test_idle \
-	test/unit/heap/test_idle_pages \
-	test/unit/heap/test_idle_taken \
-	test/unit/heap/test_inspect \
-	test/unit/heap/test_maintenance \
-	test/unit/heap/test_reclaim \
-	test/unit/heap/test_nodes \
+	test/unit/heap/test_home \
+	test/unit/heap/test_orphans \
 	test/unit/heap/test_refill \
 	test/unit/heap/test_remote \
-	test/unit/heap/test_remote_home \
-	test/unit/heap/test_slow \
-	test/unit/heap/test_tidy \
+	test/unit/upkeep/test_idle \
+	test/unit/upkeep/test_idle_pages \
+	test/unit/upkeep/test_idle_taken \
+	test/unit/upkeep/test_nodes \
+	test/unit/upkeep/test_reclaim \
+	test/unit/upkeep/test_thread \
+	test/unit/upkeep/test_tidy \
+	test/unit/observe/test_stats \
+	test/unit/check/test_inspect \
 	test/unit/api/test_aligned \
+	test/unit/api/test_fork \
 	test/unit/api/test_glibc \
 	test/unit/api/test_malloc \
 	test/unit/api/test_mallopt \
 	test/unit/api/test_resize \
-	test/unit/api/test_start \
-	test/unit/api/test_stats
+	test/unit/api/test_slow \
+	test/unit/api/test_start
 
 if OVERRIDE
 unit_tests += test/unit/api/test_operators

@@ -36,7 +36,7 @@ Test(aligned, aligned_alloc_takes_every_power_of_two)
     for (size_t alignment = 1; alignment <= 4 * TIDE_ARENA_BYTES; alignment *= 2)
         for (int n = 0; n < SIZES; n++)
             check_block(tide_aligned_alloc(alignment, sizes[n]), alignment, sizes[n]);
-    tide_api_check();
+    tide_check_all();
 }
 
 Test(aligned, aligned_alloc_refuses_other_alignments)

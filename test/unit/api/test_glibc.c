@@ -33,7 +33,7 @@ Test(glibc, the_usable_size_holds_and_is_the_good_size)
         memset(block, 1, tide_usable_size(block));
         tide_free(block);
     }
-    tide_api_check();
+    tide_check_all();
 }
 
 static void *block;
@@ -93,7 +93,7 @@ IN_NEW_THREAD(glibc, owns_its_address_space_until_that_goes_too, "TIDEPOOL_DECAY
     tide_free(large);
     tide_malloc_trim(0);
     TIDE_REQUIRE(tide_owns(large) && tide_owns(large + unmapped_bytes - 1));
-    tide_maintenance_look();
+    tide_upkeep_look();
     TIDE_REQUIRE(!is_mapped(large) && !is_mapped(large + unmapped_bytes / 2));
     TIDE_REQUIRE(!tide_owns(large) && !tide_owns(large + unmapped_bytes / 2));
 }
@@ -214,7 +214,7 @@ Test(glibc, trim_leaves_blocks_alone)
             cr_assert(((char *)blocks[n])[at] == n + 1);
         tide_free(blocks[n]);
     }
-    tide_api_check();
+    tide_check_all();
 }
 
 /* ---- tide_purge and tide_thread_idle ------------------------------------ */
@@ -326,7 +326,7 @@ static void check_purge_of_sleeper(size_t (*purge)(void))
         TIDE_REQUIRE(purge() > 0);
         TIDE_REQUIRE(is_bare(heap) && count_resident_ends() == 0);
     }
-    tide_api_check();
+    tide_check_all();
     peer_do(&peer, check_thin_pools, NULL);
     peer_do(&peer, use_as_much, NULL);
     peer_end(&peer);
@@ -372,7 +372,7 @@ static void purge_in_child(void)
     check_thin_pools(NULL);
     use_as_much(NULL);
     check_purge_of_sleeper(purge_and_compare);
-    tide_api_check();
+    tide_check_all();
 }
 
 /* Another thread, which isn't in the child, has a heap and sleeps. */

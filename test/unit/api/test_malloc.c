@@ -26,7 +26,7 @@ Test(malloc, a_block_is_aligned_and_has_its_size)
         memset(block, 0xa5, tide_usable_size(block));
         tide_free(block);
     }
-    tide_api_check();
+    tide_check_all();
 }
 
 Test(malloc, size_zero_gives_blocks_of_their_own)
@@ -50,7 +50,7 @@ Test(malloc, blocks_do_not_overlap)
             cr_assert(blocks[n][at] == n % 251);
         tide_free(blocks[n]);
     }
-    tide_api_check();
+    tide_check_all();
 }
 
 Test(malloc, too_much_is_enomem)
@@ -116,7 +116,7 @@ Test(malloc, callocs_block_is_zero_whatever_was_there)
         memset(block, 0xa5, sizes[n]);
         tide_free(block);
     }
-    tide_api_check();
+    tide_check_all();
 }
 
 static void check_calloc(size_t size)
@@ -278,7 +278,7 @@ Test(malloc, free_keeps_errno_even_when_memory_goes_back)
 
         errno = ERANGE;
         tide_free(block);
-        tide_maintenance_look();
+        tide_upkeep_look();
         cr_assert_eq(errno, ERANGE);
         cr_assert_eq(tide_store_totals().dirty_bytes, 0);
     }
@@ -307,7 +307,7 @@ Test(malloc, any_thread_frees_any_block)
     for (int n = 0; n < SIZES; n++)
         peer_do(&peer, free_elsewhere, allocate(sizes[n]));
     peer_end(&peer);
-    tide_api_check();
+    tide_check_all();
 }
 
 static void *block;
@@ -340,7 +340,7 @@ Test(malloc, sized_frees_free)
         tide_free_aligned_sized(aligned, 64, sizes[n]);
         cr_assert_eq(errno, ERANGE);
     }
-    tide_api_check();
+    tide_check_all();
 }
 
 PROGRAM(free_sized)

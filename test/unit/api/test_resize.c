@@ -57,7 +57,7 @@ Test(resize, the_contents_stay_from_any_size_to_any_other)
             memset(resized, 1, sizes[to]);
             tide_free(resized);
         }
-    tide_api_check();
+    tide_check_all();
 }
 
 Test(resize, null_is_malloc)
@@ -223,7 +223,7 @@ static void move_without_address_space(void)
     TIDE_REQUIRE(moved || is_filled(block, 8 * MIB));
     while ((whole = tide_malloc(4 * MIB))) /* all that there is can be used */
         memset(whole, 1, 4 * MIB);
-    tide_api_check();
+    tide_check_all();
 }
 
 IN_NEW_THREAD(resize, when_pages_can_not_be_moved_their_new_place_can_be_used, NULL)
@@ -259,7 +259,7 @@ Test(resize, a_failure_leaves_the_block_as_it_was)
         assert_fails(block, sizes[n], (size_t)1 << 62);
         tide_free(block);
     }
-    tide_api_check();
+    tide_check_all();
 }
 
 Test(resize, a_size_that_no_machine_has_costs_nothing_that_was_kept)
@@ -292,7 +292,7 @@ Test(resize, without_memory_a_block_does_not_grow)
         tide_os_fail_map_every(0);
         tide_free(block);
     }
-    tide_api_check();
+    tide_check_all();
 }
 
 static void shrink_without_memory(void)
@@ -306,7 +306,7 @@ static void shrink_without_memory(void)
     errno = ERANGE;
     TIDE_REQUIRE(tide_realloc(large, TIDE_SLOT_BYTES) == large && errno == ERANGE);
     TIDE_REQUIRE(is_filled(large, TIDE_SLOT_BYTES));
-    tide_api_check();
+    tide_check_all();
 }
 
 Test(resize, without_memory_a_block_that_would_shrink_stays)
@@ -382,5 +382,5 @@ Test(resize, any_thread_resizes_a_block)
     run_thread(resize_there, &here);
     cr_assert(is_filled(here, 100));
     tide_free(here);
-    tide_api_check();
+    tide_check_all();
 }

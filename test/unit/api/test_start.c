@@ -46,7 +46,7 @@ static void use_everything(void)
         tide_free(block);
     }
     tide_malloc_trim(0);
-    tide_api_check();
+    tide_check_all();
 }
 
 static void use_everything_there(void *unused)
@@ -110,8 +110,7 @@ static void free_others_in_child(void)
     struct pool *pool = tide_pool_of(others);
 
     TIDE_REQUIRE(tide_relaxed(&others_heap->state) == HEAP_RETIRED);
-    set_stash(0);
-    tide_free(others);
+    free_home(others);
     TIDE_REQUIRE(tide_pool_returned_count(pool) == 1);
     run_thread(use_everything_there, NULL);
     TIDE_REQUIRE(tide_relaxed(&others_heap->state) == HEAP_RETIRED);

@@ -5,7 +5,7 @@
 
 #include "arena/retired.h"
 #include "arenas.h"
-#include "heap/maintenance.h"
+#include "base/due.h"
 #include "os/rcu.h"
 
 enum { WHOLES = 5 };
@@ -15,7 +15,7 @@ static struct arena *wholes[WHOLES];
 /* No other thread is to map anything where an arena was. */
 static void take_wholes(void)
 {
-    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
+    atomic_store(&tide_upkeep_state, TIDE_UPKEEP_SETTLED);
     fill();
     for (int n = 0; n < WHOLES; n++)
         wholes[n] = take_whole();

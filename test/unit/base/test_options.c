@@ -140,12 +140,12 @@ Test(options, without_settings_a_program_has_the_defaults)
 
 PROGRAM(settings)
 {
-    TIDE_REQUIRE(tide_options.stash == 2048 && tide_options.shards == 3);
+    TIDE_REQUIRE(tide_options.depot == 2048 && tide_options.shards == 3);
 }
 
 Test(options, a_program_starts_with_its_settings)
 {
-    struct outcome outcome = run_program("settings", "TIDEPOOL_STASH=2K", "TIDEPOOL_SHARDS=3");
+    struct outcome outcome = run_program("settings", "TIDEPOOL_DEPOT=2K", "TIDEPOOL_SHARDS=3");
 
     assert_ended_well(outcome);
     cr_assert_str_empty(outcome.text);
@@ -311,7 +311,7 @@ Test(options, a_text_is_taken_as_it_is_and_kept)
     cr_assert_str_empty(warning);
     memset(setting, 'x', sizeof setting - 1);
     cr_assert_str_eq(tide_options_text(options.plugin_dir), "/a b/C");
-    read_setting("TIDEPOOL_STASH=1");
+    read_setting("TIDEPOOL_DEPOT=1");
     cr_assert_null(tide_options_text(options.plugin_dir));
 }
 
@@ -340,23 +340,23 @@ Test(options, a_text_has_a_least_and_a_greatest_length)
 Test(options, several_variables_are_taken_among_others)
 {
     char *variables[] = { (char *)"HOME=/",           (char *)"TIDEPOOL_POOL_STOCK=7",
-                          (char *)"STASH=1",          (char *)"TIDEPOOL_STASH=2",
+                          (char *)"DEPOT=1",          (char *)"TIDEPOOL_DEPOT=2",
                           (char *)"xTIDEPOOL_HELP=1", NULL };
 
     read_all(variables);
     cr_assert_str_empty(warning);
     cr_assert_eq(options.pool_stock, 7);
-    cr_assert_eq(options.stash, 2);
+    cr_assert_eq(options.depot, 2);
     cr_assert_eq(options.help, 0);
 }
 
 Test(options, an_unknown_setting_is_named_and_changes_nothing)
 {
-    read_setting("TIDEPOOL_STASHES=4096");
-    cr_assert(strstr(warning, "TIDEPOOL_STASHES=4096 is unknown"), "%s", warning);
+    read_setting("TIDEPOOL_DEPOTS=4096");
+    cr_assert(strstr(warning, "TIDEPOOL_DEPOTS=4096 is unknown"), "%s", warning);
     assert_defaults();
-    read_setting("TIDEPOOL_STAS=4096");
-    cr_assert(strstr(warning, "TIDEPOOL_STAS=4096 is unknown"), "%s", warning);
+    read_setting("TIDEPOOL_DEPO=4096");
+    cr_assert(strstr(warning, "TIDEPOOL_DEPO=4096 is unknown"), "%s", warning);
     assert_defaults();
 }
 
@@ -370,6 +370,10 @@ Test(options, a_setting_that_is_gone_is_named_with_what_does_its_work)
     cr_assert_str_eq(warning, "tidepool: setting TIDEPOOL_ARENA_ORDER=first is gone: the fullest "
                               "arena comes first, always\n");
     assert_defaults();
+    read_setting("TIDEPOOL_STASH=4K");
+    cr_assert(strstr(warning, "TIDEPOOL_STASH=4K is gone"), "%s", warning);
+    cr_assert(strstr(warning, "nothing takes its place"), "%s", warning);
+    assert_defaults();
     read_setting("TIDEPOOL_HUGE_CACHES=1G");
     cr_assert(strstr(warning, "TIDEPOOL_HUGE_CACHES=1G is unknown"), "%s", warning);
     assert_defaults();
@@ -381,15 +385,15 @@ Test(options, a_bad_value_is_named_with_what_is_accepted_and_kept)
     cr_assert(strstr(warning, "TIDEPOOL_ARENA_LOCK=none"), "%s", warning);
     cr_assert(strstr(warning, "arena|global"), "%s", warning);
     cr_assert(strstr(warning, "default arena is kept"), "%s", warning);
-    read_setting("TIDEPOOL_STASH=2M");
-    cr_assert(strstr(warning, "0 to 1M; the default 4K is kept"), "%s", warning);
+    read_setting("TIDEPOOL_DEPOT=2G");
+    cr_assert(strstr(warning, "0 to 1G; the default 8K is kept"), "%s", warning);
     read_setting("TIDEPOOL_LIMIT_HARD=200%");
     cr_assert(strstr(warning, "0 to 1024T, 1% to 100%; the default 0 is kept"), "%s", warning);
 }
 
 Test(options, a_variable_without_a_value_is_no_setting)
 {
-    read_setting("TIDEPOOL_STASH");
+    read_setting("TIDEPOOL_DEPOT");
     cr_assert_str_empty(warning);
     assert_defaults();
     read_setting("TIDEPOOL_");
@@ -407,12 +411,12 @@ Test(options, no_environment_is_no_settings)
 Test(options, a_setuid_program_reads_nothing)
 {
     is_secure = true;
-    read_setting("TIDEPOOL_STASH=1");
+    read_setting("TIDEPOOL_DEPOT=1");
     cr_assert_str_empty(warning);
     assert_defaults();
     is_secure = false;
-    read_setting("TIDEPOOL_STASH=1");
-    cr_assert_eq(options.stash, 1);
+    read_setting("TIDEPOOL_DEPOT=1");
+    cr_assert_eq(options.depot, 1);
 }
 
 static void warn_late(void)
@@ -422,13 +426,13 @@ static void warn_late(void)
 
 Test(options, settings_that_came_too_late_are_named)
 {
-    char *with[] = { (char *)"HOME=/", (char *)"TIDEPOOL_STASH=7", NULL };
-    char *without[] = { (char *)"HOME=/", (char *)"XTIDEPOOL_STASH=7", NULL };
+    char *with[] = { (char *)"HOME=/", (char *)"TIDEPOOL_DEPOT=7", NULL };
+    char *without[] = { (char *)"HOME=/", (char *)"XTIDEPOOL_DEPOT=7", NULL };
 
     environment = with;
     capture(warn_late, warning);
-    cr_assert(strstr(warning, "setting TIDEPOOL_STASH=7 came too late"), "%s", warning);
-    cr_assert_neq(tide_options.stash, 7);
+    cr_assert(strstr(warning, "setting TIDEPOOL_DEPOT=7 came too late"), "%s", warning);
+    cr_assert_neq(tide_options.depot, 7);
     environment = without;
     capture(warn_late, warning);
     cr_assert_str_empty(warning);
@@ -459,7 +463,7 @@ static void assert_line(const char *table, const struct row *row)
 Test(options, the_table_has_a_line_for_each_setting)
 {
     struct outcome outcome =
-        run_program("table", "TIDEPOOL_STASH=3K", "TIDEPOOL_ARENA_LOCK=global");
+        run_program("table", "TIDEPOOL_DEPOT=3K", "TIDEPOOL_ARENA_LOCK=global");
     unsigned lines = 0;
     char value[20], standard[20];
 
@@ -469,10 +473,10 @@ Test(options, the_table_has_a_line_for_each_setting)
     cr_assert_eq(lines, ROWS + 2, "a title, the columns and the settings");
     for (int n = 0; n < ROWS; n++)
         assert_line(outcome.text, &rows[n]);
-    cr_assert_eq(sscanf(strstr(outcome.text, "TIDEPOOL_STASH "), "%*s %19s %19s", value, standard),
+    cr_assert_eq(sscanf(strstr(outcome.text, "TIDEPOOL_DEPOT "), "%*s %19s %19s", value, standard),
                  2);
     cr_assert_str_eq(value, "3K");
-    cr_assert_str_eq(standard, "4K");
+    cr_assert_str_eq(standard, "8K");
     cr_assert_eq(
         sscanf(strstr(outcome.text, "TIDEPOOL_ARENA_LOCK "), "%*s %19s %19s", value, standard), 2);
     cr_assert_str_eq(value, "global");

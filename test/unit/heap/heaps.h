@@ -12,21 +12,29 @@
 #include <tidepool/malloc.h>
 
 #include "../unit.h"
-#include "api/stats.h"
+#include "api/enter.h"
+#include "api/fork.h"
 #include "base/options.h"
+#include "check/invariants.h"
+#include "heap/check.h"
 #include "heap/common.h"
-#include "heap/heap.h"
-#include "heap/heap_fast.h"
-#include "heap/idle.h"
-#include "heap/maintenance.h"
+#include "heap/fast.h"
+#include "heap/home.h"
+#include "heap/orphans.h"
+#include "heap/pools.h"
+#include "heap/remote.h"
+#include "observe/stats.h"
 #include "pool/returned.h"
+#include "upkeep/idle.h"
+#include "upkeep/look.h"
+#include "upkeep/thread.h"
 
 #define IN_NEW_THREAD(suite, name, setting)                                                   \
     static void thread_##name(void *unused);                                                  \
     PROGRAM(name)                                                                             \
     {                                                                                         \
         run_thread(thread_##name, NULL);                                                      \
-        tide_api_check();                                                                     \
+        tide_check_all();                                                                     \
     }                                                                                         \
     Test(suite, name)                                                                         \
     {                                                                                         \
@@ -37,14 +45,16 @@
 /* For tests that count what is allocated: no thread starts meanwhile. */
 MAY_BE_UNUSED static void leave_maintenance_out(void)
 {
-    atomic_store(&tide_maintenance_state, TIDE_MAINTENANCE_SETTLED);
+    atomic_store(&tide_upkeep_state, TIDE_UPKEEP_SETTLED);
 }
 
 /* The calling thread's heap, which is not the common one. */
 MAY_BE_UNUSED static struct heap *own_heap(void)
 {
-    struct heap *heap = tide_heap_enter();
+    struct heap *heap;
 
+    tide_fork_check();
+    heap = tide_api_enter();
     TIDE_REQUIRE(heap && !tide_heap_is_common(heap));
     tide_heap_leave(heap);
     return heap;
@@ -74,11 +84,23 @@ MAY_BE_UNUSED static bool is_listed(const struct heap *wanted)
     return false;
 }
 
-/* As if the program had been started with TIDEPOOL_STASH=bytes. */
-MAY_BE_UNUSED static void set_stash(int64_t bytes)
+/* Lets so many blocks of a size be a batch. */
+MAY_BE_UNUSED static void set_batch(size_t size, uint8_t count)
 {
-    tide_options.stash = bytes;
-    tide_depot_fit(tide_heap_count());
+    tide_set_relaxed(&tide_depot_batch[tide_class_of(size)], count);
+}
+
+/* What the thread freed for others, and what is in the depot, goes home. */
+MAY_BE_UNUSED static void send_foreign_home(void)
+{
+    tide_heap_send_all_foreign(own_heap());
+    tide_heap_empty_depot(false);
+}
+
+MAY_BE_UNUSED static void free_home(void *block)
+{
+    tide_free(block);
+    send_foreign_home();
 }
 
 /* Makes so many heaps that the common one serves all.  Their threads live on. */
@@ -229,9 +251,9 @@ MAY_BE_UNUSED static size_t give_back_all(void)
 {
     size_t returned;
 
-    tide_lock(tide_maintenance_lock());
+    tide_lock(tide_upkeep_lock());
     returned = tide_idle_give_back_all(false);
-    tide_unlock(tide_maintenance_lock());
+    tide_unlock(tide_upkeep_lock());
     return returned;
 }
 
@@ -240,9 +262,9 @@ MAY_BE_UNUSED static size_t look(void)
 {
     size_t left;
 
-    tide_lock(tide_maintenance_lock());
+    tide_lock(tide_upkeep_lock());
     left = tide_idle_look();
-    tide_unlock(tide_maintenance_lock());
+    tide_unlock(tide_upkeep_lock());
     return left;
 }
 
@@ -295,7 +317,7 @@ MAY_BE_UNUSED static void do_late(void (*function)(void *), void *argument)
     late_function = function;
     TIDE_REQUIRE(pthread_key_create(&late_key, run_late) == 0);
     run_thread(begin_late, argument);
-    tide_api_check();
+    tide_check_all();
 }
 
 #endif

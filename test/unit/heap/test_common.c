@@ -27,7 +27,7 @@ Test(common, one_of_all_heaps_is_the_common_one)
     cr_assert_eq(common, 1);
     cr_assert_not(tide_heap_is_common(own_heap()));
     cr_assert_eq(tide_heap_count(), count_heaps() - 1);
-    cr_assert_eq(tide_relaxed(&common_heap()->state), HEAP_OWNED);
+    cr_assert_eq(tide_relaxed(&common_heap()->state), HEAP_COMMON);
 }
 
 /* ---- Shares -------------------------------------------------------------- */
@@ -221,11 +221,10 @@ IN_NEW_THREAD(common, what_is_returned_to_it_is_shared_again, NULL)
     void *returned;
 
     make_many_heaps();
-    set_stash(0);
     returned = allocate_shared(LARGE);
     while (list_of(common_heap(), tide_class_of(LARGE)))
         allocate_shared(LARGE);
-    tide_free(returned);
+    free_home(returned);
     TIDE_REQUIRE(tide_pool_returned_count(tide_pool_of(returned)) == 1);
     TIDE_REQUIRE(allocate_shared(LARGE) == returned);
     TIDE_REQUIRE(tide_pool_returned_count(tide_pool_of(returned)) == 0);
@@ -384,7 +383,7 @@ IN_NEW_THREAD(common, it_gives_back_again_after_it_used_a_pool_that_stayed, NULL
 
 static void use_common_heap(void *argument)
 {
-    struct heap *heap = tide_heap_enter(), **found = argument;
+    struct heap *heap = tide_api_enter(), **found = argument;
 
     TIDE_REQUIRE(heap && tide_heap_is_common(heap));
     tide_heap_leave(heap);
@@ -424,9 +423,8 @@ Test(common, allocating_and_freeing_go_on_past_the_destructors)
     do_late(allocate_late, &kept);
     cr_assert(kept);
     memset(kept, 2, SIZE);
-    set_stash(0);
-    tide_free(kept);
-    cr_assert_eq(tide_pool_returned_count(tide_pool_of(kept)), 1, "it goes home at once");
+    free_home(kept);
+    cr_assert_eq(tide_pool_returned_count(tide_pool_of(kept)), 1, "it goes home");
     do_late(allocate_late, &kept);
     cr_assert(kept);
     tide_free(kept);

@@ -24,8 +24,8 @@ static void allocate_one(void *block)
 
 Test(heap, the_allocator_has_started)
 {
-    cr_assert(tide_heap_start(NULL));
-    cr_assert(tide_heap_start(environ));
+    cr_assert(tide_api_make_ready(NULL));
+    cr_assert(tide_api_make_ready(environ));
 }
 
 Test(heap, a_thread_has_one_heap_of_its_own)
@@ -85,7 +85,7 @@ Test(heap, shards_follow_the_cpu_quota_unless_they_are_set)
 }
 
 /* Counted are those that have a thread; the more, the smaller are batches. */
-IN_NEW_THREAD(heap, the_depot_is_fitted_to_the_number_of_heaps, "TIDEPOOL_STASH=4K")
+IN_NEW_THREAD(heap, the_depot_is_fitted_to_the_number_of_heaps, NULL)
 {
     static struct peer peers[40];
     struct heap *heap = own_heap();
@@ -133,7 +133,7 @@ IN_NEW_THREAD(heap, without_memory_no_heap_is_born_until_there_is, NULL)
     TIDE_REQUIRE(tide_os_record(64 * 1024)); /* nothing is left of the chunk */
     tide_os_fail_map_every(1);
     errno = 0;
-    TIDE_REQUIRE(!tide_heap_enter() && errno == ENOMEM);
+    TIDE_REQUIRE(!tide_api_enter() && errno == ENOMEM);
     errno = 0;
     TIDE_REQUIRE(!tide_malloc(SIZE) && errno == ENOMEM);
     tide_os_fail_map_every(0);

@@ -1,5 +1,6 @@
 /* test_refill.c - heap/refill.c: where malloc's next blocks come from, and
  * where pools go; what the common heap gives is in test_common.c */
+#include "heap/slow.h"
 #include "heaps.h"
 
 #include <errno.h>
@@ -315,6 +316,7 @@ static void fill_two(void *unused)
 static void free_some(void *count)
 {
     free_all(blocks[0], *(size_t *)count);
+    send_foreign_home();
 }
 
 static void expect_first_pool(void *unused)
@@ -344,7 +346,7 @@ PROGRAM(returned_blocks)
 
 Test(refill, returned_blocks_come_before_a_new_pool)
 {
-    assert_ended_well(run_program("returned_blocks", "TIDEPOOL_STASH=0", NULL));
+    assert_ended_well(run_program("returned_blocks", NULL, NULL));
 }
 
 static void expect_foreign(void *unused)
@@ -434,6 +436,7 @@ static void return_everything(void *unused)
     (void)unused;
     free_all(blocks[0], capacity_of(SIZE));
     free_all(blocks[1], capacity_of(SIZE));
+    send_foreign_home();
 }
 
 static void drain(void *unused)
@@ -463,7 +466,7 @@ PROGRAM(drained_pools)
 
 Test(refill, draining_the_inbox_places_its_pools)
 {
-    assert_ended_well(run_program("drained_pools", "TIDEPOOL_STASH=0", NULL));
+    assert_ended_well(run_program("drained_pools", NULL, NULL));
 }
 
 /* ---- Nothing left ------------------------------------------------------- */

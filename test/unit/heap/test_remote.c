@@ -28,9 +28,10 @@ SCENARIO(remote, foreign_blocks_are_counted_by_class, NULL)
     TIDE_REQUIRE(foreign() == 1 && own_heap()->foreign[size_class + 1] == 0);
 }
 
-SCENARIO(remote, blocks_that_circulate_never_go_home, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, blocks_that_circulate_never_go_home, NULL)
 {
     start(1);
+    set_batch(SIZE, 1024 / SIZE);
     for (uint32_t n = 0; n < 100; n++) {
         tide_free(blocks[0][n % 2]);
         TIDE_REQUIRE(allocate(SIZE) == blocks[0][n % 2]);
@@ -59,11 +60,12 @@ SCENARIO(remote, own_blocks_in_the_list_come_after_foreign_ones, NULL)
 
 /* ---- The surplus and the depot ------------------------------------------- */
 
-SCENARIO(remote, more_than_a_batch_waits_as_the_surplus, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, more_than_a_batch_waits_as_the_surplus, NULL)
 {
     uint32_t batch;
 
     start(2);
+    set_batch(SIZE, 1024 / SIZE);
     batch = batch_of(SIZE);
     TIDE_REQUIRE(batch == 1024 / SIZE);
     free_row(0, batch + 2);
@@ -78,11 +80,12 @@ SCENARIO(remote, more_than_a_batch_waits_as_the_surplus, "TIDEPOOL_STASH=1K")
     tide_heap_check(own_heap());
 }
 
-SCENARIO(remote, once_the_surplus_is_taken_the_list_has_room_again, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, once_the_surplus_is_taken_the_list_has_room_again, NULL)
 {
     uint32_t batch;
 
     start(2);
+    set_batch(SIZE, 1024 / SIZE);
     batch = batch_of(SIZE);
     free_row(0, batch + 1);
     for (uint32_t n = 0; n <= batch; n++)
@@ -92,11 +95,12 @@ SCENARIO(remote, once_the_surplus_is_taken_the_list_has_room_again, "TIDEPOOL_ST
     expect_row(first_of_list(), 0, batch - 1);
 }
 
-SCENARIO(remote, a_full_surplus_goes_to_the_depot, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, a_full_surplus_goes_to_the_depot, NULL)
 {
     uint32_t batch;
 
     start(2);
+    set_batch(SIZE, 1024 / SIZE);
     batch = batch_of(SIZE);
     free_row(0, 2 * batch - 1);
     TIDE_REQUIRE(surplus()->count == batch - 1 && stored_of(SIZE) == 0);
@@ -196,11 +200,12 @@ SCENARIO(remote, the_depots_blocks_can_be_sent_home, NULL)
     TIDE_REQUIRE(returned_in_all() == 0);
 }
 
-SCENARIO(remote, the_depots_idle_blocks_can_be_sent_home, "TIDEPOOL_STASH=1K")
+SCENARIO(remote, the_depots_idle_blocks_can_be_sent_home, NULL)
 {
     uint32_t batch;
 
     start(3);
+    set_batch(SIZE, 1024 / SIZE);
     batch = batch_of(SIZE);
     free_row(0, 3 * batch);
     tide_heap_send_home(tide_depot_take(size_class));
@@ -291,10 +296,10 @@ SCENARIO(remote, messages_between_threads_are_reused_and_none_is_lost, NULL)
     /* A ring, and what two heaps' lists, outboxes and the depot hold. */
     in_flight = RING + 1 + 4 * batch_of(SIZE) + (2 * 16384 + 2 * 8192) / SIZE;
     TIDE_REQUIRE(pools_of_size(SIZE) <= pools + 4 * (1 + in_flight / capacity_of(SIZE)));
-    tide_api_check();
+    tide_check_all();
     tide_idle_give_back_own();
     peer_end(&owner);
     tide_purge();
     TIDE_REQUIRE(pools_of_size(SIZE) == pools);
-    tide_api_check();
+    tide_check_all();
 }

@@ -28,7 +28,7 @@
         leave_maintenance_out();                                                              \
         tide_purge();                                                                         \
         scenario_##name();                                                                    \
-        tide_api_check();                                                                     \
+        tide_check_all();                                                                     \
     }                                                                                         \
     static void scenario_##name(void)
 

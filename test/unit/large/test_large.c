@@ -64,7 +64,7 @@ Test(large, a_block_has_its_size_and_its_alignment)
     for (size_t alignment = TIDE_ALIGNMENT; alignment <= 8 * TIDE_ARENA_BYTES; alignment *= 4)
         for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++)
             check_block(sizes[n], alignment);
-    tide_api_check();
+    tide_check_all();
 }
 
 Test(large, blocks_do_not_overlap)
@@ -167,7 +167,7 @@ Test(large, any_thread_frees_a_block)
 
     run_thread(free_it, block);
     cr_assert_eq(tide_store_totals().blocks, before);
-    tide_api_check();
+    tide_check_all();
 }
 
 static void take_and_free(void *mark)
@@ -198,5 +198,5 @@ Test(large, threads_get_different_blocks)
         peer_end(&peers[n]);
     }
     cr_assert_eq(tide_store_totals().blocks, before);
-    tide_api_check();
+    tide_check_all();
 }
