@@ -79,10 +79,10 @@ libtidepool_core_la_SOURCES = \
 	src/arena/manager.h \
 	src/arena/nodes.c \
 	src/arena/nodes.h \
-	src/arena/order.c \
-	src/arena/order.h \
 	src/arena/reserve.c \
 	src/arena/reserve.h \
+	src/arena/retired.c \
+	src/arena/retired.h \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \
@@ -92,6 +92,7 @@ libtidepool_core_la_SOURCES = \
 	src/large/cache.h \
 	src/large/large.c \
 	src/large/large.h \
+	src/pool/counts.h \
 	src/pool/hollow.c \
 	src/pool/hollow.h \
 	src/pool/pool.c \

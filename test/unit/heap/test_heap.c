@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "../os/trees.h"
+#include "arena/nodes.h"
 #include "heaps.h"
 #include "os/cpu.h"
 #include "os/map.h"
