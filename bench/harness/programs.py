@@ -20,7 +20,7 @@ from typing import BinaryIO
 from . import figures, machine
 from .records import LAUNCH_FAILED, NO_RESULT, NOT_PRELOADED, SKIPPED, Allocator, Cell, Json, Run, Workload
 
-LIST_SECONDS = 30
+LIST_SECONDS = 120
 PROBE_SECONDS = 60  # against a probe that hangs, on however busy a machine
 LAUNCH_SECONDS = 10     # beyond a run's time-out: launch itself hangs
 LOCK_LINE = re.compile(
