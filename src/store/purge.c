@@ -18,7 +18,7 @@
 
 enum {
     UNMAP_DECAYS = 10, /* times TIDEPOOL_DECAY_MS */
-    DIRTY_SHARE = 8,   /* of what is used, a part in so many is dirty and nobody minds */
+    DIRTY_SHARE = 6,   /* of what is used, a part in so many is dirty and nobody minds */
 };
 
 /* The oldest of a state that is as old as that, and as long. */
