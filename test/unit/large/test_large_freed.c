@@ -102,11 +102,11 @@ LARGE_SCENARIO(a_purge_keeps_what_it_is_told_to)
 
 LARGE_SCENARIO(what_does_not_suit_goes_as_other_memory_is_taken)
 {
-    char *freed = free_stretch(16 * MIB);
+    char *freed = free_stretch(24 * MIB);
 
     take(64 * MIB, PAGE);
     TIDE_REQUIRE(tide_store_totals().dirty_bytes == 0);
-    TIDE_REQUIRE(resident_pages(freed, 16 * MIB) == 0);
+    TIDE_REQUIRE(resident_pages(freed, 24 * MIB) == 0);
 }
 
 LARGE_SCENARIO(but_it_stays_while_it_is_little)
