@@ -11,7 +11,7 @@
  * a child that can't have it is killed (SIGBUS).  So a fork warns when the pool
  * has fewer than are in use, and a child makes no new arena without its pages.
  *
- * Its lock comes after those of arenas and shards, before the address map's.
+ * Its lock comes after those of arenas and shards.
  */
 #ifndef TIDE_ARENA_RESERVE_H
 #define TIDE_ARENA_RESERVE_H

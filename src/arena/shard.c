@@ -19,18 +19,6 @@ void tide_shard_start(unsigned from, unsigned count)
 
 /* ---- Buckets: all under the shard's lock ------------------------------- */
 
-static inline unsigned bucket_of(const struct arena *arena)
-{
-    return tide_relaxed(&arena->free) == TIDE_ALL_FREE
-               ? BUCKET_EMPTY
-               : tide_shard_bucket_for(tide_arena_free_slots(arena));
-}
-
-unsigned tide_shard_bucket_of(const struct arena *arena)
-{
-    return bucket_of(arena);
-}
-
 static void link_arena(struct arena *arena, unsigned bucket)
 {
     struct shard *shard = tide_shard_of(arena);
@@ -68,12 +56,12 @@ void tide_shard_enlist(struct arena *arena)
     if (next)
         next->prev_all = arena;
     tide_set_release(&shard->all, arena); /* pairs with the acquires of walkers */
-    link_arena(arena, bucket_of(arena));
+    link_arena(arena, tide_shard_bucket_of(arena));
 }
 
 void tide_shard_relist(struct arena *arena)
 {
-    unsigned bucket = bucket_of(arena);
+    unsigned bucket = tide_shard_bucket_of(arena);
 
     if (bucket != arena->bucket) {
         unlink_arena(arena);
@@ -123,7 +111,7 @@ void tide_shard_settle_and_unlock(struct arena *arena)
 
     if (TIDE_DEBUG)
         tide_arena_check_locked(arena);
-    if (bucket_of(arena) != arena->bucket) {
+    if (tide_shard_bucket_of(arena) != arena->bucket) {
         tide_lock(shard->lock);
         tide_shard_relist(arena);
         is_to_go = delist_empty(arena);

@@ -63,12 +63,17 @@ static inline unsigned tide_shard_bucket_for(unsigned free_slots)
     return (free_slots + SLOTS_PER_BUCKET - 1) / SLOTS_PER_BUCKET;
 }
 
+/* The bucket that an arena belongs in. */
+static inline unsigned tide_shard_bucket_of(const struct arena *arena)
+{
+    return tide_relaxed(&arena->free) == TIDE_ALL_FREE
+               ? BUCKET_EMPTY
+               : tide_shard_bucket_for(tide_arena_free_slots(arena));
+}
+
 /* Starts the shards from one number up to another, which is their count then.
  * At the start, or under the start lock. */
 void tide_shard_start(unsigned from, unsigned count);
-
-/* The bucket that an arena belongs in. */
-unsigned tide_shard_bucket_of(const struct arena *arena);
 
 /* Under the shard's lock (and, but for a new arena, the arena's): enters it in
  * the shard, moves it to its right bucket. */
