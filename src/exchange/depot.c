@@ -1,6 +1,7 @@
-/* exchange/depot.c - see depot.h.  Each class has a lock of its own, held for a few
- * instructions: an owner that finds it busy tries some times, as touching new memory
- * instead costs more, and then does without, as who holds it may have been stopped. */
+/* exchange/depot.c - see depot.h.  Each class of each depot has a lock of its own, held for
+ * a few instructions: an owner that finds it busy goes on to the next depot.  If all are, it
+ * tries its own some times, as touching new memory instead costs more, and then does
+ * without, as who holds it may have been stopped. */
 #include "exchange/depot.h"
 
 #include "arena/layout.h"
@@ -12,6 +13,9 @@ enum {
     MOST_BATCH = 32, /* blocks */
     BATCH_BYTES = 4096,
     FEW_HEAPS = 16,  /* with more, a batch is smaller, so that all their batches aren't more */
+    FEW_BLOCKS = 8,  /* a batch is never smaller, or as many as are FEW_BYTES */
+    FEW_BYTES = 32768,
+    DEPOTS = 8,      /* a shard's number modulo this is its depot's */
 };
 
 /* What the first block of a stored batch holds. */
@@ -24,13 +28,14 @@ _Static_assert(sizeof(struct head) <= TIDE_CACHE_LINE, "smaller blocks don't com
 
 struct depot {
     _Alignas(TIDE_CACHE_LINE) struct tide_lock lock;
-    struct head *newest;  /* under lock: last in, first out */
-    _Atomic size_t bytes; /* under lock; read by any thread */
-    uint32_t least;       /* under lock: batches at least here since the last look for idle ones */
+    struct head *newest;      /* under lock: last in, first out */
+    _Atomic uint32_t batches; /* under lock; read by any thread: how many are linked there */
+    uint32_t least;           /* under lock: what there was since the last look for idle ones */
 };
 
-static struct depot depots[TIDE_CLASSES]; /* an open lock is all zero */
-static _Atomic size_t most_bytes;         /* of a class; about, as it is compared without a lock */
+static struct depot depots[DEPOTS][TIDE_CLASSES]; /* an open lock is all zero */
+static _Atomic size_t stored_bytes[TIDE_CLASSES]; /* in all depots */
+static _Atomic size_t most_bytes; /* of a class; about, as it is compared without a lock */
 
 _Atomic uint8_t tide_depot_batch[TIDE_CLASSES];
 _Atomic uint32_t tide_depot_stored[TIDE_CLASSES];
@@ -40,29 +45,53 @@ void tide_depot_fit(unsigned heaps)
     size_t bytes = heaps > FEW_HEAPS ? BATCH_BYTES * FEW_HEAPS / heaps : BATCH_BYTES;
 
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        size_t count = bytes / tide_class_bytes[c];
+        size_t count = bytes / tide_class_bytes[c], fewest = FEW_BYTES / tide_class_bytes[c];
 
-        count = count > MOST_BATCH ? MOST_BATCH : count == 0 ? 1 : count;
+        fewest = fewest > FEW_BLOCKS ? FEW_BLOCKS : fewest;
+        count = count > MOST_BATCH ? MOST_BATCH : count < fewest ? fewest : count;
         tide_set_relaxed(&tide_depot_batch[c], (uint8_t)count);
     }
     tide_set_relaxed(&most_bytes, (size_t)tide_options.depot * heaps);
 }
 
-bool tide_depot_put(unsigned size_class, struct batch batch)
+/* Locks the shard's depot, or the next one that isn't busy; one with batches, if they are
+ * wanted.  NULL: all are busy, as who holds them may have been stopped. */
+static struct depot *lock_one(unsigned shard, unsigned size_class, bool is_for_batch)
 {
-    struct depot *depot = &depots[size_class];
+    struct depot *depot;
+
+    for (unsigned n = 0; n < DEPOTS; n++) {
+        depot = &depots[(shard + n) % DEPOTS][size_class];
+        if ((!is_for_batch || tide_relaxed(&depot->batches) > 0) && tide_lock_try(&depot->lock))
+            return depot;
+    }
+    depot = &depots[shard % DEPOTS][size_class];
+    return tide_lock_soon(&depot->lock) ? depot : NULL;
+}
+
+/* Under the depot's lock; the class's counts are of all depots. */
+static void count(struct depot *depot, unsigned size_class, uint32_t batches, size_t bytes)
+{
+    tide_count(&depot->batches, batches);
+    atomic_fetch_add_explicit(&tide_depot_stored[size_class], batches, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stored_bytes[size_class], bytes, memory_order_relaxed);
+}
+
+bool tide_depot_put(unsigned shard, unsigned size_class, struct batch batch)
+{
     struct head *head = (struct head *)batch.first;
     size_t bytes = (size_t)batch.count * tide_class_bytes[size_class];
+    struct depot *depot;
 
-    if (tide_relaxed(&depot->bytes) + bytes > tide_relaxed(&most_bytes))
+    if (tide_relaxed(&stored_bytes[size_class]) + bytes > tide_relaxed(&most_bytes))
         return false;
-    if (!tide_lock_soon(&depot->lock))
+    depot = lock_one(shard, size_class, false);
+    if (!depot)
         return false;
     head->bytes = bytes;
     head->next = depot->newest;
     depot->newest = head;
-    tide_count(&depot->bytes, bytes);
-    tide_count(&tide_depot_stored[size_class], 1);
+    count(depot, size_class, 1, bytes);
     tide_unlock(&depot->lock);
     tide_ring();
     return true;
@@ -73,27 +102,27 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-struct block *tide_depot_take_stored(unsigned size_class)
+struct block *tide_depot_take_stored(unsigned shard, unsigned size_class)
 {
-    struct depot *depot = &depots[size_class];
+    struct depot *depot = lock_one(shard, size_class, true);
     struct head *head;
 
-    if (!tide_lock_soon(&depot->lock))
+    if (!depot)
         return NULL;
     head = depot->newest;
     if (head) {
         depot->newest = head->next;
-        tide_count(&depot->bytes, -head->bytes);
-        tide_count(&tide_depot_stored[size_class], -1u);
-        depot->least = least(depot->least, tide_relaxed(&tide_depot_stored[size_class]));
+        count(depot, size_class, -1u, -head->bytes);
+        depot->least = least(depot->least, tide_relaxed(&depot->batches));
     }
     tide_unlock(&depot->lock);
     return head ? &head->block : NULL;
 }
 
-static struct block *join(struct head *head)
+/* The blocks of the batches, before some others. */
+static struct block *join(struct head *head, struct block *all)
 {
-    struct block *all = NULL, *last;
+    struct block *last;
 
     for (; head; head = head->next) {
         for (last = &head->block; last->next; last = last->next)
@@ -104,74 +133,81 @@ static struct block *join(struct head *head)
     return all;
 }
 
-/* Under the lock: takes out all but the newest batches, which are so many. */
-static struct head *cut(unsigned size_class, uint32_t keep)
+/* Takes out all but the newest batches, or only what was idle. */
+static struct head *cut(struct depot *depot, unsigned size_class, bool is_only_idle)
 {
-    struct depot *depot = &depots[size_class];
+    uint32_t batches, keep;
     struct head **link = &depot->newest, *oldest;
 
+    tide_lock(&depot->lock);
+    batches = tide_relaxed(&depot->batches);
+    keep = is_only_idle ? batches - least(batches, depot->least) : 0;
     for (uint32_t n = 0; n < keep; n++)
         link = &(*link)->next;
     oldest = *link;
     *link = NULL;
     for (struct head *head = oldest; head; head = head->next)
-        tide_count(&depot->bytes, -head->bytes);
-    tide_set_relaxed(&tide_depot_stored[size_class], keep);
+        count(depot, size_class, -1u, -head->bytes);
+    depot->least = keep;
+    tide_unlock(&depot->lock);
     return oldest;
 }
 
 struct block *tide_depot_empty(unsigned size_class, bool is_only_idle)
 {
-    struct depot *depot = &depots[size_class];
-    uint32_t stored;
-    struct head *out;
+    struct block *blocks = NULL;
 
     if (tide_relaxed(&tide_depot_stored[size_class]) == 0)
         return NULL;
-    tide_lock(&depot->lock);
-    stored = tide_relaxed(&tide_depot_stored[size_class]);
-    out = cut(size_class, is_only_idle ? stored - least(stored, depot->least) : 0);
-    depot->least = tide_relaxed(&tide_depot_stored[size_class]);
-    tide_unlock(&depot->lock);
-    return join(out);
+    for (unsigned n = 0; n < DEPOTS; n++)
+        blocks = join(cut(&depots[n][size_class], size_class, is_only_idle), blocks);
+    return blocks;
 }
+
+/* ---- All of them ----------------------------------------------------------- */
+
+#define FOR_EACH(depot)                                                                      \
+    for (struct depot *depot = depots[0]; depot < depots[DEPOTS]; depot++)
 
 void tide_depot_visit(void (*visit)(void *argument, const struct block *block), void *argument)
 {
-    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        tide_lock(&depots[c].lock);
-        for (struct head *head = depots[c].newest; head; head = head->next)
+    FOR_EACH(depot) {
+        tide_lock(&depot->lock);
+        for (struct head *head = depot->newest; head; head = head->next)
             for (const struct block *block = &head->block; block; block = block->next)
                 visit(argument, block);
-        tide_unlock(&depots[c].lock);
+        tide_unlock(&depot->lock);
     }
 }
 
 void tide_depot_lock_counts(struct tide_lock *sum)
 {
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        tide_lock_add_counts(sum, &depots[c].lock);
+    FOR_EACH(depot)
+        tide_lock_add_counts(sum, &depot->lock);
 }
 
 void tide_depot_lock_all(void)
 {
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        tide_lock(&depots[c].lock);
+    FOR_EACH(depot)
+        tide_lock(&depot->lock);
 }
 
 void tide_depot_unlock_all(bool in_child)
 {
-    for (unsigned c = 0; c < TIDE_CLASSES; c++)
-        tide_lock_after_fork(&depots[c].lock, in_child);
+    FOR_EACH(depot)
+        tide_lock_after_fork(&depot->lock, in_child);
 }
 
 void tide_depot_forget(void)
 {
+    FOR_EACH(depot) {
+        tide_lock_reset(&depot->lock, false);
+        depot->newest = NULL;
+        depot->least = 0;
+        tide_set_relaxed(&depot->batches, 0);
+    }
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        tide_lock_reset(&depots[c].lock, false);
-        depots[c].newest = NULL;
-        depots[c].least = 0;
-        tide_set_relaxed(&depots[c].bytes, 0);
+        tide_set_relaxed(&stored_bytes[c], 0);
         tide_set_relaxed(&tide_depot_stored[c], 0);
     }
 }

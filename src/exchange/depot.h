@@ -6,7 +6,7 @@
  * a lock for each batch and without being sorted by pool, and memory that one
  * thread needed at its peak serves another at its own.  A class holds up to
  * TIDEPOOL_DEPOT bytes for each heap; what is more goes home.  While here, a
- * block counts as allocated.
+ * block counts as allocated.  Each shard has a depot (some share one).
  */
 #ifndef TIDE_EXCHANGE_DEPOT_H
 #define TIDE_EXCHANGE_DEPOT_H
@@ -28,27 +28,28 @@ struct batch {
     uint32_t count;
 };
 
-/* How many blocks of a class make a batch: fewer the more heaps there are.  Any thread
- * reads it. */
+/* How many blocks of a class make a batch: fewer the more heaps there are, but 8 or as many
+ * as are 32 KiB at least.  Any thread reads it. */
 extern TIDE_HIDDEN _Atomic uint8_t tide_depot_batch[TIDE_CLASSES];
 
-/* Batches of a class that are here; written under its lock. */
+/* Batches of a class that are here. */
 extern TIDE_HIDDEN _Atomic uint32_t tide_depot_stored[TIDE_CLASSES];
 
 /* Sets the sizes for so many heaps. */
 void tide_depot_fit(unsigned heaps);
 
-/* False when the class has enough, or its lock is busy. */
-bool tide_depot_put(unsigned size_class, struct batch batch);
+/* By a thread of that shard, whose depot comes first.  False when the class has enough, or
+ * all locks are busy. */
+bool tide_depot_put(unsigned shard, unsigned size_class, struct batch batch);
 
-struct block *tide_depot_take_stored(unsigned size_class);
+struct block *tide_depot_take_stored(unsigned shard, unsigned size_class);
 
-/* The blocks of a batch; NULL when there is none. */
-static inline struct block *tide_depot_take(unsigned size_class)
+/* The blocks of a batch; NULL when none is to be had. */
+static inline struct block *tide_depot_take(unsigned shard, unsigned size_class)
 {
     if (TIDE_LIKELY(tide_relaxed(&tide_depot_stored[size_class]) == 0))
         return NULL;
-    return tide_depot_take_stored(size_class);
+    return tide_depot_take_stored(shard, size_class);
 }
 
 /* All of a class, linked, to go home; when is_only_idle, only as many batches, the

@@ -90,7 +90,7 @@ struct block *tide_heap_take_used(struct heap *heap, unsigned size_class, bool *
         return blocks;
     blocks = take_freed(heap, size_class);
     *is_own = blocks != NULL;
-    return blocks ? blocks : tide_depot_take(size_class);
+    return blocks ? blocks : tide_depot_take(heap->tenant.shard, size_class);
 }
 
 struct block *tide_heap_take_unused(struct heap *heap, unsigned size_class)

@@ -36,7 +36,7 @@ void tide_heap_send_all_foreign(struct heap *heap)
 /* The surplus is a batch. */
 static void put_away(struct heap *heap, unsigned size_class)
 {
-    if (tide_depot_put(size_class, heap->surplus[size_class]))
+    if (tide_depot_put(heap->tenant.shard, size_class, heap->surplus[size_class]))
         heap->surplus[size_class] = (struct batch){ .first = NULL };
     else
         tide_outbox_put_all(&heap->outbox, tide_heap_take_surplus(heap, size_class));

@@ -181,7 +181,7 @@ static void lend(void *unused)
     (void)unused;
     for (int n = 0; n < LENT; n++)
         lent[n] = allocate(SIZE);
-    TIDE_REQUIRE(tide_depot_put(tide_class_of(SIZE), batch_from(lent, LENT)));
+    TIDE_REQUIRE(tide_depot_put(0, tide_class_of(SIZE), batch_from(lent, LENT)));
 }
 
 static void take_lent(void)
@@ -227,7 +227,7 @@ static void use_in_handler(void)
     if (!do_handlers_run)
         return;
     handler_calls++;
-    TIDE_REQUIRE(tide_depot_put(c, (struct batch){ tide_depot_take(c), LENT }));
+    TIDE_REQUIRE(tide_depot_put(0, c, (struct batch){ tide_depot_take(0, c), LENT }));
     tide_common_enter();
     tide_common_leave();
     blocks[0] = allocate(SIZE);

@@ -26,7 +26,7 @@ static void allocate_blocks(size_t size)
 /* Four of the blocks, from first on. */
 static bool put_four(int first)
 {
-    return tide_depot_put(size_class, batch_from(blocks + first, FOUR));
+    return tide_depot_put(0, size_class, batch_from(blocks + first, FOUR));
 }
 
 static void expect_four(const struct block *block, int first)
@@ -41,23 +41,23 @@ static void expect_four(const struct block *block, int first)
 IN_NEW_THREAD(depot, the_batch_put_last_is_taken_first, NULL)
 {
     allocate_blocks(SIZE);
-    TIDE_REQUIRE(!tide_depot_take(size_class));
+    TIDE_REQUIRE(!tide_depot_take(0, size_class));
     TIDE_REQUIRE(put_four(0) && put_four(4) && stored_of(SIZE) == 2);
-    expect_four(tide_depot_take(size_class), 4);
+    expect_four(tide_depot_take(0, size_class), 4);
     TIDE_REQUIRE(put_four(8) && stored_of(SIZE) == 2);
-    expect_four(tide_depot_take(size_class), 8);
-    expect_four(tide_depot_take(size_class), 0);
-    TIDE_REQUIRE(stored_of(SIZE) == 0 && !tide_depot_take(size_class));
-    TIDE_REQUIRE(!tide_depot_take_stored(size_class));
+    expect_four(tide_depot_take(0, size_class), 8);
+    expect_four(tide_depot_take(0, size_class), 0);
+    TIDE_REQUIRE(stored_of(SIZE) == 0 && !tide_depot_take(0, size_class));
+    TIDE_REQUIRE(!tide_depot_take_stored(0, size_class));
 }
 
 IN_NEW_THREAD(depot, a_batch_can_be_one_block, NULL)
 {
     allocate_blocks(TIDE_CACHE_LINE);
-    TIDE_REQUIRE(tide_depot_put(tide_class_of(TIDE_CACHE_LINE), batch_from(blocks, 1)));
-    TIDE_REQUIRE(tide_depot_put(tide_class_of(TIDE_CACHE_LINE), batch_from(blocks + 1, 1)));
+    TIDE_REQUIRE(tide_depot_put(0, tide_class_of(TIDE_CACHE_LINE), batch_from(blocks, 1)));
+    TIDE_REQUIRE(tide_depot_put(0, tide_class_of(TIDE_CACHE_LINE), batch_from(blocks + 1, 1)));
     for (int n = 1; n >= 0; n--) {
-        struct block *block = tide_depot_take(tide_class_of(TIDE_CACHE_LINE));
+        struct block *block = tide_depot_take(0, tide_class_of(TIDE_CACHE_LINE));
 
         TIDE_REQUIRE(block == blocks[n] && !block->next);
     }
@@ -67,9 +67,21 @@ IN_NEW_THREAD(depot, each_class_has_its_own_batches, NULL)
 {
     allocate_blocks(SIZE);
     TIDE_REQUIRE(put_four(0));
-    TIDE_REQUIRE(stored_of(OTHER) == 0 && !tide_depot_take(other_class));
+    TIDE_REQUIRE(stored_of(OTHER) == 0 && !tide_depot_take(0, other_class));
     TIDE_REQUIRE(!tide_depot_empty(other_class, false));
-    expect_four(tide_depot_take(size_class), 0);
+    expect_four(tide_depot_take(0, size_class), 0);
+}
+
+IN_NEW_THREAD(depot, what_a_shard_has_serves_others_after_their_own, NULL)
+{
+    allocate_blocks(SIZE);
+    TIDE_REQUIRE(tide_depot_put(1, size_class, batch_from(blocks, FOUR)));
+    TIDE_REQUIRE(tide_depot_put(2, size_class, batch_from(blocks + 4, FOUR)));
+    TIDE_REQUIRE(tide_depot_put(9, size_class, batch_from(blocks + 8, FOUR)));
+    expect_four(tide_depot_take(2, size_class), 4);
+    expect_four(tide_depot_take(2, size_class), 8);
+    expect_four(tide_depot_take(3, size_class), 0);
+    TIDE_REQUIRE(!tide_depot_take(1, size_class) && stored_of(SIZE) == 0);
 }
 
 /* ---- Its bound ----------------------------------------------------------- */
@@ -81,10 +93,10 @@ IN_NEW_THREAD(depot, a_class_has_so_many_bytes_for_each_heap, "TIDEPOOL_DEPOT=1K
     for (int n = 0; n < 3; n++)
         TIDE_REQUIRE(put_four(n * FOUR));
     TIDE_REQUIRE(!put_four(12) && stored_of(SIZE) == 3);
-    TIDE_REQUIRE(!tide_depot_put(size_class, batch_from(blocks + 12, 1)));
-    TIDE_REQUIRE(tide_depot_put(other_class, batch_from(blocks + 12, 3)));
-    TIDE_REQUIRE(tide_depot_take(other_class) == blocks[12]);
-    expect_four(tide_depot_take(size_class), 8);
+    TIDE_REQUIRE(!tide_depot_put(0, size_class, batch_from(blocks + 12, 1)));
+    TIDE_REQUIRE(tide_depot_put(0, other_class, batch_from(blocks + 12, 3)));
+    TIDE_REQUIRE(tide_depot_take(0, other_class) == blocks[12]);
+    expect_four(tide_depot_take(0, size_class), 8);
     TIDE_REQUIRE(put_four(12) && !put_four(16));
     tide_depot_fit(4);
     TIDE_REQUIRE(put_four(16));
@@ -97,21 +109,23 @@ IN_NEW_THREAD(depot, a_class_has_so_many_bytes_for_each_heap, "TIDEPOOL_DEPOT=1K
 IN_NEW_THREAD(depot, without_room_nothing_is_put, "TIDEPOOL_DEPOT=0")
 {
     allocate_blocks(SIZE);
-    TIDE_REQUIRE(!tide_depot_put(size_class, batch_from(blocks, 1)) && stored_of(SIZE) == 0);
-    TIDE_REQUIRE(!tide_depot_take(size_class));
+    TIDE_REQUIRE(!tide_depot_put(0, size_class, batch_from(blocks, 1)) && stored_of(SIZE) == 0);
+    TIDE_REQUIRE(!tide_depot_take(0, size_class));
 }
 
 /* ---- The sizes of batches ------------------------------------------------ */
 
-/* Each is of at most so many bytes, but of one block at least. */
+/* Each is of so many bytes or a few less, but of 8 blocks or the most that 32 KiB have at
+ * least. */
 static void expect_batches(size_t bytes)
 {
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         uint32_t batch = tide_relaxed(&tide_depot_batch[c]);
+        size_t size = tide_class_bytes[c], fewest = size > 4096 ? 32768 / size : 8;
 
-        TIDE_REQUIRE(1 <= batch && batch <= MOST);
-        TIDE_REQUIRE(batch == 1 || batch * tide_class_bytes[c] <= bytes);
-        TIDE_REQUIRE(batch == MOST || (batch + 1) * tide_class_bytes[c] > bytes);
+        TIDE_REQUIRE(fewest <= batch && batch <= MOST);
+        TIDE_REQUIRE(batch == fewest || batch * size <= bytes);
+        TIDE_REQUIRE(batch == MOST || (batch + 1) * size > bytes);
     }
 }
 
@@ -172,11 +186,11 @@ IN_NEW_THREAD(depot, emptying_gives_the_blocks_of_all_batches, NULL)
     allocate_blocks(SIZE);
     TIDE_REQUIRE(!tide_depot_empty(size_class, false));
     TIDE_REQUIRE(put_four(0) && put_four(4));
-    TIDE_REQUIRE(tide_depot_put(size_class, batch_from(blocks + 8, 1)));
+    TIDE_REQUIRE(tide_depot_put(0, size_class, batch_from(blocks + 8, 1)));
     expect_list_of_each(tide_depot_empty(size_class, false), 9);
-    TIDE_REQUIRE(stored_of(SIZE) == 0 && !tide_depot_take_stored(size_class));
+    TIDE_REQUIRE(stored_of(SIZE) == 0 && !tide_depot_take_stored(0, size_class));
     TIDE_REQUIRE(put_four(0));
-    expect_four(tide_depot_take(size_class), 0);
+    expect_four(tide_depot_take(0, size_class), 0);
 }
 
 IN_NEW_THREAD(depot, batches_that_nobody_needed_are_idle_the_oldest_first, NULL)
@@ -184,7 +198,7 @@ IN_NEW_THREAD(depot, batches_that_nobody_needed_are_idle_the_oldest_first, NULL)
     allocate_blocks(SIZE);
     TIDE_REQUIRE(put_four(0) && put_four(4));
     TIDE_REQUIRE(!tide_depot_empty(size_class, true) && stored_of(SIZE) == 2);
-    expect_four(tide_depot_take(size_class), 4);
+    expect_four(tide_depot_take(0, size_class), 4);
     TIDE_REQUIRE(put_four(4));
     expect_four(tide_depot_empty(size_class, true), 0);
     TIDE_REQUIRE(stored_of(SIZE) == 1);
@@ -196,7 +210,7 @@ IN_NEW_THREAD(depot, all_of_a_class_can_go_whether_it_is_idle_or_not, NULL)
 {
     allocate_blocks(SIZE);
     TIDE_REQUIRE(put_four(0) && put_four(4));
-    tide_depot_take(size_class);
+    tide_depot_take(0, size_class);
     expect_four(tide_depot_empty(size_class, false), 0);
 }
 
@@ -208,7 +222,7 @@ IN_NEW_THREAD(depot, every_block_is_visited_once, NULL)
     tide_depot_visit(see, &count);
     TIDE_REQUIRE(count == 0);
     TIDE_REQUIRE(put_four(0) && put_four(4));
-    TIDE_REQUIRE(tide_depot_put(other_class, batch_from(blocks + 8, 3)));
+    TIDE_REQUIRE(tide_depot_put(0, other_class, batch_from(blocks + 8, 3)));
     tide_depot_visit(see, &count);
     TIDE_REQUIRE(count == 11);
     expect_each_once(11);
@@ -217,15 +231,16 @@ IN_NEW_THREAD(depot, every_block_is_visited_once, NULL)
 
 /* ---- Threads ------------------------------------------------------------- */
 
-static void take_and_put(void *unused)
+static void take_and_put(void *shard_number)
 {
-    (void)unused;
+    unsigned shard = (unsigned)(uintptr_t)shard_number;
+
     for (int round = 0; round < 5000; round++) {
-        struct block *batch = tide_depot_take(size_class);
+        struct block *batch = tide_depot_take(shard, size_class);
 
         TIDE_REQUIRE(!batch || length_of(batch) == FOUR);
-        while (batch && !tide_depot_put(size_class, (struct batch){ batch, FOUR }))
-            sched_yield(); /* refused, as the lock was busy for too long */
+        while (batch && !tide_depot_put(shard, size_class, (struct batch){ batch, FOUR }))
+            sched_yield(); /* refused, as all locks were busy for too long */
     }
 }
 
@@ -238,7 +253,7 @@ IN_NEW_THREAD(depot, threads_that_take_and_put_lose_no_block, NULL)
         peer_start(&peers[n]);
     TIDE_REQUIRE(put_four(0) && put_four(4));
     for (int n = 0; n < 3; n++)
-        peer_ask(&peers[n], take_and_put, NULL);
+        peer_ask(&peers[n], take_and_put, (void *)(uintptr_t)n);
     for (int n = 0; n < 3; n++) {
         peer_wait(&peers[n]);
         peer_end(&peers[n]);

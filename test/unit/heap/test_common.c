@@ -461,7 +461,7 @@ IN_NEW_THREAD(common, past_its_destructors_a_thread_gets_the_depots_blocks, NULL
 
     for (uint32_t n = 0; n < count; n++)
         blocks[0][n] = allocate(SIZE);
-    TIDE_REQUIRE(tide_depot_put(size_class, batch_from(blocks[0], count)));
+    TIDE_REQUIRE(tide_depot_put(0, size_class, batch_from(blocks[0], count)));
     do_late(take_all_late, &count);
     for (uint32_t n = 0; n < count; n++)
         TIDE_REQUIRE(blocks[1][n] == blocks[0][n]);

@@ -399,7 +399,7 @@ static void expect_order(void *unused)
     use_up_list(SIZE);
     free_all(blocks[2], sixteenth_of(SIZE));
     heap->surplus[c] = batch_from(blocks[0], 2);
-    TIDE_REQUIRE(tide_depot_put(c, batch_from(blocks[1], 2)));
+    TIDE_REQUIRE(tide_depot_put(0, c, batch_from(blocks[1], 2)));
 
     TIDE_REQUIRE(allocate(SIZE) == blocks[0][0] && heap->foreign[c] > 0);
     tide_heap_check(heap);

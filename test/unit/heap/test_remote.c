@@ -109,8 +109,8 @@ SCENARIO(remote, a_full_surplus_goes_to_the_depot, NULL)
     free_row(2 * batch, 3 * batch);
     TIDE_REQUIRE(surplus()->count == 0 && stored_of(SIZE) == 2);
     TIDE_REQUIRE(returned_in_all() == 0 && count_outbox() == 0);
-    expect_row(tide_depot_take(size_class), 2 * batch, 3 * batch);
-    expect_row(tide_depot_take(size_class), batch, 2 * batch);
+    expect_row(tide_depot_take(0, size_class), 2 * batch, 3 * batch);
+    expect_row(tide_depot_take(0, size_class), batch, 2 * batch);
     expect_row(first_of_list(), 0, batch);
 }
 
@@ -208,7 +208,7 @@ SCENARIO(remote, the_depots_idle_blocks_can_be_sent_home, NULL)
     set_batch(SIZE, 1024 / SIZE);
     batch = batch_of(SIZE);
     free_row(0, 3 * batch);
-    tide_heap_send_home(tide_depot_take(size_class));
+    tide_heap_send_home(tide_depot_take(0, size_class));
     TIDE_REQUIRE(returned_in_all() == batch && stored_of(SIZE) == 1);
     TIDE_REQUIRE(tide_heap_empty_depot(true) == 1 && returned_in_all() == batch);
     TIDE_REQUIRE(tide_heap_empty_depot(true) == 0 && returned_in_all() == 2 * batch);

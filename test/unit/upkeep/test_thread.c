@@ -263,7 +263,7 @@ SCENARIO(blocks_put_in_the_depot_wake_it, NULL, NULL)
     lend(&size);
     let_it_sleep();
     TIDE_REQUIRE(!is_awake());
-    TIDE_REQUIRE(tide_depot_put(tide_class_of(size), batch_from(lent, 1)));
+    TIDE_REQUIRE(tide_depot_put(0, tide_class_of(size), batch_from(lent, 1)));
     TIDE_REQUIRE(is_awake());
 }
 
