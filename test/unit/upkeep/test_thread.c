@@ -149,7 +149,7 @@ SCENARIO(full_arenas_get_huge_pages, QUICKLY, NULL)
     if (!TIDE_ARENAS_MAY_BE_HUGE || tide_os_huge_pages() == TIDE_HUGE_PAGES_NEVER)
         return;
     for (int round = 0; round < ROUNDS; round++, before = count_huge()) {
-        for (size_t bytes = 0; bytes < 8 * TIDE_ARENA_BYTES; bytes += TIDE_NARROW_MAX)
+        for (size_t bytes = 0; bytes < 16 * TIDE_ARENA_BYTES; bytes += TIDE_NARROW_MAX)
             memset(allocate(TIDE_NARROW_MAX), 1, TIDE_NARROW_MAX);
         while (count_huge() < before + 8)
             usleep(1000);
