@@ -15,8 +15,8 @@
 #include "heap/remote.h"
 #include "heap/slow.h"
 #include "large/large.h"
+#include "machine/shortage.h"
 #include "os/limits.h"
-#include "os/shortage.h"
 #include "store/purge.h"
 #include "upkeep/bound.h"
 #include "upkeep/reclaim.h"
@@ -110,7 +110,7 @@ static void reclaim(void)
 /* Everything that could be done was. */
 static void *fail(size_t size)
 {
-    tide_os_shortage_tell(size);
+    tide_machine_shortage_tell(size);
     return out_of_memory();
 }
 
@@ -124,7 +124,7 @@ void *tide_api_malloc_any(size_t size, bool *is_zero)
     if (size > PTRDIFF_MAX)
         return out_of_memory();
     block = try_malloc(size, is_zero);
-    if (TIDE_UNLIKELY(!block) && !tide_os_shortage_is_certain(size)) {
+    if (TIDE_UNLIKELY(!block) && !tide_machine_shortage_is_certain(size)) {
         reclaim();
         block = try_malloc(size, is_zero);
         errno = saved_errno;
@@ -196,7 +196,7 @@ static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_cla
     if (size > PTRDIFF_MAX)
         return out_of_memory();
     block = try_malloc_aligned(size, alignment, size_class, NULL);
-    if (TIDE_UNLIKELY(!block) && !tide_os_shortage_is_certain(size)) {
+    if (TIDE_UNLIKELY(!block) && !tide_machine_shortage_is_certain(size)) {
         reclaim();
         block = try_malloc_aligned(size, alignment, size_class, NULL);
         errno = saved_errno;

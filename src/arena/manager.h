@@ -49,7 +49,7 @@ unsigned tide_arena_shard_for_cpu(unsigned cpu);
  * arena on another node. */
 void tide_arena_settle(struct tide_tenant *tenant, unsigned cpu);
 
-/* From now on so many memory nodes, that of os/topology.h, have shards of their
+/* From now on so many memory nodes, that of machine/topology.h, have shards of their
  * own.  What is in the shard for first_cpu by now counts as that CPU's node's.
  * Once, under the start lock. */
 void tide_arena_use_nodes(unsigned nodes, unsigned first_cpu);

@@ -2,7 +2,7 @@
  *
  * The arena manager's inside, for manager.c and arena.c.  With several nodes
  * each has as many shards, one after the other (a group), and the arenas of a
- * shard are bound to its node.  With one node (os/topology.h) all shards are one
+ * shard are bound to its node.  With one node (machine/topology.h) all shards are one
  * group, and nothing here costs more than finding that out.
  */
 #ifndef TIDE_ARENA_NODES_H
@@ -10,12 +10,12 @@
 
 #include "arena/manager.h"
 #include "arena/shard.h"
-#include "os/topology.h"
+#include "machine/topology.h"
 
 /* How many shards a node has. */
 static inline unsigned tide_nodes_group(void)
 {
-    unsigned nodes = tide_os_node_count(); /* before the shards, which were made before it */
+    unsigned nodes = tide_machine_node_count(); /* before the shards, which were made before it */
 
     return nodes == 1 ? tide_shard_count : tide_shard_count / nodes;
 }
@@ -31,7 +31,7 @@ void tide_nodes_follow_slow(struct tide_tenant *tenant);
 
 static inline void tide_nodes_follow(struct tide_tenant *tenant)
 {
-    if (TIDE_UNLIKELY(tide_os_node_count() > 1))
+    if (TIDE_UNLIKELY(tide_machine_node_count() > 1))
         tide_nodes_follow_slow(tenant);
 }
 

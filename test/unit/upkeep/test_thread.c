@@ -9,7 +9,7 @@
 #include <dirent.h>
 
 #include "heap/remote.h"
-#include "../os/trees.h"
+#include "../machine/trees.h"
 #include "../heap/heaps.h"
 #include "os/barrier.h"
 #include "store/store.h"
