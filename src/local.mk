@@ -98,6 +98,8 @@ libtidepool_core_la_SOURCES = \
 	src/pool/returned.h \
 	src/pool/size_class.c \
 	src/pool/size_class.h \
+	src/large/cache.c \
+	src/large/cache.h \
 	src/large/large.c \
 	src/large/large.h \
 	src/exchange/depot.c \

@@ -14,6 +14,7 @@
 #include "heap/pools.h"
 #include "heap/remote.h"
 #include "heap/slow.h"
+#include "large/cache.h"
 #include "large/large.h"
 #include "machine/shortage.h"
 #include "os/limits.h"
@@ -259,6 +260,16 @@ static void free_pooled(struct pool *pool, void *address, const char *call)
         tide_heap_send_block_home(address);
 }
 
+static void free_large(struct tide_range *block)
+{
+    tide_large_free(block);
+    if (TIDE_UNLIKELY(tide_os_limits_is_above_soft())) {
+        tide_large_cache_flush();
+        tide_store_purge(0, SIZE_MAX);
+    }
+    tide_ring();
+}
+
 static void free_found(const struct found *found, void *address, const char *call)
 {
     switch (found->kind) {
@@ -266,10 +277,7 @@ static void free_found(const struct found *found, void *address, const char *cal
         free_pooled(found->pool, address, call);
         break;
     case FOUND_LARGE:
-        tide_large_free(found->range);
-        if (TIDE_UNLIKELY(tide_os_limits_is_above_soft()))
-            tide_store_purge(0, SIZE_MAX);
-        tide_ring();
+        free_large(found->range);
         break;
     }
 }

@@ -62,7 +62,7 @@ static _Noreturn void report_other(const void *address, const char *call)
 
     if (!tide_store_find(address, &range))
         tide_base_misuse(call, address, "not a tidepool block: no memory of tidepool's is there");
-    if (range.state != RANGE_BLOCK)
+    if (!tide_range_is_live(&range))
         tide_base_misuse(call, address, "already free, or never allocated");
     report_inside(address, range.start, range.bytes, call);
 }
@@ -75,7 +75,7 @@ static struct found find_large(const void *address, const char *call)
 
     if (!range)
         report_other(address, call);
-    if (range->state != RANGE_BLOCK)
+    if (!tide_range_is_live(range))
         tide_base_misuse(call, address, "already free: a large block");
     return (struct found){ .kind = FOUND_LARGE, .range = range, .bytes = range->bytes };
 }

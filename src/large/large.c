@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "large/cache.h"
 #include "os/map.h"
 #include "machine/topology.h"
 #include "store/purge.h"
@@ -42,6 +43,10 @@ void *tide_large_malloc(size_t size, size_t alignment, bool is_zero_wanted, size
         return NULL;
     }
     request.bytes = tide_large_good_size(size);
+    *fresh = 0;
+    block = tide_large_cache_take(&request);
+    if (block)
+        return block->start;
     block = tide_store_take(&request, fresh);
     if (!block)
         return NULL;
@@ -51,7 +56,7 @@ void *tide_large_malloc(size_t size, size_t alignment, bool is_zero_wanted, size
 
 void tide_large_free(struct tide_range *block)
 {
-    tide_store_put(block, RANGE_DIRTY);
+    tide_large_cache_put(block);
 }
 
 /* Where it is, or as a block that is moved. */

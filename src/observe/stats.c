@@ -8,6 +8,7 @@
 #include "exchange/depot.h"
 #include "heap/common.h"
 #include "heap/orphans.h"
+#include "large/cache.h"
 #include "os/records.h"
 #include "pool/returned.h"
 
@@ -139,6 +140,7 @@ void tide_stats_gather(struct stats *stats)
     }
     stats->arenas = tide_arena_totals();
     stats->reserve = tide_reserve_totals();
+    tide_large_cache_flush();
     stats->store = tide_store_totals();
     stats->returnable_bytes += stats->store.dirty_bytes;
     stats->record_bytes = tide_os_record_bytes();

@@ -49,7 +49,7 @@ static struct tide_range *add(char *start, size_t bytes, unsigned home)
     range->start = start;
     range->bytes = bytes;
     range->home = (uint8_t)home;
-    range->stamp = tide_os_now_ms();
+    tide_set_relaxed(&range->stamp, tide_os_now_ms());
     tide_store_add(&tide_store_mapped, bytes);
     tide_store_add(&tide_store_grown, 1);
     return tide_ranges_join(range, RANGE_PURGED);

@@ -26,9 +26,9 @@ static struct tide_range *find_oldest(enum tide_range_state state, uint64_t newe
 {
     struct tide_range *range = tide_ranges[state].oldest;
 
-    while (range && range->stamp <= newest && range->bytes < least)
+    while (range && tide_relaxed(&range->stamp) <= newest && range->bytes < least)
         range = range->newer;
-    return range && range->stamp <= newest ? range : NULL;
+    return range && tide_relaxed(&range->stamp) <= newest ? range : NULL;
 }
 
 /* Takes it out, or no more than so many bytes of it: it is busy then. */
@@ -65,7 +65,7 @@ static void end(struct tide_range *range, size_t dirty)
     tide_lock(&tide_ranges_lock);
     tide_store_count_purged(dirty);
     tide_ranges_leave(range);
-    range->stamp = tide_os_now_ms();
+    tide_set_relaxed(&range->stamp, tide_os_now_ms());
     tide_ranges_join(range, RANGE_PURGED);
     tide_unlock(&tide_ranges_lock);
 }

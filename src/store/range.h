@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
+
 enum tide_range_state {
     RANGE_DIRTY,  /* these two are free */
     RANGE_PURGED,
@@ -28,13 +30,20 @@ struct tide_range {
     size_t bytes;                      /* likewise, but for its user's changes */
     struct tide_range *left, *right;   /* under the lock: the tree of free ones of this state */
     struct tide_range *older, *newer;  /* likewise: all of this state, but for used ones */
-    uint64_t stamp;                    /* likewise: ms; when it was freed, or purged */
+    _Atomic uint64_t stamp;            /* likewise: ms; when it was freed, or purged; of a
+                                          block: 0, or it waits to be taken again: who has it */
     uint8_t state;                     /* likewise; read by who has the block */
     uint8_t home;                      /* constant while not free: of its memory node */
     uint16_t patches : 15;             /* likewise: how often it was made several mappings */
     uint16_t is_patched : 1;           /* likewise: may be several, that another piece counts */
     uint32_t copy;                     /* likewise: the number of this copy of the process */
 };
+
+/* Whether it is a live block, for who has it. */
+static inline bool tide_range_is_live(const struct tide_range *range)
+{
+    return range->state == RANGE_BLOCK && tide_relaxed(&range->stamp) == 0;
+}
 
 /* What somebody asks the store for. */
 struct tide_request {

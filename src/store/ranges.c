@@ -166,7 +166,7 @@ void tide_ranges_enter(struct tide_range *range, enum tide_range_state state)
 void tide_ranges_enter_beside(struct tide_range *range, const struct tide_range *other)
 {
     range->state = other->state;
-    range->stamp = other->stamp;
+    tide_set_relaxed(&range->stamp, tide_relaxed(&other->stamp));
     enter(range, (struct tide_range *)other);
 }
 

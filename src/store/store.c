@@ -45,7 +45,7 @@ static void put(struct tide_range *range, enum tide_range_state state)
     if (range->state == RANGE_BLOCK)
         tide_ranges_leave(range);
     range->copy = tide_ranges_copy;
-    range->stamp = tide_os_now_ms();
+    tide_set_relaxed(&range->stamp, tide_os_now_ms());
     tide_ranges_join(range, state);
 }
 

@@ -138,8 +138,10 @@ static struct tide_range *take_suitable(struct tide_taking *taking)
 /* Under the lock. */
 static void settle(const struct tide_taking *taking, struct tide_range *range)
 {
-    if (range && taking->request->state == RANGE_BLOCK)
+    if (range && taking->request->state == RANGE_BLOCK) {
+        tide_set_relaxed(&range->stamp, 0);
         tide_ranges_enter(range, RANGE_BLOCK);
+    }
 }
 
 static struct tide_range *take_free(struct tide_taking *taking)

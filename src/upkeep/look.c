@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/home.h"
+#include "large/cache.h"
 #include "os/thread.h"
 #include "store/purge.h"
 #include "upkeep/idle.h"
@@ -31,6 +32,7 @@ size_t tide_upkeep_look(void)
     tide_lock(&look_lock);
     left = tide_heap_empty_depot(true);
     left += tide_idle_look();
+    tide_large_cache_flush();
     left += tide_store_decay();
     while (!tide_arena_decay(UINT_MAX, true, &in_arenas))
         ;
@@ -54,6 +56,7 @@ static bool look_on(void)
             return false;
         break;
     case STORE:
+        tide_large_cache_flush();
         tide_store_decay();
         break;
     case ARENAS:
@@ -96,6 +99,7 @@ size_t tide_upkeep_purge(size_t keep, bool is_only_moved)
     tide_heap_empty_depot(false);
     returned += tide_idle_give_back_all(is_only_moved);
     returned += tide_arena_trim(keep);
+    tide_large_cache_flush();
     idle = tide_relaxed(&tide_arena_idle_slots) << TIDE_SLOT_SHIFT;
     returned += tide_store_purge(keep > idle ? keep - idle : 0, SIZE_MAX);
     tide_unlock(&look_lock);
@@ -105,6 +109,7 @@ size_t tide_upkeep_purge(size_t keep, bool is_only_moved)
 void tide_upkeep_unmap(void)
 {
     tide_lock(&look_lock);
+    tide_large_cache_flush();
     tide_store_purge(0, SIZE_MAX);
     tide_store_unmap();
     tide_unlock(&look_lock);

@@ -37,6 +37,7 @@ unit_tests = \
 	test/unit/pool/test_pool \
 	test/unit/pool/test_returned \
 	test/unit/pool/test_size_class \
+	test/unit/large/test_cache \
 	test/unit/large/test_large \
 	test/unit/large/test_large_freed \
 	test/unit/large/test_large_resize \
