@@ -35,6 +35,7 @@ EXTRA_DIST += \
 	bench/harness/tests/__init__.py \
 	bench/harness/tests/test_allocators.py \
 	bench/harness/tests/test_analysis.py \
+	bench/harness/tests/test_costs.py \
 	bench/harness/tests/test_counts.py \
 	bench/harness/tests/test_digest.py \
 	bench/harness/tests/test_figures.py \

@@ -78,7 +78,7 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
     command.add_argument("--allocator", action="append", default=[], metavar="NAME[=LIBRARY[,VARIABLE=VALUE]...]",
                          help="another library (a path, or a name of the table to give it other settings); or a name "
                               "of the table alone, then only those named are run")
-    command.add_argument("--workload", action="append", default=[], metavar="GLOB",
+    command.add_argument("--workload", "--group", dest="workload", action="append", default=[], metavar="GLOB",
                          help="only workloads (or groups) that match; may be given again")
     command.add_argument("--threads", type=_counts, metavar="N,N...", help="instead of each workload's own counts")
     command.add_argument("--builddir", type=Path, help="where tidepool was built [$TIDE_BUILDDIR, or found]")

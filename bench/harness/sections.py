@@ -13,9 +13,9 @@ from .records import BUSY, NO_TIME, STOLEN, UNSETTLED, Allocator, Run
 from .states import States
 from .store import Results
 
-ORDER = ("micro", "contention", "latency", "footprint", "return", "server", "program")
+ORDER = ("micro", "contention", "latency", "footprint", "return", "cliffs", "server", "program")
 TITLES = {"micro": "Micro", "contention": "Contention", "latency": "Latency", "footprint": "Footprint",
-          "return": "Memory that goes back", "server": "Servers", "program": "Programs"}
+          "return": "Memory that goes back", "cliffs": "Cliffs", "server": "Servers", "program": "Programs"}
 MOST_CLUSTERS = 6               # of bars in one plot
 STATE_COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#7f7f7f")
 LIVE_COLOUR = "#999999"
@@ -52,8 +52,10 @@ def group_section(group: str, results: Results, analysis: Analysis) -> Html:
     settling = [key for key in keys if analysis.tells(key, settled_of)]
     if settling:
         parts.append(page.plot_grid(_ratio_plots(settling, analysis, base, settled_of, "settled memory")))
-    if group in ("footprint", "return", "server", "program"):
+    if group in ("footprint", "return", "cliffs", "server", "program"):
         parts.append(page.plot_grid(_ratio_plots(keys, analysis, base, memory_of, "peak memory")))
+    if group == "cliffs":
+        parts += [tag("h3", "Time, memory, faults and mappings"), _cost_table(keys, analysis)]
     parts += [tag("h3", "Time"), _value_table(keys, analysis, base, time_of, "ns per operation")]
     if any(analysis.calls(key) for key in keys):
         parts += [tag("h3", "Latency of one call or request in ns, medians over the rounds"),
@@ -282,6 +284,29 @@ def _settled_cell(key: Key, name: str, value: Spread | None, least: float | None
     return tag("td", tag("span", f"{percent(value.median)} of the peak {around}",
                          kind="best" if value.median == least else ""),
                tag("small", f"{mebibytes(size.median if size else None)} MiB"), tag("small", ratio), failed)
+
+
+def _in_mebibytes(measure: Measure) -> Measure:
+    return lambda run: None if (value := measure(run)) is None else value / 2**20
+
+
+COST_COLUMNS: dict[str, Measure] = {
+    "ns per operation": time_of, "seconds": lambda run: run.seconds, "peak, MiB": _in_mebibytes(memory_of),
+    "settled, MiB": _in_mebibytes(lambda run: run.settled_bytes),
+    "faults": lambda run: _measured_part(run, "minor_faults"), "mappings": _metric("mappings")}
+
+
+def _cost_table(keys: list[Key], analysis: Analysis) -> Html:
+    """All that a load costs side by side."""
+    rows = []
+    for key in keys:
+        for allocator in analysis.allocators:
+            found = [analysis.spread(key, allocator.name, measure) for measure in COST_COLUMNS.values()]
+            if any(found):
+                rows.append([load(key), named(allocator), *(number(each.median if each else None) for each in found)])
+    note = ("Medians. Faults are the minor ones of the measured part; mappings the lines of /proc/self/maps at the "
+            "peak, the program's own and its threads' stacks among them.")
+    return page.join([tag("p", note, kind="lead"), page.table(["load", "allocator", *COST_COLUMNS], rows, (1,))])
 
 
 _kept = _metric("kept_bytes")

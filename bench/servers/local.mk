@@ -9,6 +9,7 @@ server_runners = \
 	bench/servers/python.py \
 	bench/servers/redis.py \
 	bench/servers/redis_return.py \
+	bench/servers/redis_save.py \
 	bench/servers/sqlite.py \
 	bench/servers/startup.py
 

@@ -76,11 +76,13 @@ class Client:
             replies += [self.reply() for _ in batch]
         return replies
 
-    def memory_info(self) -> dict[str, int]:
-        text = self.ask(b"INFO", b"memory")
+    def info(self, section: bytes) -> dict[str, str]:
+        text = self.ask(b"INFO", section)
         assert isinstance(text, bytes)
-        pairs = (line.split(b":", 1) for line in text.split(b"\r\n") if b":" in line)
-        return {name.decode(): int(value) for name, value in pairs if value.isdigit()}
+        return dict(line.split(":", 1) for line in text.decode().split("\r\n") if ":" in line)
+
+    def memory_info(self) -> dict[str, int]:
+        return {name: int(value) for name, value in self.info(b"memory").items() if value.isdigit()}
 
 
 def packed(words: tuple[bytes, ...]) -> bytes:

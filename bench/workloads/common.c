@@ -85,6 +85,20 @@ int64_t live_bytes(const struct run *run)
     return live;
 }
 
+/* ---- calloc ---------------------------------------------------------------------- */
+
+void *take_zeroed(size_t size)
+{
+    unsigned char *block = hide(calloc(1, size));
+
+    if (!block)
+        fail_memory(size);
+    if (block[0] | block[size / 2] | block[size - 1])
+        fail("calloc: block %p of %zu bytes isn't zero", (void *)block, size);
+    block[size / 2] = 1;
+    return mark_sized(block, size);
+}
+
 /* ---- Timed calls ---------------------------------------------------------------- */
 
 void *take_with_clock(struct worker *worker, size_t size)

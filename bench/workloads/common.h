@@ -83,10 +83,12 @@ struct run {
     /* results */
     uint64_t operations;         /* 0: the sum of the workers' */
     double seconds;              /* of the loop, less idle_seconds */
-    double idle_seconds;         /* slept on purpose in the loop */
+    double idle_seconds;         /* in the loop, but not of its time: slept on purpose, or measured */
     double ticks_per_ns;
     size_t baseline_bytes;       /* resident before the loop's threads existed */
     size_t final_bytes;          /* resident when all was freed */
+    size_t peak_bytes;           /* of several processes; 0: of this one, as the kernel counts it */
+    unsigned mappings;           /* lines of /proc/self/maps, the most seen; 0: not told */
     size_t settled_bytes;        /* resident when what was freed had its time to go back; 0: not told */
     struct metric metrics[MOST_METRICS];
     unsigned metric_count;
@@ -274,7 +276,10 @@ static inline void give_sized(void *block)
     free(block);
 }
 
-/* The same, the call timed into the worker's histograms. */
+/* The same by calloc, whose memory must be zero; looked at and dirtied in three places. */
+void *take_zeroed(size_t size);
+
+/* take_sized and give_sized, the call timed into the worker's histograms. */
 void *take_with_clock(struct worker *worker, size_t size);
 void give_with_clock(struct worker *worker, void *block);
 

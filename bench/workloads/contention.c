@@ -6,6 +6,8 @@
  */
 #include "table.h"
 
+#include "held.h"
+
 /* ---- Independent threads ------------------------------------------------------------ */
 
 #define OWN_SLOTS 1000
@@ -165,4 +167,40 @@ void run_sharing_passive(struct run *run)
     for (unsigned i = 0; i < SHARE_BLOCKS * run->threads; i++)
         blocks[i] = take(SHARE_BYTES);
     run_sharing(run);
+}
+
+/* ---- Blocks of their own, of larger sizes ----------------------------------------- */
+
+#define OWN_BLOCKS 16 /* that a thread has at a time */
+
+static void take_own(const struct worker *worker, void **blocks, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        blocks[i] = take((size_t)worker->run->workload->argument);
+}
+
+static void give_own(const struct worker *worker, void **blocks, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        give(blocks[i], (size_t)worker->run->workload->argument);
+}
+
+static void own_blocks(struct worker *worker)
+{
+    void *blocks[OWN_BLOCKS];
+
+    for (uint64_t n, some; (n = claim(worker));)
+        for (; n; n -= some) {
+            some = n < OWN_BLOCKS ? n : OWN_BLOCKS;
+            take_own(worker, blocks, some);
+            give_own(worker, blocks, some);
+        }
+    take_own(worker, blocks, OWN_BLOCKS);
+    note_mappings(worker);
+    give_own(worker, blocks, OWN_BLOCKS);
+}
+
+void run_own_blocks(struct run *run)
+{
+    run_stages(run, &(struct stages){ NULL, own_blocks, NULL });
 }

@@ -113,6 +113,10 @@ void note_held(struct worker *worker);
 /* The same: what has been freed had its time to go back. */
 void note_settled(struct worker *worker);
 
+/* Counts the process's mappings now, at a peak; the most of several counts becomes
+ * a metric.  By all workers together; it takes no time of the loop. */
+void note_mappings(struct worker *worker);
+
 /* With memory over time in the results. */
 void run_sampled(struct run *run, const struct stages *stages);
 

@@ -8,9 +8,11 @@ bench_workloads_workload_SOURCES = \
 	bench/workloads/common.h \
 	bench/workloads/churn.c \
 	bench/workloads/churn.h \
+	bench/workloads/cliffs.c \
 	bench/workloads/contention.c \
 	bench/workloads/exchange.c \
 	bench/workloads/footprint.c \
+	bench/workloads/forks.c \
 	bench/workloads/held.c \
 	bench/workloads/held.h \
 	bench/workloads/histogram.c \

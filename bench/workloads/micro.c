@@ -162,19 +162,6 @@ static void *take_plain(size_t size)
     return take_sized(size);
 }
 
-/* calloc's memory must be zero; looked at and dirtied in three places. */
-static void *take_zeroed(size_t size)
-{
-    unsigned char *block = hide(calloc(1, size));
-
-    if (!block)
-        fail_memory(size);
-    if (block[0] | block[size / 2] | block[size - 1])
-        fail("calloc: block %p of %zu bytes isn't zero", (void *)block, size);
-    block[size / 2] = 1;
-    return mark_sized(block, size);
-}
-
 static void *take_aligned(size_t alignment, size_t size)
 {
     void *block = aligned_alloc(alignment, (size + alignment - 1) & ~(alignment - 1));

@@ -92,6 +92,8 @@ void print_result(const struct run *run)
            "\"final_bytes\": %zu",
            run->workload->name, run->threads, (unsigned long long)all_operations(run),
            run->seconds, run->final_bytes);
+    if (run->peak_bytes)
+        printf(", \"peak_bytes\": %zu", run->peak_bytes);
     if (run->settled_bytes)
         printf(", \"settled_bytes\": %zu", run->settled_bytes);
     if (strcmp(run->workload->group, "contention") == 0)

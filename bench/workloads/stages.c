@@ -109,6 +109,8 @@ static void take_results(struct run *run, const struct reading *before,
     add_metric(run, "voluntary_switches", (double)(to->ru_nvcsw - from->ru_nvcsw));
     add_metric(run, "involuntary_switches", (double)(to->ru_nivcsw - from->ru_nivcsw));
     add_metric(run, "minor_faults", (double)(to->ru_minflt - from->ru_minflt));
+    if (run->mappings)
+        add_metric(run, "mappings", run->mappings);
     if (run->idle_seconds > 0)
         add_metric(run, "idle_seconds", run->idle_seconds);
 }

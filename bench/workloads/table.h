@@ -24,6 +24,11 @@ enum mix_number {
     MIX_SMALL, MIX_LARGE, MIX_CALLOC_SMALL, MIX_CALLOC_LARGE, MIX_ALIGNED_64, MIX_ALIGNED_4096,
 };
 
+/* Rows of cliffs.c's table of sizes: the argument of those that draw from it. */
+enum cliff_sizes {
+    CLIFF_SMALL, CLIFF_LARGE, CLIFF_MIXED, CLIFF_MIDDLE, CLIFF_HUGE, CLIFF_WIDE,
+};
+
 #define MANY "1,2,4,8,16,64,256"
 #define PAIR "2,4,8,16,64,256" /* one to give and one to take at least */
 
@@ -163,7 +168,44 @@ enum mix_number {
     ROW("return-latency", "return", "2", 0, 0, run_return_latency, 0, "pair",                 \
         "each call timed, while 8 more threads free 1 GiB and for 2 s after")                 \
     ROW("return-churn", "return", "1,8", 0, 4000000, run_return_churn, 0, "block",            \
-        "sizes, lifetimes and load drift for long, 32 to 128 MiB; then 2 s idle with 32 MiB")
+        "sizes, lifetimes and load drift for long, 32 to 128 MiB; then 2 s idle with 32 MiB") \
+                                                                                              \
+    ROW("bursts-small", "cliffs", "1", 0, 0, run_cliff_bursts, CLIFF_SMALL, "block",          \
+        "15 times 64 MiB of blocks of 16 to 1,024 bytes taken, all freed, then 0.1 s idle")   \
+    ROW("bursts-large", "cliffs", "1", 0, 0, run_cliff_bursts, CLIFF_LARGE, "block",          \
+        "the same of blocks of 64 KiB to 2 MiB")                                              \
+    ROW("bursts-mixed", "cliffs", "1", 0, 0, run_cliff_bursts, CLIFF_MIXED, "block",          \
+        "the same, half of the bytes in blocks of each kind")                                 \
+    ROW("many-huge-2000", "cliffs", "1", 0, 0, run_many_huge, 2000, "block",                  \
+        "three times 2,000 blocks of 2.2 to 3 MB taken, their ends written, then freed")      \
+    ROW("many-huge-70000", "cliffs", "1", 0, 0, run_many_huge, 70000, "block",                \
+        "the same with 70,000 blocks")                                                        \
+    ROW("huge-calloc", "cliffs", "1", 0, 300, run_huge_calloc, 16 * MIB, "pair",              \
+        "a random one of 8 blocks replaced by calloc, 16 to 64 MiB, three places touched")    \
+    ROW("huge-calloc-dirty", "cliffs", "1", 0, 200, run_huge_calloc_dirty, 4 * MIB, "pair",   \
+        "the same of 4 to 16 MiB, as much having been taken, written and freed before each")  \
+    ROW("replace-middle", "cliffs", "1", 0, 0, run_replace_large, CLIFF_MIDDLE, "block",      \
+        "random ones of 512 MiB of blocks replaced, 100 KiB to 2 MiB, all written")           \
+    ROW("replace-huge", "cliffs", "1", 0, 0, run_replace_large, CLIFF_HUGE, "block",          \
+        "random ones of 512 MiB of blocks replaced, 5 to 25 MB, all written")                 \
+    ROW("replace-wide", "cliffs", "1", 0, 0, run_wide, CLIFF_WIDE, "block",                   \
+        "blocks of 16 bytes to 64 MiB, all written, twice to 2 GiB and back to 100 MiB")      \
+    ROW("shrink-at-once", "cliffs", "1", 0, 0, run_shrink, 1, "block",                        \
+        "500 blocks of 1 to 3 MiB, each written and made 32 to 96 KiB; then 2 s idle")        \
+    ROW("shrink-all", "cliffs", "1", 0, 0, run_shrink, 0, "block",                            \
+        "the same, when all have been taken")                                                 \
+    ROW("own-blocks-2500", "cliffs", "8,16,24,64", 0, 4000000, run_own_blocks, 2500, "pair",  \
+        "each thread takes 16 blocks of 2,500 bytes and frees them, over and over")           \
+    ROW("own-blocks-8000", "cliffs", "8,16,24,64", 0, 4000000, run_own_blocks, 8000, "pair",  \
+        "each thread takes 16 blocks of 8,000 bytes and frees them, over and over")           \
+    ROW("own-blocks-30000", "cliffs", "8,16,24,64", 0, 1000000, run_own_blocks, 30000,        \
+        "pair", "each thread takes 16 blocks of 30,000 bytes and frees them, over and over")  \
+    ROW("own-blocks-40000", "cliffs", "8,16,24,64", 0, 1000000, run_own_blocks, 40000,        \
+        "pair", "each thread takes 16 blocks of 40,000 bytes and frees them, over and over")  \
+    ROW("fork-save", "cliffs", "1", 0, 0, run_fork_save, 0, "block",                          \
+        "with 300 MiB, five children read all while a tenth each is rewritten and replaced")  \
+    ROW("fork-workers", "cliffs", "1", 0, 0, run_fork_workers, 0, "worker",                   \
+        "with 300 MiB, 20 children read all, replace a fiftieth and stay")
 
 #define DECLARE(name, group, threads, quick, operations, run_function, ...)                   \
     void run_function(struct run *run);

@@ -63,12 +63,17 @@ if "kept_bytes" in result["metrics"]:
     check_kept(result, result["metrics"])
 for name, kind in result.get("latency_ns", {}).items():
     assert 0 < kind["p50"] <= kind["p99"] <= kind["max"] and kind["count"] > 0, (name, kind)
+if result["workload"] == "fork-redis":
+    metrics = result["metrics"]
+    assert 0 < metrics["added_bytes"] < result["peak_bytes"] and metrics["fork_us"] > 0, result
+    dirty = [metrics[name] for name in ("parent_dirty_bytes", "children_dirty_bytes", "rdb_last_cow_size")]
+    assert all(0 < each < result["peak_bytes"] for each in dirty), result
 print("%s: %d operations in %.2f s, peak %.1f MB"
       % (sys.argv[1], result["operations"], result["seconds"], result["peak_bytes"] / 1e6))' "$1"
 }
 
 count=0
-for runner in cxx lone memcached nginx perl python redis redis_return sqlite startup; do
+for runner in cxx lone memcached nginx perl python redis redis_return redis_save sqlite startup; do
     names=$("$runners/$runner.py" list | /usr/bin/python3 -c '
 import json, sys
 for each in json.load(sys.stdin):
@@ -98,6 +103,24 @@ sleep 1
 kill "$runner" 2>/dev/null || grep -q skipped "$work/result" || fail "redis.py had ended"
 wait "$runner" || true
 nothing_left "redis.py, ended early,"
+
+# Also when the server's child is stopped.
+a_child_is_stopped() {
+    for process in /proc/[0-9]*; do
+        case $(readlink "$process/cwd" || true) in
+        "$work"/*) if grep -q '^State:.T' "$process/status"; then return 0; fi ;;
+        esac
+    done
+    return 1
+}
+"$runners/redis_save.py" run fork-redis --preload "$TIDE_LIB" --scale 200 >"$work/result" 2>"$work/errors" &
+runner=$!
+while ! a_child_is_stopped && kill -0 "$runner" 2>/dev/null; do
+    sleep 0.05
+done
+kill "$runner" 2>/dev/null || grep -q skipped "$work/result" || fail "redis_save.py had ended"
+wait "$runner" || true
+nothing_left "redis_save.py, ended early,"
 
 # Also one that has forked workers.
 (cd "$work/tmp" && exec "$runners/lone.py" run prefork --preload "$TIDE_LIB" --scale 20) >"$work/result" &

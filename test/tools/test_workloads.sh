@@ -70,6 +70,8 @@ def check(row, threads, result):
         check_calls(row, result)
     if row["group"] == "return" or row["workload"] in ("sparse-frees", "free-all"):
         check_settled(row, result)
+    if row["group"] == "cliffs":
+        check_cliff(row, result)
     if row["workload"] == "few-producers":
         check_quarter(result)
     if row["group"] == "footprint":
@@ -85,6 +87,20 @@ def check_settled(row, result):
         raise ValueError("less is resident than is alive")
     if row["workload"] == "return-trim" and result["metrics"]["has_malloc_trim"] != 1:
         raise ValueError("the library's malloc_trim wasn't found")
+
+
+def check_cliff(row, result):
+    """Its mappings are counted, and what it tells besides is of what it did."""
+    kind, metrics = row["workload"].partition("-")[0], result["metrics"]
+    if not 1 < metrics["mappings"] < 65530 or metrics["minor_faults"] <= 0:
+        raise ValueError(f"{metrics['mappings']} mappings, {metrics['minor_faults']} faults")
+    if kind == "bursts" and not 0 < metrics["later_burst_ms"] <= metrics["worst_later_burst_ms"]:
+        raise ValueError(f"not the times of bursts: {metrics}")
+    if kind == "shrink":
+        check_settled(row, result)
+    if kind == "fork" and not (0 < metrics["children_dirty_bytes"] < 20 * result["peak_bytes"] and
+                               0 < metrics["added_bytes"] < result["peak_bytes"] and metrics["fork_us"] > 0):
+        raise ValueError(f"not the memory of processes that share some: {metrics}")
 
 
 def run_lone(arguments, input, preload=""):
@@ -144,7 +160,8 @@ def run_one(row, threads, preload):
 
 rows = json.loads(run(["list"], ""))
 for row in rows:
-    threads = 1 if row["group"] == "micro" else 8 if row["threads"][0] == 8 else 2
+    first = row["threads"][0]
+    threads = first if row["group"] in ("micro", "cliffs") or first == 8 else 2
     attempt(row["workload"], lambda: run_one(row, threads, library))
 attempt("under libtidepool-slowed",
         lambda: run_one(next(r for r in rows if r["workload"] == "thread-lives"), 2,
