@@ -81,15 +81,16 @@ libtidepool_core_la_SOURCES = \
 	src/arena/manager.h \
 	src/arena/nodes.c \
 	src/arena/nodes.h \
-	src/arena/order.c \
-	src/arena/order.h \
 	src/arena/reserve.c \
 	src/arena/reserve.h \
+	src/arena/retired.c \
+	src/arena/retired.h \
 	src/arena/shard.c \
 	src/arena/shard.h \
 	src/arena/upkeep.c \
 	src/arena/walk.c \
 	src/arena/walk.h \
+	src/pool/counts.h \
 	src/pool/hollow.c \
 	src/pool/hollow.h \
 	src/pool/pool.c \

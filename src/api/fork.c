@@ -5,7 +5,7 @@
 
 #include "arena/manager.h"
 #include "arena/reserve.h"
-#include "arena/walk.h"
+#include "arena/retired.h"
 #include "base/lock.h"
 #include "exchange/depot.h"
 #include "heap/child.h"
@@ -66,7 +66,7 @@ static bool is_alone(void)
     unsigned heaps = tide_heap_count();
 
     return is_passed && (heaps == 0 || (heaps == 1 && (tide_heap_own() || is_passing))) &&
-           tide_os_own_threads() == 0 && tide_walk_waiting() == 0;
+           tide_os_own_threads() == 0 && tide_retired_count() == 0;
 }
 
 /* Two may fork at a time, and whoever has closed it opens it. */
@@ -92,7 +92,7 @@ static struct tide_lock *(*const outer[])(void) = {
     tide_heap_orphans_lock,
 };
 static struct tide_lock *(*const inner[])(void) = {
-    tide_walk_lock,
+    tide_retired_lock,
     tide_reserve_lock,
     tide_store_lock,
     tide_os_records_lock,
@@ -112,7 +112,7 @@ static void lock_all(void)
     tide_arena_before_fork();
     for (int n = 0; n < INNER; n++)
         tide_lock(inner[n]());
-    tide_walk_before_fork();
+    tide_retired_before_fork();
     tide_lock_begin_fork();
 }
 
@@ -235,7 +235,7 @@ void tide_fork_in_child(void)
         forget_upkeep();
         tide_heap_after_fork_in_child();
         tide_upkeep_weigh();
-        tide_walk_after_fork_in_child();
+        tide_retired_after_fork_in_child();
         tide_store_after_fork_in_child();
         unlock_all(true);
         tide_rcu_after_fork(true);
@@ -268,7 +268,7 @@ void tide_fork_mend(void)
     tide_os_forget_records();
     tide_depot_forget();
     tide_arena_mend_in_child();
-    tide_walk_forget();
+    tide_retired_forget();
     forget_upkeep();
     tide_heap_mend_in_child();
     tide_upkeep_weigh();

@@ -35,7 +35,7 @@ bool tide_owns(const void *address)
     struct tide_range range;
     bool is_passing, owns;
 
-    if (tide_memory_at(address) == TIDE_ARENA)
+    if (tide_is_in_arena(address))
         return true;
     is_passing = tide_fork_pass_in();
     owns = tide_store_find(address, &range);
@@ -170,7 +170,7 @@ void tide_malloc_stats(void)
                     stats.arenas.released, stats.free_slots, stats.empty_pools);
     tide_base_print("huge pages      %zu transparent ones in arenas; reserve %zu bytes, %zu of %zu "
                     "arenas in use\n",
-                    stats.huge_units, stats.reserve.bytes, stats.reserve.arenas_in_use,
+                    stats.huge_arenas, stats.reserve.bytes, stats.reserve.arenas_in_use,
                     stats.reserve.arenas);
     if (stats.arenas.waiting != 0)
         tide_base_print("walked          %zu released arenas are unmapped when nobody reads their "
@@ -221,7 +221,7 @@ int tide_malloc_info(int options, FILE *stream)
     fprintf(stream,
             "<huge_pages transparent=\"%zu\" reserve_bytes=\"%zu\" reserve_arenas=\"%zu\" "
             "reserve_arenas_in_use=\"%zu\"/>\n",
-            stats.huge_units, stats.reserve.bytes, stats.reserve.arenas,
+            stats.huge_arenas, stats.reserve.bytes, stats.reserve.arenas,
             stats.reserve.arenas_in_use);
     for (enum lock_kind kind = 0; kind < LOCK_KINDS; kind++)
         fprintf(stream, "<lock name=\"%s\" taken=\"%" PRIu64 "\" waited=\"%" PRIu64 "\"/>\n",

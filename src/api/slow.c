@@ -286,7 +286,7 @@ static inline struct pool *find_foreign(const struct heap *heap, const void *add
     struct pool *pool;
     struct heap *owner;
 
-    if (tide_memory_at(address) != TIDE_ARENA || tide_slot_of(address) < TIDE_HEADER_SLOTS)
+    if (!tide_is_in_arena(address) || tide_slot_of(address) < TIDE_HEADER_SLOTS)
         return NULL;
     pool = tide_pool_of(address);
     owner = tide_relaxed(&pool->owner);

@@ -19,7 +19,6 @@ _Static_assert(TIDE_MAP_PART_BYTES % STRETCH_BYTES == 0, "a stretch lies in one 
 
 _Atomic uint8_t *tide_map_home;
 uintptr_t tide_map_base, tide_map_pieces;
-_Atomic uintptr_t tide_map_hole;
 
 static _Atomic uint8_t *_Atomic tables[PARTS]; /* NULL: nothing was ever entered there */
 static _Atomic uint64_t writable[(STRETCHES + 63) / 64];
@@ -101,50 +100,44 @@ static bool make_writable(uintptr_t stretch)
 
 /* ---- Entries ------------------------------------------------------------ */
 
-static void enter(uintptr_t piece, enum tide_memory what)
+static void set(const void *arena, bool is_there)
 {
+    uintptr_t piece = piece_of(arena);
+
     tide_set_relaxed(&table_of(piece / TIDE_MAP_PART_BYTES)[piece % TIDE_MAP_PART_BYTES],
-                     (uint8_t)what);
+                     is_there);
 }
 
-bool tide_address_map_set(const void *start, size_t bytes, enum tide_memory what,
-                          enum tide_memory rest)
+bool tide_address_map_enter(const void *arena)
 {
-    uintptr_t first = piece_of(start), last = piece_of((const char *)start + bytes - 1);
-
-    for (uintptr_t stretch = first / STRETCH_BYTES; stretch <= last / STRETCH_BYTES; stretch++)
-        if (!make_writable(stretch))
-            return false;
-    enter(first, what);
-    while (first++ < last)
-        enter(first, rest);
+    if (!make_writable(piece_of(arena) / STRETCH_BYTES))
+        return false;
+    set(arena, true);
     return true;
 }
 
-void tide_address_map_clear(const void *start, size_t bytes)
+void tide_address_map_leave(const void *arena)
 {
-    tide_address_map_set(start, bytes, TIDE_OTHER, TIDE_OTHER);
+    set(arena, false);
 }
 
-void *tide_address_map_next(const void *start, enum tide_memory what)
+void *tide_address_map_next(const void *arena)
 {
-    for (uintptr_t piece = piece_of(start) + 1; piece < PIECES; piece++) {
+    for (uintptr_t piece = piece_of(arena) + 1; piece < PIECES; piece++) {
         _Atomic uint8_t *table = table_of(piece / TIDE_MAP_PART_BYTES);
 
         if (!table)
             piece |= TIDE_MAP_PART_BYTES - 1; /* the part's last */
-        else if (tide_relaxed(&table[piece % TIDE_MAP_PART_BYTES]) == what)
+        else if (tide_relaxed(&table[piece % TIDE_MAP_PART_BYTES]))
             return (void *)(piece << TIDE_ARENA_SHIFT);
     }
     return NULL;
 }
 
-enum tide_memory tide_memory_away(const void *address)
+bool tide_is_in_far_arena(const void *address)
 {
     uintptr_t piece = piece_of(address);
     _Atomic uint8_t *table = piece < PIECES ? table_of(piece / TIDE_MAP_PART_BYTES) : NULL;
 
-    if (!table)
-        return TIDE_OTHER;
-    return (enum tide_memory)tide_relaxed(&table[piece % TIDE_MAP_PART_BYTES]);
+    return table && tide_relaxed(&table[piece % TIDE_MAP_PART_BYTES]);
 }

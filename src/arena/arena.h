@@ -1,11 +1,4 @@
-/* arena/arena.h - one arena: a mapping, its slots and its lock
- *
- * The first arena that the process maps is a half arena, if that will do: the range
- * is chosen for a whole one and only its first unit mapped, as small programs need no
- * more and what is mapped counts for mlockall.  The slots of the other unit are neither free nor
- * taken, and its range may become anybody's, so the address map calls it foreign
- * (tide_map_hole, which changes under the arena's lock, or where no one can reach
- * the arena).  It is mapped once more slots are needed, if nothing came there.
+/* arena/arena.h - one arena: its memory, its slots and its lock
  *
  * Functions named _locked need the arena's lock.
  */
@@ -13,11 +6,25 @@
 #define TIDE_ARENA_ARENA_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
-#include "arena/address_map.h"
 #include "arena/layout.h"
-#include "arena/manager.h"
 #include "arena/reserve.h"
+
+/* The one lock of all arenas and shards; NULL: each has its own.  Constant after the
+ * start. */
+extern TIDE_HIDDEN struct tide_lock *tide_arena_global_lock;
+
+/* Arenas ever made, and those that are gone or retired. */
+extern TIDE_HIDDEN _Atomic size_t tide_arena_created, tide_arena_released;
+
+/* Free slots that have pages, of all arenas; near. */
+extern TIDE_HIDDEN _Atomic size_t tide_arena_idle_slots;
+
+static inline struct tide_lock *tide_arena_lock(struct arena *arena)
+{
+    return tide_arena_global_lock ? tide_arena_global_lock : &arena->lock;
+}
 
 /* Under the arena's lock: so many more free slots have pages; not those of the reserve,
  * which never go. */
@@ -27,37 +34,20 @@ static inline void tide_arena_count_idle(const struct arena *arena, size_t chang
         atomic_fetch_add_explicit(&tide_arena_idle_slots, change, memory_order_relaxed);
 }
 
-/* A new arena with all slots free and clean, in which a run of so many slots fits.
- * NULL and ENOMEM when there is no memory. */
-struct arena *tide_arena_create(unsigned shard, unsigned slots, unsigned alignment);
-
-static inline bool tide_arena_is_half(const struct arena *arena)
+/* How many free slots have pages. */
+static inline unsigned tide_arena_idle(const struct arena *arena)
 {
-    return TIDE_UNLIKELY(tide_relaxed(&tide_map_hole) == (uintptr_t)arena + TIDE_ARENA_BYTES / 2);
+    return tide_bit_count(tide_relaxed(&arena->free) & tide_relaxed(&arena->dirty));
 }
 
-/* Those of its slots that there are, but the header's. */
-static inline uint64_t tide_arena_slots(const struct arena *arena)
+static inline unsigned tide_arena_free_slots(const struct arena *arena)
 {
-    return tide_arena_is_half(arena) ? TIDE_HALF_FREE : TIDE_ALL_FREE;
+    return tide_bit_count(tide_relaxed(&arena->free));
 }
 
-/* That are mapped. */
-static inline size_t tide_arena_bytes(const struct arena *arena)
-{
-    return tide_arena_is_half(arena) ? TIDE_ARENA_BYTES / 2 : TIDE_ARENA_BYTES;
-}
-
-/* Whether a run would fit in a half arena once it is whole; just now, without the
- * lock. */
-bool tide_arena_would_suit(const struct arena *arena, unsigned slots, unsigned alignment);
-
-/* Maps the rest of a half arena, whose tenant the caller is.  False when there is no
- * memory, or something is there. */
-bool tide_arena_map_rest(struct arena *arena, bool *is_zero);
-
-/* The slots of the rest are free. */
-void tide_arena_add_rest_locked(struct arena *arena, bool is_zero);
+/* A new arena with all slots free, of a shard, on a memory node.  NULL and ENOMEM when
+ * there is no memory. */
+struct arena *tide_arena_create(unsigned shard, unsigned node);
 
 /* Gives it back to the store.  The caller has made sure that no one can reach the
  * arena. */
@@ -70,17 +60,12 @@ void tide_arena_unmap(struct arena *arena);
  * lock. */
 bool tide_arena_has_resident(const struct arena *arena, unsigned slots);
 
-/* Takes a run of free slots whose first is a multiple of alignment (in slots,
- * a power of two); the run is POOL_RUN.  NULL when there is none. */
-struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots, unsigned alignment);
+/* Takes a run of free slots, TIDE_WIDE_SLOTS at most; it is POOL_RUN.  NULL when there
+ * is none. */
+struct pool *tide_arena_take_locked(struct arena *arena, unsigned slots);
 
 /* Makes the run's slots free. */
 void tide_arena_put_locked(struct arena *arena, struct pool *run);
-
-static inline unsigned tide_arena_free_slots(const struct arena *arena)
-{
-    return tide_bit_count(tide_relaxed(&arena->free));
-}
 
 void tide_arena_check_locked(const struct arena *arena);
 

@@ -1,8 +1,8 @@
 /* arena/layout.h - what an arena looks like in memory
  *
- *   slot 0 (classic: slots 0 to 2)                     slots up to 63
+ *   slot 0 (classic: slots 0 to 2)                     slots up to 31 (63)
  *   +-------+-----------------------------+-----------+------+------+---
- *   | arena | descriptors of slots 1 .. 63| live bits | pool | pool | ...
+ *   | arena | descriptors of slots 1 .. 31| live bits | pool | pool | ...
  *   +-------+-----------------------------+-----------+------+------+---
  *
  * Descriptors lie apart from user data: an overflowing block can't reach them
@@ -96,6 +96,15 @@ struct pool {
 _Static_assert(sizeof(struct pool) == 1 << TIDE_DESCRIPTOR_SHIFT,
                "a slot's descriptor is found by scaling");
 
+/* Of an arena's transparent huge page, which is the size of the arena (in classic
+ * geometry arenas are smaller and have none); see arena/huge_pages.h. */
+enum arena_huge {
+    ARENA_HUGE = 1,     /* has one, or the kernel was asked for it */
+    ARENA_FULL = 2,     /* no slot was free at the last look */
+    ARENA_WANTING = 4,  /* full, but not worth one when last examined */
+    ARENA_CHANGING = 8, /* the kernel is at it */
+};
+
 struct arena {
     struct tide_lock lock;   /* the manager takes its global one instead if it has one */
     _Atomic uint64_t free;   /* under lock, read by walkers: slots of no pool */
@@ -105,7 +114,7 @@ struct arena {
     struct arena *prev_all;            /* likewise, but for walkers */
     uint32_t tenants;        /* under the shard's lock: heaps and walkers that hold on to it */
     uint8_t shard;           /* constant */
-    _Atomic uint8_t units;   /* under lock, read by walkers: see arena/huge_pages.h */
+    _Atomic uint8_t huge;    /* under lock, read by walkers: enum arena_huge */
     uint8_t bucket;          /* written under both locks */
     bool is_fork_locked;     /* under the shard's lock: a fork has locked it */
     struct tide_range *range; /* constant: of the store's; NULL: from the reserve */
@@ -116,9 +125,13 @@ _Static_assert(offsetof(struct arena, pools) == sizeof(struct pool),
                "slot 1's descriptor is the second");
 
 #define TIDE_HEADER_SLOTS ((sizeof(struct arena) + TIDE_SLOT_BYTES - 1) / TIDE_SLOT_BYTES)
-#define TIDE_ALL_FREE (~UINT64_C(0) << TIDE_HEADER_SLOTS)
-#define TIDE_HALF_FREE (TIDE_ALL_FREE & UINT32_MAX) /* of a half arena */
+#define TIDE_ALL_FREE (~UINT64_C(0) >> (64 - TIDE_SLOTS) >> TIDE_HEADER_SLOTS << TIDE_HEADER_SLOTS)
 _Static_assert(TIDE_HEADER_SLOTS < TIDE_SLOTS / 16, "most of an arena is for blocks");
+
+static inline bool tide_arena_is(const struct arena *arena, enum arena_huge state)
+{
+    return tide_relaxed(&arena->huge) & state;
+}
 
 static inline struct arena *tide_arena_of(const void *address)
 {

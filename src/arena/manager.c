@@ -3,19 +3,22 @@
 #include "arena/manager.h"
 
 #include <errno.h>
+#include <limits.h>
 
-#include "arena/arena.h"
 #include "arena/nodes.h"
-#include "arena/order.h"
 #include "arena/shard.h"
+#include "machine/cpu.h"
 
-enum { MOST_TRIES = 4 }; /* arenas of each bucket that are looked into before a new one is made */
+enum {
+    MOST_TRIES = 4,      /* arenas of each bucket that are looked into before a new one is made */
+    TAKES_PER_LOOK = 16, /* runs that a tenant takes before its CPU is looked at again */
+};
 
 static struct tide_lock global_lock = TIDE_LOCK_RECURSIVE_INITIALIZER;
 
 void tide_arena_start(unsigned shards, bool is_lock_global)
 {
-    tide_shard_global_lock = is_lock_global ? &global_lock : NULL;
+    tide_arena_global_lock = is_lock_global ? &global_lock : NULL;
     tide_shard_start(0, shards < 1 ? 1 : shards > MOST_SHARDS ? MOST_SHARDS : shards);
     tide_set_relaxed(&tide_shard_homes, tide_shard_count);
 }
@@ -26,10 +29,7 @@ void tide_arena_limit_homes(unsigned most)
         tide_set_relaxed(&tide_shard_homes, most);
 }
 
-struct tide_lock *tide_arena_global_lock(void)
-{
-    return tide_shard_global_lock;
-}
+/* ---- Tenants ------------------------------------------------------------- */
 
 void tide_arena_leave(struct tide_tenant *tenant)
 {
@@ -38,40 +38,59 @@ void tide_arena_leave(struct tide_tenant *tenant)
     tenant->arena = NULL;
 }
 
-/* ---- Taking ------------------------------------------------------------ */
-
-/* Longer runs are taken wherever they fit; only pools make a heap a tenant. */
-static bool is_for_pools(unsigned slots)
+unsigned tide_arena_home_node(const struct tide_tenant *tenant)
 {
-    return slots <= TIDE_WIDE_SLOTS;
+    return tide_nodes_of_shard(tenant->shard);
 }
 
+void tide_arena_settle(struct tide_tenant *tenant, unsigned cpu)
+{
+    unsigned shard = tide_arena_shard_for_cpu(cpu);
+
+    if (tenant->arena && tide_arena_node(tenant->arena) != tide_nodes_of_shard(shard))
+        tide_arena_leave(tenant);
+    tenant->shard = shard;
+}
+
+/* With several nodes: now and then finds out where the tenant's thread runs.  One that
+ * stays on its node keeps its shard, whichever CPU it is on. */
+static void follow(struct tide_tenant *tenant)
+{
+    unsigned cpu;
+
+    if (tenant->takes++ % TAKES_PER_LOOK != 0)
+        return;
+    cpu = tide_machine_cpu_now();
+    if (tide_machine_node_of_cpu(cpu) != tide_arena_home_node(tenant))
+        tide_arena_settle(tenant, cpu);
+}
+
+/* ---- Taking ------------------------------------------------------------ */
+
 /* With is_resident, only if it has slots whose pages are resident. */
-static struct pool *take_from_home(struct tide_tenant *tenant, unsigned slots, unsigned alignment,
-                                   bool is_resident)
+static struct pool *take_from_home(struct tide_tenant *tenant, unsigned slots, bool is_resident)
 {
     struct arena *arena = tenant->arena;
     struct pool *run;
 
     if (!arena || (is_resident && !tide_arena_has_resident(arena, slots)) ||
-        !tide_lock_try(tide_shard_arena_lock(arena)))
+        !tide_lock_try(tide_arena_lock(arena)))
         return NULL;
-    run = tide_arena_take_locked(arena, slots, alignment);
+    run = tide_arena_take_locked(arena, slots);
     tide_shard_settle_and_unlock(arena);
     return run;
 }
 
-/* Under the shard's lock. */
-static struct pool *take_from_arena(struct arena *arena, unsigned slots, unsigned alignment,
-                                    bool is_tenancy)
+/* Under the shard's lock: the taker becomes a tenant. */
+static struct pool *take_from_arena(struct arena *arena, unsigned slots)
 {
-    struct pool *run = tide_arena_take_locked(arena, slots, alignment);
+    struct pool *run = tide_arena_take_locked(arena, slots);
 
     if (run) {
         tide_shard_relist(arena);
-        arena->tenants += is_tenancy;
+        arena->tenants++;
     }
-    tide_unlock(tide_shard_arena_lock(arena));
+    tide_unlock(tide_arena_lock(arena));
     return run;
 }
 
@@ -82,28 +101,32 @@ enum effort {
     ALL, /* as a last resort; busy ones are waited for */
 };
 
-/* Under the shard's lock: a run from the first arena, in order, that suits and
- * whose lock is free.  *busy becomes the last one that was passed over. */
-static struct pool *take_from_free(struct shard *shard, unsigned slots, unsigned alignment,
-                                   enum effort effort, struct arena **busy)
+/* Under the shard's lock: a run from the fullest arena that suits and whose lock is
+ * free.  The lower a bucket's number, the fuller its arenas.  *busy becomes the last one
+ * that was passed over. */
+static struct pool *take_from_free(struct shard *shard, unsigned slots, enum effort effort,
+                                   struct arena **busy)
 {
-    struct tide_search search =
-        tide_order_begin(shard, slots, effort == ALL ? UINT32_MAX : MOST_TRIES);
+    uint32_t buckets = shard->nonempty & (~0u << tide_shard_bucket_for(slots));
+    unsigned most = effort == ALL ? UINT_MAX : MOST_TRIES;
     struct pool *run = NULL;
 
-    for (struct arena *arena; !run && (arena = tide_order_next(&search));) {
-        if (effort == RESIDENT && !tide_arena_has_resident(arena, slots))
-            continue;
-        if (tide_lock_try(tide_shard_arena_lock(arena)))
-            run = take_from_arena(arena, slots, alignment, is_for_pools(slots));
-        else
-            *busy = arena;
+    for (; !run && buckets != 0; buckets &= buckets - 1) {
+        struct arena *arena = shard->buckets[tide_lowest_bit(buckets)];
+
+        for (unsigned tries = 0; !run && arena && tries < most; tries++, arena = arena->next) {
+            if (effort == RESIDENT && !tide_arena_has_resident(arena, slots))
+                continue;
+            if (tide_lock_try(tide_arena_lock(arena)))
+                run = take_from_arena(arena, slots);
+            else
+                *busy = arena;
+        }
     }
     return run;
 }
 
-static struct pool *take_from_shard(struct shard *shard, unsigned slots, unsigned alignment,
-                                    enum effort effort)
+static struct pool *take_from_shard(struct shard *shard, unsigned slots, enum effort effort)
 {
     struct pool *run;
 
@@ -111,7 +134,7 @@ static struct pool *take_from_shard(struct shard *shard, unsigned slots, unsigne
     for (;;) {
         struct arena *busy = NULL;
 
-        run = take_from_free(shard, slots, alignment, effort, &busy);
+        run = take_from_free(shard, slots, effort, &busy);
         if (run || !busy || effort != ALL)
             break;
         tide_shard_wait_for(shard, busy);
@@ -120,84 +143,55 @@ static struct pool *take_from_shard(struct shard *shard, unsigned slots, unsigne
     return run;
 }
 
-static struct pool *take_from_new(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
+static struct pool *take_from_new(struct tide_tenant *tenant, unsigned slots)
 {
-    struct arena *arena = tide_arena_create(tenant->shard, slots, alignment);
+    struct arena *arena = tide_arena_create(tenant->shard, tide_arena_home_node(tenant));
     struct pool *run;
 
     if (!arena)
         return NULL;
-    atomic_fetch_add_explicit(&tide_shard_created, 1, memory_order_relaxed);
-    run = tide_arena_take_locked(arena, slots, alignment); /* no one else can see it */
-    arena->tenants = is_for_pools(slots);
+    run = tide_arena_take_locked(arena, slots); /* no one else can see it */
+    arena->tenants = 1;
     tide_lock(tide_shard_of(arena)->lock);
     tide_shard_enlist(arena);
     tide_unlock(tide_shard_of(arena)->lock);
     return run;
 }
 
-static struct pool *take_from_half(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
-{
-    struct arena *arena = tide_shard_claim_half();
-    struct pool *run;
-    bool is_zero;
-
-    if (!arena)
-        return NULL;
-    if (tide_arena_node(arena) != tide_arena_home_node(tenant) ||
-        !tide_arena_would_suit(arena, slots, alignment)) {
-        tide_shard_unclaim_half(arena);
-        return NULL;
-    }
-    if (!tide_arena_map_rest(arena, &is_zero)) {
-        tide_shard_leave(arena); /* and nobody tries again */
-        return NULL;
-    }
-    tide_lock(tide_shard_arena_lock(arena));
-    tide_arena_add_rest_locked(arena, is_zero);
-    run = tide_arena_take_locked(arena, slots, alignment);
-    tide_shard_settle_and_unlock(arena);
-    if (!run || !is_for_pools(slots))
-        tide_shard_leave(arena);
-    return run;
-}
-
 /* Of other nodes only as a last resort. */
-static struct pool *take_from_all(struct tide_tenant *tenant, unsigned slots, unsigned alignment,
-                                  enum effort effort)
+static struct pool *take_from_all(struct tide_tenant *tenant, unsigned slots, enum effort effort)
 {
     unsigned group = tide_nodes_group(), count = effort == ALL ? tide_shard_count : group;
     struct pool *run = NULL;
 
     for (unsigned n = 0; n < count && !run; n++)
         run = take_from_shard(&tide_shards[tide_nodes_nth_shard(tenant->shard, n, group)], slots,
-                              alignment, effort);
+                              effort);
     return run;
 }
 
-struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots, unsigned alignment)
+struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots)
 {
     struct pool *run;
     int saved_errno = errno;
 
-    tide_nodes_follow(tenant);
-    run = take_from_home(tenant, slots, alignment, true);
+    if (TIDE_UNLIKELY(tide_machine_node_count() > 1))
+        follow(tenant);
+    run = take_from_home(tenant, slots, true);
     if (run)
         return run;
-    run = take_from_shard(&tide_shards[tenant->shard], slots, alignment, RESIDENT);
-    if (!run && (run = take_from_home(tenant, slots, alignment, false)))
+    run = take_from_shard(&tide_shards[tenant->shard], slots, RESIDENT);
+    if (!run && (run = take_from_home(tenant, slots, false)))
         return run;
     if (!run)
-        run = take_from_all(tenant, slots, alignment, FEW);
+        run = take_from_all(tenant, slots, FEW);
     if (!run)
-        run = take_from_half(tenant, slots, alignment);
-    if (!run)
-        run = take_from_new(tenant, slots, alignment);
+        run = take_from_new(tenant, slots);
     if (!run) {
-        run = take_from_all(tenant, slots, alignment, ALL);
+        run = take_from_all(tenant, slots, ALL);
         errno = run ? saved_errno : ENOMEM;
     }
-    if (run && is_for_pools(slots)) {
+    if (run) {
         tide_arena_leave(tenant);
         tenant->arena = tide_arena_of(run);
     }
@@ -208,7 +202,7 @@ void tide_arena_put_run(struct pool *run)
 {
     struct arena *arena = tide_arena_of(run);
 
-    tide_lock(tide_shard_arena_lock(arena));
+    tide_lock(tide_arena_lock(arena));
     tide_arena_put_locked(arena, run);
     tide_shard_settle_and_unlock(arena);
 }

@@ -2,7 +2,7 @@
  *
  * Arenas belong to shards, about one for each CPU.  In its shard an arena is
  * listed by how many slots it has free, and a request takes the fullest arena
- * that suits, so that others can empty and go back to the OS (order.h).  A heap
+ * that suits, so that others can empty and go back to the OS.  A heap
  * stays a tenant of the arena it last took a pool from: a slot there whose pages
  * are resident needs that arena's lock alone.  Else such a slot of another arena
  * in the shard comes before one that has no pages yet.  An arena whose lock is
@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "arena/layout.h"
+#include "arena/arena.h"
 
 /* A heap's relation to the manager; the heap's owner alone uses it. */
 struct tide_tenant {
@@ -42,30 +42,16 @@ void tide_arena_start(unsigned shards, bool is_lock_global);
  * node, its part of them): no more threads than that run at a time. */
 void tide_arena_limit_homes(unsigned most);
 
-/* The shard that a heap born on this CPU belongs to, on the CPU's node. */
-unsigned tide_arena_shard_for_cpu(unsigned cpu);
-
 /* The tenant's thread runs on that CPU: it gets the shard, and lets go of an
  * arena on another node. */
 void tide_arena_settle(struct tide_tenant *tenant, unsigned cpu);
 
-/* From now on so many memory nodes, that of machine/topology.h, have shards of their
- * own.  What is in the shard for first_cpu by now counts as that CPU's node's.
- * Once, under the start lock. */
-void tide_arena_use_nodes(unsigned nodes, unsigned first_cpu);
-
-/* Binds what other arenas there are; no locks held. */
-void tide_arena_bind_all(void);
-
 /* The memory node that the tenant takes from. */
 unsigned tide_arena_home_node(const struct tide_tenant *tenant);
 
-/* The memory node that an arena's shard is on; 0 with one node. */
-unsigned tide_arena_node(const struct arena *arena);
-
-/* A run of slots whose first is a multiple of alignment (in slots, a power of
- * two).  NULL when no arena has one and none can be made (errno is ENOMEM). */
-struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots, unsigned alignment);
+/* A run of slots, TIDE_WIDE_SLOTS at most.  NULL when no arena has one and none can be
+ * made (errno is ENOMEM). */
+struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots);
 
 /* Gives a run (or an empty pool without owner) back. */
 void tide_arena_put_run(struct pool *run);
@@ -80,9 +66,6 @@ size_t tide_arena_trim(size_t keep);
  * Bytes returned.  One thread at a time, as with the next. */
 size_t tide_arena_purge_some(unsigned slots);
 
-/* Free slots that have pages, of all arenas; near. */
-extern TIDE_HIDDEN _Atomic size_t tide_arena_idle_slots;
-
 /* Returns the pages of slots that were free at the last time and stayed so, and, if so
  * wanted, makes huge pages of what stays full (huge_pages.h), for the next so many
  * arenas.  Whether these were the last; then *waiting is the bytes that a later call may
@@ -92,20 +75,11 @@ bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting);
 /* Bytes that tide_arena_trim(0) would return. */
 size_t tide_arena_returnable(void);
 
-/* Walks all arenas to change them: NULL gives the first; NULL ends it.  The arena
- * walked to stays until the next call; others come and go.  For reading there is
- * walk.h. */
-struct arena *tide_arena_next(struct arena *arena);
-
-size_t tide_arena_count(void);
 struct tide_arena_totals tide_arena_totals(void);
 
 /* Sums up the counts of the arenas' own locks (of those that are still there)
  * and of the shards'. */
 void tide_arena_lock_counts(struct tide_lock *arenas, struct tide_lock *all_shards);
-
-/* The one lock of arenas and shards in global mode, or NULL. */
-struct tide_lock *tide_arena_global_lock(void);
 
 void tide_arena_before_fork(void);
 void tide_arena_after_fork(bool in_child);

@@ -5,15 +5,11 @@
  */
 #include "arena/nodes.h"
 
-#include "arena/arena.h"
-#include "arena/reserve.h"
-#include "machine/cpu.h"
+#include "arena/walk.h"
 #include "machine/hwloc_plugin.h"
 #include "store/grow.h"
 
 _Static_assert((int)MOST_NODES == TIDE_MOST_NODES, "each may need a shard more than there were");
-
-enum { TAKES_PER_LOOK = 16 }; /* runs that a tenant takes before its CPU is looked at again */
 
 static unsigned first_node; /* of shard 0; constant once nodes are used */
 
@@ -53,34 +49,6 @@ unsigned tide_arena_node(const struct arena *arena)
     return tide_nodes_of_shard(arena->shard);
 }
 
-unsigned tide_arena_home_node(const struct tide_tenant *tenant)
-{
-    return tide_nodes_of_shard(tenant->shard);
-}
-
-/* ---- Tenants ----------------------------------------------------------- */
-
-void tide_arena_settle(struct tide_tenant *tenant, unsigned cpu)
-{
-    unsigned shard = tide_arena_shard_for_cpu(cpu);
-
-    if (tenant->arena && tide_arena_node(tenant->arena) != tide_nodes_of_shard(shard))
-        tide_arena_leave(tenant);
-    tenant->shard = shard;
-}
-
-/* A thread that stays on its node keeps its shard, whichever CPU it is on. */
-void tide_nodes_follow_slow(struct tide_tenant *tenant)
-{
-    unsigned cpu;
-
-    if (tenant->takes++ % TAKES_PER_LOOK != 0)
-        return;
-    cpu = tide_machine_cpu_now();
-    if (tide_machine_node_of_cpu(cpu) != tide_nodes_of_shard(tenant->shard))
-        tide_arena_settle(tenant, cpu);
-}
-
 /* ---- The nodes become known -------------------------------------------- */
 
 void tide_arena_use_nodes(unsigned nodes, unsigned first_cpu)
@@ -97,5 +65,5 @@ void tide_arena_bind_all(void)
 {
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         if (!tide_reserve_has(arena))
-            tide_machine_bind(arena, tide_arena_bytes(arena), tide_arena_node(arena));
+            tide_machine_bind(arena, TIDE_ARENA_BYTES, tide_arena_node(arena));
 }

@@ -12,9 +12,6 @@
 #include "base/fatal.h"
 #include "os/huge_pages.h"
 
-#define WHOLE_BYTES \
-    (TIDE_ARENA_BYTES > TIDE_HUGE_PAGE_BYTES ? TIDE_ARENA_BYTES : TIDE_HUGE_PAGE_BYTES)
-
 char *_Atomic tide_reserve_start, *_Atomic tide_reserve_end;
 
 static struct tide_lock lock = TIDE_LOCK_INITIALIZER;
@@ -26,7 +23,7 @@ static pid_t mapper;              /* written with the ends: the process that has
 
 static size_t wanted_bytes(void)
 {
-    return tide_round_up((size_t)tide_options.hugetlb, WHOLE_BYTES);
+    return tide_round_up((size_t)tide_options.hugetlb, TIDE_HUGE_PAGE_BYTES);
 }
 
 static void warn_of_missing(void)
@@ -49,7 +46,7 @@ static void warn_of_missing(void)
 /* Under lock. */
 static void map_reserve(void)
 {
-    char *start = tide_os_map_huge_pages(wanted_bytes(), WHOLE_BYTES);
+    char *start = tide_os_map_huge_pages(wanted_bytes(), TIDE_HUGE_PAGE_BYTES);
 
     is_tried = true;
     mapper = getpid();

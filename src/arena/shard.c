@@ -1,24 +1,18 @@
 /* arena/shard.c - see shard.h */
 #include "arena/shard.h"
 
-#include "arena/arena.h"
 #include "arena/huge_pages.h"
-#include "arena/reserve.h"
-#include "arena/walk.h"
+#include "arena/retired.h"
+#include "os/huge_pages.h"
 
 struct shard tide_shards[MOST_SHARDS + MOST_NODES];
 _Atomic unsigned tide_shard_count = 1, tide_shard_homes = 1;
-struct tide_lock *tide_shard_global_lock;
-_Atomic size_t tide_shard_created, tide_shard_released;
-
-static _Atomic int half_shard = -1; /* the half arena's, once there is one */
-static struct arena *half;          /* under that shard's lock: it, if its rest may be mapped */
 
 void tide_shard_start(unsigned from, unsigned count)
 {
     for (struct shard *shard = tide_shards + from; shard < tide_shards + count; shard++) {
         tide_lock_reset(&shard->own_lock, false);
-        shard->lock = tide_shard_global_lock ? tide_shard_global_lock : &shard->own_lock;
+        shard->lock = tide_arena_global_lock ? tide_arena_global_lock : &shard->own_lock;
     }
     tide_shard_count = count;
 }
@@ -27,7 +21,7 @@ void tide_shard_start(unsigned from, unsigned count)
 
 static inline unsigned bucket_of(const struct arena *arena)
 {
-    return tide_relaxed(&arena->free) == tide_arena_slots(arena)
+    return tide_relaxed(&arena->free) == TIDE_ALL_FREE
                ? BUCKET_EMPTY
                : tide_shard_bucket_for(tide_arena_free_slots(arena));
 }
@@ -74,10 +68,6 @@ void tide_shard_enlist(struct arena *arena)
     if (next)
         next->prev_all = arena;
     tide_set_release(&shard->all, arena); /* pairs with the acquires of walkers */
-    if (tide_arena_is_half(arena)) {
-        half = arena;
-        tide_set_release(&half_shard, arena->shard); /* pairs with tide_shard_claim_half's */
-    }
     link_arena(arena, bucket_of(arena));
 }
 
@@ -102,8 +92,6 @@ static void delist(struct arena *arena)
         tide_set_release(&arena->prev_all->next_all, next);
     else
         tide_set_release(&tide_shard_of(arena)->all, next);
-    if (tide_arena_is_half(arena))
-        half = NULL;
     unlink_arena(arena);
 }
 
@@ -121,12 +109,11 @@ static bool delist_empty(struct arena *arena)
 
 static void release(struct arena *arena)
 {
-    tide_arena_count_idle(arena, -(size_t)tide_bit_count(tide_relaxed(&arena->free) &
-                                                         tide_relaxed(&arena->dirty)));
-    atomic_fetch_add_explicit(&tide_shard_released, 1, memory_order_relaxed);
-    if (!tide_os_has_huge_pages())
-        tide_arena_make_ordinary(arena, tide_units_in(arena, UNIT_HUGE));
-    tide_walk_destroy(arena);
+    tide_arena_count_idle(arena, -(size_t)tide_arena_idle(arena));
+    atomic_fetch_add_explicit(&tide_arena_released, 1, memory_order_relaxed);
+    if (tide_arena_is(arena, ARENA_HUGE) && !tide_os_has_huge_pages())
+        tide_arena_make_ordinary(arena);
+    tide_retired_add(arena);
 }
 
 void tide_shard_settle_and_unlock(struct arena *arena)
@@ -142,7 +129,7 @@ void tide_shard_settle_and_unlock(struct arena *arena)
         is_to_go = delist_empty(arena);
         tide_unlock(shard->lock);
     }
-    tide_unlock(tide_shard_arena_lock(arena));
+    tide_unlock(tide_arena_lock(arena));
     if (is_to_go)
         release(arena);
 }
@@ -154,12 +141,12 @@ void tide_shard_leave(struct arena *arena)
     struct shard *shard = tide_shard_of(arena);
     bool is_to_go;
 
-    tide_lock(tide_shard_arena_lock(arena));
+    tide_lock(tide_arena_lock(arena));
     tide_lock(shard->lock);
     arena->tenants--;
     is_to_go = delist_empty(arena);
     tide_unlock(shard->lock);
-    tide_unlock(tide_shard_arena_lock(arena));
+    tide_unlock(tide_arena_lock(arena));
     if (is_to_go)
         release(arena);
 }
@@ -168,34 +155,8 @@ void tide_shard_wait_for(struct shard *shard, struct arena *arena)
 {
     arena->tenants++;
     tide_unlock(shard->lock);
-    tide_lock(tide_shard_arena_lock(arena));
-    tide_unlock(tide_shard_arena_lock(arena));
+    tide_lock(tide_arena_lock(arena));
+    tide_unlock(tide_arena_lock(arena));
     tide_shard_leave(arena);
     tide_lock(shard->lock);
-}
-
-/* ---- The half arena ---------------------------------------------------- */
-
-struct arena *tide_shard_claim_half(void)
-{
-    int number = tide_acquire(&half_shard); /* pairs with the release in tide_shard_enlist */
-    struct arena *arena;
-
-    if (number < 0 || tide_relaxed(&tide_map_hole) == 0)
-        return NULL;
-    tide_lock(tide_shards[number].lock);
-    arena = half;
-    half = NULL;
-    if (arena)
-        arena->tenants++;
-    tide_unlock(tide_shards[number].lock);
-    return arena;
-}
-
-void tide_shard_unclaim_half(struct arena *arena)
-{
-    tide_lock(tide_shard_of(arena)->lock);
-    half = arena;
-    tide_unlock(tide_shard_of(arena)->lock);
-    tide_shard_leave(arena);
 }

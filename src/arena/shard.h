@@ -1,6 +1,6 @@
 /* arena/shard.h - a group of arenas, listed by how many slots they have free
  *
- * The arena manager's inside, for manager.c and upkeep.c.
+ * The arena manager's inside.
  *
  * Locks: arena, then its shard; against that order only by trylock.  The bucket
  * lists, their nonempty bits and tenants are guarded by the shard's lock;
@@ -8,18 +8,18 @@
  * Whoever holds neither may use an arena only as its tenant or while a block in
  * it is allocated.
  *
- * Buckets: 0 for arenas without a free slot, 1 to 16 for those with some, by
- * fours, BUCKET_EMPTY for those with nothing else.
+ * Buckets: 0 for arenas without a free slot, 1 to 16 for those with some,
+ * BUCKET_EMPTY for those with nothing else.
  */
 #ifndef TIDE_ARENA_SHARD_H
 #define TIDE_ARENA_SHARD_H
 
 #include <stdbool.h>
 
-#include "arena/layout.h"
+#include "arena/arena.h"
 
 enum {
-    SLOTS_PER_BUCKET = 4,
+    SLOTS_PER_BUCKET = TIDE_SLOTS / 16,
     BUCKET_EMPTY = TIDE_SLOTS / SLOTS_PER_BUCKET + 1,
     BUCKETS,
     MOST_SHARDS = 64, /* at the start */
@@ -40,19 +40,10 @@ struct shard {
 extern struct shard tide_shards[MOST_SHARDS + MOST_NODES];
 extern _Atomic unsigned tide_shard_count;
 extern _Atomic unsigned tide_shard_homes; /* shards that heaps belong to, in all */
-extern struct tide_lock *tide_shard_global_lock; /* for all shards and arenas; NULL: their own */
-
-/* Arenas ever made, and those that went back to the OS. */
-extern _Atomic size_t tide_shard_created, tide_shard_released;
 
 static inline struct shard *tide_shard_of(const struct arena *arena)
 {
     return &tide_shards[arena->shard];
-}
-
-static inline struct tide_lock *tide_shard_arena_lock(struct arena *arena)
-{
-    return tide_shard_global_lock ? tide_shard_global_lock : &arena->lock;
 }
 
 /* Every arena of a shard, under its lock or in a walk (walk.h). */
@@ -90,12 +81,6 @@ void tide_shard_settle_and_unlock(struct arena *arena);
 
 /* Takes back one tenancy; the arena may be gone after.  No locks held. */
 void tide_shard_leave(struct arena *arena);
-
-/* Makes the caller a tenant of the half arena and the only one to map its rest; NULL
- * if there is none, somebody is at it, or something is in its place.  And lets
- * others try again.  No locks held. */
-struct arena *tide_shard_claim_half(void);
-void tide_shard_unclaim_half(struct arena *arena);
 
 /* Under the shard's lock, given up meanwhile: waits until the arena's lock has
  * been free. */

@@ -1,4 +1,4 @@
-/* arena/upkeep.c - the rest of manager.h: walking, trimming, counts, fork and
+/* arena/upkeep.c - the rest of manager.h: trimming, counts, fork and
  * checks.  The locks are explained in shard.h. */
 #include <string.h>
 
@@ -6,40 +6,13 @@
 #include "arena/arena.h"
 #include "arena/huge_pages.h"
 #include "arena/manager.h"
+#include "arena/retired.h"
 #include "arena/shard.h"
 #include "arena/walk.h"
 #include "base/fatal.h"
 #include "os/map.h"
 
-/* ---- Walking and trimming ---------------------------------------------- */
-
-/* The first arena at or after arena in the shard or a later one, held. */
-static struct arena *hold_from(struct arena *arena, unsigned shard)
-{
-    for (;; arena = tide_shard_first(&tide_shards[shard])) {
-        if (arena) {
-            arena->tenants++;
-            tide_unlock(tide_shards[shard].lock);
-            return arena;
-        }
-        tide_unlock(tide_shards[shard].lock);
-        if (++shard == tide_shard_count)
-            return NULL;
-        tide_lock(tide_shards[shard].lock);
-    }
-}
-
-struct arena *tide_arena_next(struct arena *arena)
-{
-    unsigned shard = arena ? arena->shard : 0;
-    struct arena *next;
-
-    tide_lock(tide_shards[shard].lock);
-    next = hold_from(arena ? tide_shard_next(arena) : tide_shard_first(&tide_shards[0]), shard);
-    if (arena)
-        tide_shard_leave(arena);
-    return next;
-}
+/* ---- Trimming ------------------------------------------------------------ */
 
 /* Those of an arena's slots that were marked by the last call and have been free
  * since; marks all.  Under the arena's lock. */
@@ -74,22 +47,23 @@ static uint64_t highest(uint64_t slots, unsigned most)
  * are claimed meanwhile, so that no lock is held over the system calls. */
 static size_t purge(struct arena *arena, bool is_only_idle, unsigned most)
 {
-    unsigned ordinary;
     uint64_t claim;
+    bool is_split;
 
-    tide_lock(tide_shard_arena_lock(arena));
+    tide_lock(tide_arena_lock(arena));
     claim = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
     if (is_only_idle)
         claim = idle_slots(arena, claim);
-    claim = tide_arena_split_units_locked(arena, highest(claim, most), !is_only_idle, &ordinary);
+    claim = tide_arena_split_locked(arena, highest(claim, most), !is_only_idle, &is_split);
     tide_arena_count_idle(arena, -(size_t)tide_bit_count(claim & tide_relaxed(&arena->dirty)));
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) & ~claim);
     tide_shard_settle_and_unlock(arena);
     if (claim == 0)
         return 0;
-    tide_arena_make_ordinary(arena, ordinary);
+    if (is_split)
+        tide_arena_make_ordinary(arena);
     tide_os_purge_units(arena, TIDE_SLOT_BYTES, claim);
-    tide_lock(tide_shard_arena_lock(arena));
+    tide_lock(tide_arena_lock(arena));
     tide_set_relaxed(&arena->free, tide_relaxed(&arena->free) | claim);
     tide_set_relaxed(&arena->dirty, tide_relaxed(&arena->dirty) & ~claim);
     tide_shard_settle_and_unlock(arena);
@@ -103,7 +77,7 @@ size_t tide_arena_trim(size_t keep)
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
         if (returnable > keep + returned)
             returned += purge(arena, false, TIDE_SLOTS);
-    tide_walk_reclaim();
+    tide_retired_reclaim();
     return returned;
 }
 
@@ -131,24 +105,24 @@ size_t tide_arena_purge_some(unsigned slots)
 bool tide_arena_decay(unsigned arenas, bool makes_huge, size_t *waiting)
 {
     struct arena *next = decayed_next;
-    static struct tide_units_look look;
+    static struct tide_huge_look look;
     static size_t decaying;
 
     if (!next) {
         next = tide_arena_next(NULL);
-        look = tide_units_look_begin();
+        look = tide_huge_look_begin();
         decaying = 0;
     }
     for (; next && arenas > 0; arenas--, next = tide_arena_next(next)) {
         purge(next, true, TIDE_SLOTS);
         if (makes_huge)
-            tide_units_look_at(&look, next);
+            tide_huge_look_at(&look, next);
         decaying += tide_bit_count(tide_arena_decaying_slots(next));
     }
     decayed_next = next;
     if (next)
         return false;
-    *waiting = (decaying << TIDE_SLOT_SHIFT) + tide_units_look_end(&look);
+    *waiting = (decaying << TIDE_SLOT_SHIFT) + tide_huge_look_end(&look);
     return true;
 }
 
@@ -161,20 +135,15 @@ size_t tide_arena_returnable(void)
     return slots << TIDE_SLOT_SHIFT;
 }
 
-size_t tide_arena_count(void)
-{
-    return tide_relaxed(&tide_shard_created) - tide_relaxed(&tide_shard_released);
-}
-
 struct tide_arena_totals tide_arena_totals(void)
 {
-    size_t gone = tide_relaxed(&tide_shard_released), made = tide_relaxed(&tide_shard_created);
+    size_t gone = tide_relaxed(&tide_arena_released), made = tide_relaxed(&tide_arena_created);
 
     return (struct tide_arena_totals){
         .arenas = made - gone,
         .created = made,
         .released = gone,
-        .waiting = tide_walk_waiting(),
+        .waiting = tide_retired_count(),
     };
 }
 
@@ -197,18 +166,18 @@ void tide_arena_lock_counts(struct tide_lock *arenas, struct tide_lock *all_shar
  * none locked.  A global lock is all theirs already. */
 static struct arena *lock_all_arenas(void)
 {
-    if (tide_shard_global_lock)
+    if (tide_arena_global_lock)
         return NULL;
     for (unsigned n = 0; n < tide_shard_count; n++)
         for (struct arena *arena = tide_shard_first(&tide_shards[n]); arena;
              arena = tide_shard_next(arena)) {
-            arena->is_fork_locked = tide_lock_try(tide_shard_arena_lock(arena));
+            arena->is_fork_locked = tide_lock_try(tide_arena_lock(arena));
             if (arena->is_fork_locked)
                 continue;
             for (unsigned done = 0; done <= n; done++)
                 for (struct arena *locked = tide_shard_first(&tide_shards[done]);
                      locked && locked != arena; locked = tide_shard_next(locked))
-                    tide_unlock(tide_shard_arena_lock(locked));
+                    tide_unlock(tide_arena_lock(locked));
             return arena;
         }
     return NULL;
@@ -227,16 +196,16 @@ void tide_arena_before_fork(void)
         busy->tenants++;
         for (unsigned n = 0; n < tide_shard_count; n++)
             tide_unlock(tide_shards[n].lock);
-        tide_lock(tide_shard_arena_lock(busy));
-        tide_unlock(tide_shard_arena_lock(busy));
+        tide_lock(tide_arena_lock(busy));
+        tide_unlock(tide_arena_lock(busy));
         tide_shard_leave(busy);
     }
 }
 
 void tide_arena_after_fork(bool in_child)
 {
-    if (in_child && tide_shard_global_lock)
-        tide_lock_reset(tide_shard_global_lock, true);
+    if (in_child && tide_arena_global_lock)
+        tide_lock_reset(tide_arena_global_lock, true);
     for (unsigned n = 0; n < tide_shard_count; n++) {
         for (struct arena *arena = tide_shard_first(&tide_shards[n]); arena;
              arena = tide_shard_next(arena)) {
@@ -265,21 +234,20 @@ void tide_arena_mend_in_child(void)
 
     tide_set_relaxed(&tide_arena_idle_slots, 0);
     purged_next = decayed_next = NULL;
-    if (tide_shard_global_lock)
-        tide_lock_reset(tide_shard_global_lock, true);
+    if (tide_arena_global_lock)
+        tide_lock_reset(tide_arena_global_lock, true);
     for (unsigned n = 0; n < tide_shard_count; n++)
         empty_shard(&tide_shards[n]);
-    for (struct arena *arena = tide_address_map_next(NULL, TIDE_ARENA); arena;
-         arena = tide_address_map_next(arena, TIDE_ARENA)) {
+    for (struct arena *arena = tide_address_map_next(NULL); arena;
+         arena = tide_address_map_next(arena)) {
         tide_lock_reset(&arena->lock, false);
         arena->tenants = 0;
         arena->is_fork_locked = false;
         tide_shard_enlist(arena);
-        tide_arena_count_idle(arena, tide_bit_count(tide_relaxed(&arena->free) &
-                                                    tide_relaxed(&arena->dirty)));
+        tide_arena_count_idle(arena, tide_arena_idle(arena));
         count++;
     }
-    tide_set_relaxed(&tide_shard_created, tide_relaxed(&tide_shard_released) + count);
+    tide_set_relaxed(&tide_arena_created, tide_relaxed(&tide_arena_released) + count);
 }
 
 /* ---- Invariants -------------------------------------------------------- */
@@ -310,9 +278,9 @@ void tide_arena_check(void)
         tide_unlock(tide_shards[n].lock);
     }
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena)) {
-        tide_lock(tide_shard_arena_lock(arena));
+        tide_lock(tide_arena_lock(arena));
         tide_arena_check_locked(arena);
         TIDE_REQUIRE(arena->bucket == tide_shard_bucket_of(arena));
-        tide_unlock(tide_shard_arena_lock(arena));
+        tide_unlock(tide_arena_lock(arena));
     }
 }

@@ -1,8 +1,9 @@
 /* base/geometry.h - the sizes everything else is built on
  *
- * A block lies in a pool, a pool is a run of slots, a slot is one of 64 in an
- * arena: so the free slots of an arena are one 64-bit word.  Two geometries
- * are built from the same source: server, and classic (CPython's obmalloc's).
+ * A block lies in a pool, a pool is a run of slots, a slot is one of at most 64 in
+ * an arena: so the free slots of an arena are one 64-bit word.  Two geometries
+ * are built from the same source: server, whose arenas are a huge page each, and
+ * classic (CPython's obmalloc's).
  * Each constant is held by an assertion where something relies on it.
  */
 #ifndef TIDE_BASE_GEOMETRY_H
@@ -19,14 +20,14 @@
 #define TIDE_SLOT_SHIFT 12
 #else
 #define TIDE_GEOMETRY_NAME "server"
-#define TIDE_ARENA_SHIFT 22
+#define TIDE_ARENA_SHIFT 21
 #define TIDE_SLOT_SHIFT 16
 #endif
 
 #define TIDE_ARENA_BYTES ((size_t)1 << TIDE_ARENA_SHIFT)
 #define TIDE_SLOT_BYTES ((size_t)1 << TIDE_SLOT_SHIFT)
 #define TIDE_SLOTS (TIDE_ARENA_BYTES / TIDE_SLOT_BYTES)
-_Static_assert(TIDE_SLOTS == 64, "the free slots of an arena are one 64-bit word");
+_Static_assert(TIDE_SLOTS <= 64, "the free slots of an arena are one 64-bit word");
 
 #define TIDE_CACHE_LINE 64
 #define TIDE_DESCRIPTOR_SHIFT 7 /* log2 of a pool descriptor's size */
@@ -57,6 +58,6 @@ _Static_assert(TIDE_SLOTS == 64, "the free slots of an arena are one 64-bit word
 
 /* A table of the address map has a byte for each arena that there can be in its
  * part of the address space. */
-#define TIDE_MAP_PART_BYTES ((size_t)256 * 1024)
+#define TIDE_MAP_PART_BYTES ((size_t)512 * 1024)
 
 #endif

@@ -10,7 +10,7 @@
  *   6. depot      exchange/depot.c   one per size class
  *   7. arena      arena/arena.h      one per arena
  *   8. shard      arena/shard.h      one per shard
- *   9. walked     arena/walk.c       arenas that wait for walks to end
+ *   9. retired    arena/retired.c    arenas that wait for walks to end
  *  10. reserve    arena/reserve.c    arenas from the system's huge pages
  *  11. store      store/ranges.c     ranges of address space
  *  12. records    os/records.c       the allocator's own records

@@ -44,6 +44,7 @@ static const struct gone {
     const char *name, *instead;
 } gone[] = {
     { "huge_cache", PREFIX "DECAY_MS says how long freed memory is kept" },
+    { "arena_order", "the fullest arena comes first, always" },
     { "stash", "batches of freed foreign blocks have sizes of their own; nothing takes its place" },
 };
 

@@ -21,8 +21,6 @@
     ROW(numa, CHOICE, 0, 0, 3, "auto|off|bind|interleave",                                   \
         "memory of the thread's own node: preferred, ignored, strict; or spread over all")   \
     ROW(plugin_dir, TEXT, 0, 1, 400, "", "the folder of libtidepool-hwloc.so; -: as installed") \
-    ROW(arena_order, CHOICE, 0, 0, 2, "fullest|emptiest|first",                              \
-        "which arena is taken from; the others than fullest are for comparison")             \
     ROW(pool_stock, COUNT, 4, 0, 1024, "", "empty pools that a thread keeps")                \
     ROW(decay_ms, COUNT, 1000, -1, 86400000, "",                                             \
         "milliseconds that free memory waits to be used again; -1: for good")                \

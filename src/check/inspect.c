@@ -82,8 +82,7 @@ static struct found find_large(const void *address, const char *call)
 
 struct found tide_check_find(const void *address, const char *call)
 {
-    return tide_memory_at(address) == TIDE_ARENA ? find_in_arena(address, call)
-                                                 : find_large(address, call);
+    return tide_is_in_arena(address) ? find_in_arena(address, call) : find_large(address, call);
 }
 
 /* ---- Blocks in free lists ------------------------------------------------ */
@@ -94,7 +93,7 @@ static bool is_block(const void *address, unsigned size_class)
     const struct pool *pool;
     unsigned found;
 
-    if (tide_memory_at(address) != TIDE_ARENA || tide_slot_of(address) < TIDE_HEADER_SLOTS)
+    if (!tide_is_in_arena(address) || tide_slot_of(address) < TIDE_HEADER_SLOTS)
         return false;
     pool = tide_pool_of(address);
     found = tide_relaxed(&pool->size_class);

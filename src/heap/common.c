@@ -85,7 +85,7 @@ static struct pool *take_run(unsigned slots)
     struct pool *pool;
 
     tide_arena_settle(&tenant, tide_machine_cpu_now());
-    pool = tide_arena_take_run(&tenant, slots, 1);
+    pool = tide_arena_take_run(&tenant, slots);
     tide_arena_leave(&tenant);
     errno = saved_errno;
     return pool;

@@ -54,7 +54,7 @@ static struct pool *take_fetched(struct aside *aside, unsigned slots)
 static struct pool *take_run(struct heap *heap, unsigned slots)
 {
     int saved_errno = errno;
-    struct pool *pool = tide_arena_take_run(&heap->tenant, slots, 1);
+    struct pool *pool = tide_arena_take_run(&heap->tenant, slots);
 
     errno = saved_errno;
     return pool;

@@ -32,11 +32,10 @@ static void add_pool(struct stats *stats, const struct pool *pool, bool is_full)
 static void add_arena(struct stats *stats, const struct arena *arena)
 {
     uint64_t returnable = tide_relaxed(&arena->free) & tide_arena_resident_slots(arena);
-    uint64_t slots = tide_arena_slots(arena);
 
     stats->returnable_bytes += (size_t)tide_bit_count(returnable) << TIDE_SLOT_SHIFT;
-    stats->huge_units += tide_bit_count(tide_units_in(arena, UNIT_HUGE));
-    stats->arena_bytes += tide_arena_bytes(arena);
+    stats->huge_arenas += tide_arena_is(arena, ARENA_HUGE);
+    stats->arena_bytes += TIDE_ARENA_BYTES;
     for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
         const struct pool *pool = (const struct pool *)arena + slot;
         uint8_t state = tide_relaxed(&pool->state);
@@ -50,7 +49,7 @@ static void add_arena(struct stats *stats, const struct arena *arena)
             stats->empty_pools++;
             break;
         case POOL_FREE:
-            stats->free_slots += slots >> slot & 1;
+            stats->free_slots++;
             break;
         default:
             break;
@@ -118,8 +117,8 @@ static void subtract_known_lists(struct stats *stats)
 
 static void gather_locks(struct tide_lock locks[LOCK_KINDS])
 {
-    if (tide_arena_global_lock())
-        tide_lock_add_counts(&locks[LOCK_GLOBAL], tide_arena_global_lock());
+    if (tide_arena_global_lock)
+        tide_lock_add_counts(&locks[LOCK_GLOBAL], tide_arena_global_lock);
     tide_arena_lock_counts(&locks[LOCK_ARENA], &locks[LOCK_SHARD]);
     tide_lock_add_counts(&locks[LOCK_STORE], tide_store_lock());
     tide_lock_add_counts(&locks[LOCK_ORPHANS], tide_heap_orphans_lock());

@@ -33,7 +33,7 @@ struct stats {
     struct class_stats classes[TIDE_CLASSES];
     struct tide_arena_totals arenas;
     struct tide_reserve_totals reserve;
-    size_t huge_units;                  /* of arenas: with a huge page, or to get one */
+    size_t huge_arenas;                 /* with a huge page, or to get one */
     struct tide_lock locks[LOCK_KINDS]; /* their counts only, summed up by kind */
     struct tide_store_totals store;
     size_t empty_pools, free_slots;    /* counts */

@@ -10,10 +10,15 @@
 #include <stddef.h>
 
 #include "base/bits.h"
+#include "base/geometry.h"
 #include "base/options.h"
 
 #define TIDE_HUGE_PAGE_SHIFT 21
 #define TIDE_HUGE_PAGE_BYTES ((size_t)1 << TIDE_HUGE_PAGE_SHIFT)
+
+/* In classic geometry they are smaller than a huge page. */
+#define TIDE_ARENAS_MAY_BE_HUGE (TIDE_ARENA_BYTES == TIDE_HUGE_PAGE_BYTES)
+_Static_assert(TIDE_ARENA_BYTES <= TIDE_HUGE_PAGE_BYTES, "an arena has one huge page, or none");
 
 /* To which memory the system gives transparent huge pages. */
 enum tide_huge_pages {

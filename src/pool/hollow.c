@@ -304,7 +304,8 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
     pages = without_ends_of_hollow(pool, pages);
     *aside = (struct tide_pages){ .pool = pool, .pages = pages, .purged = hollow };
     if ((pages & ~hollow & pages_at(0, (size_t)pool->capacity * pool->block_bytes)) == 0 ||
-        !tide_arena_may_split(pool, tide_bit_count(pages) << tide_os_page_shift, &aside->units))
+        !tide_arena_may_split(pool, tide_bit_count(pages) << tide_os_page_shift,
+                              &aside->is_split))
         return false;
     aside->purged &= ~used_again(pool, hollow);
     of_hollow = count_in(pool, pool->hollow_pages & pages);
@@ -320,7 +321,8 @@ size_t tide_pool_purge(const struct tide_pages *aside)
 {
     uint64_t pages = aside->pages & ~aside->purged;
 
-    tide_arena_make_ordinary(tide_arena_of(aside->pool), aside->units);
+    if (aside->is_split)
+        tide_arena_make_ordinary(tide_arena_of(aside->pool));
     tide_os_purge_units(tide_pool_start(aside->pool), tide_os_page_bytes, pages);
     return tide_bit_count(pages) * tide_os_page_bytes;
 }

@@ -18,14 +18,14 @@
 #ifndef TIDE_POOL_HOLLOW_H
 #define TIDE_POOL_HOLLOW_H
 
-#include "pool/pool.h"
+#include "pool/counts.h"
 
 /* Pages of a pool that were set aside. */
 struct tide_pages {
     struct pool *pool;
     uint64_t pages;  /* a bit for each */
     uint64_t purged; /* those of them that were hollow before and need no purge */
-    unsigned units;  /* of the arena, that are to be ordinary first */
+    bool is_split;   /* their arena is to be made ordinary first */
 };
 
 /* Sets every page of a used pool aside on which no block is allocated or in a

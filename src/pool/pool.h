@@ -17,7 +17,7 @@
 
 #include <stdbool.h>
 
-#include "arena/layout.h"
+#include "pool/counts.h"
 #include "pool/size_class.h"
 
 enum pool_change {
@@ -47,35 +47,9 @@ void tide_pool_fill(struct pool *pool);
  * allocated. */
 void tide_pool_watch(struct pool *pool, uint32_t count);
 
-/* Blocks that are allocated, or came back and weren't collected; any thread, near. */
-static inline uint32_t tide_pool_allocated(const struct pool *pool)
-{
-    return tide_relaxed(&pool->left) + tide_relaxed(&pool->held);
-}
-
 /* Enters that count more blocks were freed.  With 0, just settles left having
  * reached zero. */
 enum pool_change tide_pool_settle(struct pool *pool, uint32_t count);
-
-/* Blocks that were freed and not taken again; any thread, near. */
-static inline uint32_t tide_pool_freed_count(const struct pool *pool)
-{
-    return (uint32_t)tide_relaxed(&pool->carved) - tide_relaxed(&pool->hollow) -
-           tide_relaxed(&pool->left) - tide_relaxed(&pool->held);
-}
-
-/* Blocks that must be free for a full pool to be used again. */
-static inline uint32_t tide_pool_blocks_needed(const struct pool *pool)
-{
-    return pool->capacity < 16 ? 1 : pool->capacity / 16u;
-}
-
-/* Whether enough blocks are free or untouched for the pool to be used. */
-static inline bool tide_pool_is_worth_using(const struct pool *pool)
-{
-    return tide_relaxed(&pool->carved) < pool->capacity || tide_relaxed(&pool->hollow) > 0 ||
-           tide_pool_freed_count(pool) >= tide_pool_blocks_needed(pool);
-}
 
 /* A block of the pool starts there and has been carved.  The number of the
  * block is found without a division: inverse is 2^31 by the block's words. */

@@ -16,7 +16,8 @@
 
 /* What the OS is asked for: whole grains, small ones while there is little. */
 #define GRAIN_BYTES TIDE_ARENA_BYTES
-#define SMALL_GRAIN_BYTES (TIDE_ARENA_BYTES / 8)
+#define SMALL_GRAIN_BYTES (TIDE_ARENA_BYTES / 4)
+#define LITTLE_BYTES (2 * TIDE_ARENA_BYTES)
 #define MOST_AHEAD_BYTES ((size_t)1 << 30)
 
 enum { AHEAD_SHARE = 8 }; /* a part of what there is, in so many, is mapped ahead at most */
@@ -57,7 +58,7 @@ static struct tide_range *add(char *start, size_t bytes, unsigned home)
 
 static size_t grain_bytes(void)
 {
-    return tide_relaxed(&tide_store_mapped) < GRAIN_BYTES ? SMALL_GRAIN_BYTES : GRAIN_BYTES;
+    return tide_relaxed(&tide_store_mapped) < LITTLE_BYTES ? SMALL_GRAIN_BYTES : GRAIN_BYTES;
 }
 
 /* The more there is, the more is mapped ahead. */
@@ -69,28 +70,15 @@ static size_t growth_ahead(void)
     return tide_round_down(share, GRAIN_BYTES);
 }
 
-/* What is aligned to more than its length has room behind it, too, as it is to become
- * longer. */
-static char *obtain(size_t bytes, size_t alignment)
-{
-    size_t room = tide_round_up(bytes, alignment);
-    char *start = bytes < alignment ? tide_os_obtain(room, alignment) : NULL;
-
-    if (!start)
-        return tide_os_obtain(bytes, alignment);
-    tide_os_return(start + bytes, room - bytes);
-    return start;
-}
-
 struct tide_range *tide_store_grow(const struct tide_request *request, char **place)
 {
     size_t grain = grain_bytes(), least = tide_round_up(request->bytes, grain);
     size_t alignment = request->alignment > grain ? request->alignment : grain;
     size_t ahead = growth_ahead(), bytes = ahead > least ? ahead : least;
 
-    *place = obtain(bytes, alignment);
+    *place = tide_os_obtain(bytes, alignment);
     if (!*place && bytes > least)
-        *place = obtain(bytes = least, alignment);
+        *place = tide_os_obtain(bytes = least, alignment);
     if (!*place)
         return NULL;
     tide_machine_bind(*place, bytes, request->node);

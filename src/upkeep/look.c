@@ -3,7 +3,7 @@
 
 #include <limits.h>
 
-#include "arena/walk.h"
+#include "arena/retired.h"
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/home.h"
@@ -21,7 +21,7 @@ uint64_t tide_upkeep_pause_ms(void)
 
 /* Without a thread: parts of a look. */
 enum {
-    INLINE_ARENAS = 8,
+    INLINE_ARENAS = 16,
     PART_MS = 5, /* between them */
 };
 
@@ -36,7 +36,7 @@ size_t tide_upkeep_look(void)
     left += tide_store_decay();
     while (!tide_arena_decay(UINT_MAX, true, &in_arenas))
         ;
-    left += in_arenas + tide_walk_reclaim();
+    left += in_arenas + tide_retired_reclaim();
     tide_unlock(&look_lock);
     return left;
 }

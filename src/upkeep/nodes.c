@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "arena/nodes.h"
 #include "base/due.h"
 #include "base/fatal.h"
 #include "base/lock.h"

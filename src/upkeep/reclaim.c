@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-#include "arena/walk.h"
+#include "arena/retired.h"
 #include "base/lock.h"
 #include "heap/heap.h"
 #include "os/thread.h"
@@ -21,7 +21,7 @@ static void wait_for_walks(void)
 {
     _Atomic uint32_t never = 0;
 
-    for (int ms = 0; tide_walk_reclaim() != 0 && ms < MOST_WAIT_MS; ms++)
+    for (int ms = 0; tide_retired_reclaim() != 0 && ms < MOST_WAIT_MS; ms++)
         tide_os_wait(&never, 0, 1);
 }
 

@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "arena/walk.h"
+#include "arena/retired.h"
 #include "base/due.h"
 #include "base/options.h"
 #include "heap/heap.h"
@@ -73,7 +73,7 @@ static bool rest_and_watch(uint64_t pause, bool was_short)
 
 static void *outwait(void *unused)
 {
-    tide_walk_outwait();
+    tide_retired_outwait();
     atomic_store(&is_outwaiting, false);
     return unused;
 }
@@ -84,7 +84,7 @@ static void see_to_walked(void)
 {
     static const struct tide_os_job job = { outwait, "tidepool-rcu", (size_t)256 << 10 };
 
-    if (tide_walk_waiting() != 0 && !atomic_exchange(&is_outwaiting, true) &&
+    if (tide_retired_count() != 0 && !atomic_exchange(&is_outwaiting, true) &&
         !tide_os_start_thread(&job))
         atomic_store(&is_outwaiting, false); /* another try after the next look */
 }

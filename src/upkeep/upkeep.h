@@ -26,7 +26,7 @@ static inline void tide_upkeep_weigh(void)
 {
     uint32_t state = tide_relaxed(&tide_upkeep_state);
 
-    if (TIDE_UNLIKELY(tide_relaxed(&tide_bell) == TIDE_BELL_ASLEEP) && tide_units_look_is_due())
+    if (TIDE_UNLIKELY(tide_relaxed(&tide_bell) == TIDE_BELL_ASLEEP) && tide_huge_look_is_due())
         tide_ring_slow();
     if (state == TIDE_UPKEEP_NONE && TIDE_UNLIKELY(tide_upkeep_mapped() > TIDE_UNMAINTAINED_BYTES))
         tide_upkeep_become_due();

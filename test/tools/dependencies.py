@@ -16,11 +16,7 @@ ROOMS = ("base os machine store arena pool large exchange heap upkeep observe ch
 ALONE = "object runtime cli".split()  # stand on the public headers alone
 
 # Circles that are still there; one that is gone is to be taken out here.
-KNOWN = [
-    {"arena/arena", "arena/huge_pages", "arena/manager", "arena/nodes", "arena/order",
-     "arena/shard", "arena/upkeep", "arena/walk"},
-    {"pool/hollow", "pool/pool"},
-]
+KNOWN = []
 
 
 def sources(folder):

@@ -24,11 +24,9 @@ unit_tests = \
 	test/unit/store/test_store \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
-	test/unit/arena/test_arena_half \
 	test/unit/arena/test_huge_pages \
 	test/unit/arena/test_manager \
 	test/unit/arena/test_nodes \
-	test/unit/arena/test_order \
 	test/unit/arena/test_reserve \
 	test/unit/arena/test_shard \
 	test/unit/arena/test_upkeep \

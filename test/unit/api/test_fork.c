@@ -7,7 +7,7 @@
 
 #include "../copies.h"
 #include "arena/reserve.h"
-#include "arena/walk.h"
+#include "arena/retired.h"
 #include "../heap/heaps.h"
 #include "upkeep/reclaim.h"
 #include "heap/remote.h"
@@ -452,9 +452,9 @@ static void lock_everything(void *unused)
     tide_lock(tide_heap_orphans_lock());
     tide_depot_lock_all();
     tide_arena_before_fork();
-    tide_lock(tide_walk_lock());
+    tide_lock(tide_retired_lock());
     tide_lock(tide_reserve_lock());
-    if (!tide_arena_global_lock())
+    if (!tide_arena_global_lock)
         tide_lock(tide_store_lock());
     tide_lock(tide_os_records_lock());
     tide_lock(tide_reclaim_handler_lock());
@@ -465,10 +465,10 @@ static void unlock_everything(void *unused)
     (void)unused;
     tide_unlock(tide_reclaim_handler_lock());
     tide_unlock(tide_os_records_lock());
-    if (!tide_arena_global_lock())
+    if (!tide_arena_global_lock)
         tide_unlock(tide_store_lock());
     tide_unlock(tide_reserve_lock());
-    tide_unlock(tide_walk_lock());
+    tide_unlock(tide_retired_lock());
     tide_arena_after_fork(false);
     tide_depot_unlock_all(false);
     tide_unlock(tide_heap_orphans_lock());

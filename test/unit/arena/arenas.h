@@ -13,6 +13,7 @@
 #include "arena/arena.h"
 #include "arena/manager.h"
 #include "arena/shard.h"
+#include "arena/walk.h"
 #include "os/map.h"
 #include "store/store.h"
 
@@ -29,7 +30,6 @@ enum { USABLE = TIDE_SLOTS - TIDE_HEADER_SLOTS };
     PROGRAM(name)
 
 MAY_BE_UNUSED static struct tide_tenant filler; /* whoever fills arenas */
-MAY_BE_UNUSED static struct tide_tenant nobody; /* never a tenant: takes only large runs */
 
 MAY_BE_UNUSED static size_t created(void)
 {
@@ -43,61 +43,97 @@ MAY_BE_UNUSED static size_t released(void)
 
 MAY_BE_UNUSED static struct pool *take(struct tide_tenant *tenant, unsigned slots)
 {
-    struct pool *run = tide_arena_take_run(tenant, slots, 1);
+    struct pool *run = tide_arena_take_run(tenant, slots);
 
     TIDE_REQUIRE(run);
     return run;
 }
 
-/* Takes slots until the last of all arenas is full and there is a new one, a whole
- * one, in which filler is a tenant and has the run returned. */
-MAY_BE_UNUSED static struct pool *fill(void)
+/* Takes slots until there is a new arena, of which it has the run returned. */
+MAY_BE_UNUSED static struct pool *take_new(struct tide_tenant *tenant)
 {
     struct pool *run;
     size_t before;
 
     do {
         before = created();
-        run = take(&filler, 1);
-    } while (created() == before || tide_arena_is_half(filler.arena));
+        run = take(tenant, 1);
+    } while (created() == before);
+    return run;
+}
+
+/* No other arena has a free slot then. */
+MAY_BE_UNUSED static struct pool *fill(void)
+{
+    struct pool *run = take_new(&filler);
+
     TIDE_REQUIRE(tide_arena_free_slots(filler.arena) == USABLE - 1);
     return run;
 }
 
-/* A run that takes all slots of an arena without tenants. */
-MAY_BE_UNUSED static struct pool *take_whole(void)
+MAY_BE_UNUSED static void take_free_slots(struct arena *arena)
 {
-    struct pool *run = take(&nobody, USABLE);
-
-    TIDE_REQUIRE(!nobody.arena && tide_arena_of(run)->tenants == 0);
-    TIDE_REQUIRE(tide_arena_free_slots(tide_arena_of(run)) == 0);
-    return run;
+    tide_lock(tide_arena_lock(arena));
+    while (tide_arena_take_locked(arena, 1))
+        ;
+    tide_shard_settle_and_unlock(arena);
 }
 
-/* The run, which is alone in its arena, has so many slots from now on. */
-MAY_BE_UNUSED static void change_length(struct pool *run, unsigned slots)
+/* A new arena of a shard, without tenants, every slot of which is a run. */
+MAY_BE_UNUSED static struct arena *take_whole_of(unsigned shard)
 {
-    struct arena *arena = tide_arena_of(run);
+    struct arena *arena = tide_arena_create(shard, 0);
 
-    tide_lock(tide_shard_arena_lock(arena));
-    tide_arena_put_locked(arena, run);
-    TIDE_REQUIRE(tide_relaxed(&arena->free) == TIDE_ALL_FREE);
-    TIDE_REQUIRE(tide_arena_take_locked(arena, slots, 1) == run);
-    tide_shard_settle_and_unlock(arena);
+    TIDE_REQUIRE(arena);
+    tide_lock(tide_shards[shard].lock);
+    tide_shard_enlist(arena);
+    tide_unlock(tide_shards[shard].lock);
+    take_free_slots(arena);
+    TIDE_REQUIRE(tide_arena_free_slots(arena) == 0 && arena->tenants == 0);
+    return arena;
+}
+
+MAY_BE_UNUSED static struct arena *take_whole(void)
+{
+    return take_whole_of(0);
+}
+
+/* The nth run of an arena all of whose runs have one slot. */
+MAY_BE_UNUSED static struct pool *nth_run(struct arena *arena, unsigned n)
+{
+    return (struct pool *)arena + TIDE_HEADER_SLOTS + n;
+}
+
+MAY_BE_UNUSED static char *slots_of(struct arena *arena)
+{
+    return tide_pool_start(nth_run(arena, 0));
+}
+
+/* Puts those back but for the first so many.  Without any the arena goes, if it has no
+ * tenants. */
+MAY_BE_UNUSED static void keep_runs(struct arena *arena, unsigned count)
+{
+    for (unsigned n = USABLE; n-- > count;)
+        tide_arena_put_run(nth_run(arena, n));
+}
+
+MAY_BE_UNUSED static void touch_slots(struct arena *arena)
+{
+    memset(slots_of(arena), 1, USABLE * TIDE_SLOT_BYTES);
 }
 
 /* Takes every slot there is. */
 MAY_BE_UNUSED static void take_all(void)
 {
     tide_os_fail_map_every(1);
-    while (tide_arena_take_run(&filler, 1, 1))
+    while (tide_arena_take_run(&filler, 1))
         ;
     tide_os_fail_map_every(0);
 }
 
 MAY_BE_UNUSED static bool is_there(const struct arena *arena)
 {
-    return tide_memory_at(arena) == TIDE_ARENA;
+    return tide_is_in_arena(arena);
 }
 
 /* Whether it is the store's, and free. */

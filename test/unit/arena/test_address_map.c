@@ -39,22 +39,10 @@ static char *far_place(unsigned n)
     return (char *)(LIMIT / 4 + n * (LIMIT / 64));
 }
 
-/* Where the part of the table that must be made writable next to place begins:
- * found by what fails. */
-static bool is_ready(const char *place)
-{
-    bool is_set;
-
-    tide_os_fail_map_every(1);
-    is_set = tide_address_map_set(place, 1, TIDE_OTHER, TIDE_OTHER);
-    tide_os_fail_map_every(0);
-    return is_set;
-}
-
-static void assert_entries(const char *start, size_t count, enum tide_memory expected)
+static void assert_entries(const char *start, size_t count, bool expected)
 {
     for (size_t n = 0; n < count; n++)
-        cr_assert_eq(tide_memory_at(start + n * PIECE), expected, "piece %zu", n);
+        cr_assert_eq(tide_is_in_arena(start + n * PIECE), expected, "piece %zu", n);
 }
 
 /* ---- The home window ---------------------------------------------------- */
@@ -69,11 +57,11 @@ static char *home(size_t offset)
 /* Within it a free sees no more than whether an arena is there. */
 static void assert_home(const char *address)
 {
-    cr_assert(tide_address_map_set(address, 1, TIDE_ARENA, TIDE_ARENA));
-    cr_assert_eq(tide_memory_at(address), TIDE_ARENA);
+    cr_assert(tide_address_map_enter(address));
+    cr_assert(tide_is_in_arena(address));
     cr_assert(tide_is_in_home_arena(address));
-    tide_address_map_clear(address, 1);
-    cr_assert_eq(tide_memory_at(address), TIDE_OTHER);
+    tide_address_map_leave(address);
+    cr_assert_not(tide_is_in_arena(address));
     cr_assert_not(tide_is_in_home_arena(address));
 }
 
@@ -101,7 +89,7 @@ PROGRAM(home)
         return;
     }
     TIDE_REQUIRE(tide_map_base == strtoul(getenv("HOME_BASE"), NULL, 16));
-    TIDE_REQUIRE(tide_address_map_set((void *)place, PIECE, TIDE_ARENA, TIDE_ARENA));
+    TIDE_REQUIRE(tide_address_map_enter((void *)place));
     TIDE_REQUIRE(tide_is_in_home_arena((void *)place));
 }
 
@@ -139,16 +127,16 @@ Test(address_map, an_arena_away_from_home_is_found_all_the_same)
     for (size_t n = 0; n < 3; n++) {
         if ((uintptr_t)places[n] >= LIMIT)
             continue;
-        cr_assert(tide_address_map_set(places[n], PIECE, TIDE_ARENA, TIDE_ARENA));
+        cr_assert(tide_address_map_enter(places[n]));
         cr_assert_not(tide_is_in_home_arena(places[n]));
-        cr_assert_eq(tide_memory_at(places[n] + PIECE - 1), TIDE_ARENA);
+        cr_assert(tide_is_in_arena(places[n] + PIECE - 1));
     }
-    cr_assert_eq(tide_memory_at(home(0)), TIDE_OTHER);
+    cr_assert_not(tide_is_in_arena(home(0)));
 }
 
 static void assert_foreign(uintptr_t address)
 {
-    cr_assert_eq(tide_memory_at((void *)address), TIDE_OTHER, "%#zx", (size_t)address);
+    cr_assert_not(tide_is_in_arena((void *)address), "%#zx", (size_t)address);
     cr_assert_not(tide_is_in_home_arena((void *)address), "%#zx", (size_t)address);
 }
 
@@ -159,7 +147,7 @@ Test(address_map, addresses_that_no_program_has_are_foreign)
     char *ends[] = { home(0), home(2 * PART - PIECE), (char *)(LIMIT - PIECE) };
 
     for (size_t n = 0; n < 3; n++)
-        cr_assert(tide_address_map_set(ends[n], PIECE, TIDE_ARENA, TIDE_ARENA));
+        cr_assert(tide_address_map_enter(ends[n]));
     for (unsigned bit = TIDE_ADDRESS_BITS; bit < 64; bit++)
         for (size_t n = 0; n < 3; n++) {
             assert_foreign((uintptr_t)ends[n] + ((uintptr_t)1 << bit));
@@ -177,154 +165,103 @@ Test(address_map, any_address_may_be_asked_about)
     static int variable;
     int local = 0;
 
-    cr_assert_eq(tide_memory_at(NULL), TIDE_OTHER);
-    cr_assert_eq(tide_memory_at((void *)1), TIDE_OTHER);
-    cr_assert_eq(tide_memory_at(&variable), TIDE_OTHER);
-    cr_assert_eq(tide_memory_at(&local), TIDE_OTHER);
-    cr_assert_eq(tide_memory_at((void *)tide_map_home), TIDE_OTHER);
-    cr_assert_eq(tide_memory_at((void *)(LIMIT - 1)), TIDE_OTHER);
-    cr_assert_eq(tide_memory_at((void *)LIMIT), TIDE_OTHER);
-    cr_assert_eq(tide_memory_at((void *)(LIMIT * 2 + PIECE)), TIDE_OTHER);
-    cr_assert_eq(tide_memory_at((void *)UINTPTR_MAX), TIDE_OTHER);
+    cr_assert_not(tide_is_in_arena(NULL));
+    cr_assert_not(tide_is_in_arena((void *)1));
+    cr_assert_not(tide_is_in_arena(&variable));
+    cr_assert_not(tide_is_in_arena(&local));
+    cr_assert_not(tide_is_in_arena((void *)tide_map_home));
+    cr_assert_not(tide_is_in_arena((void *)(LIMIT - 1)));
+    cr_assert_not(tide_is_in_arena((void *)LIMIT));
+    cr_assert_not(tide_is_in_arena((void *)(LIMIT * 2 + PIECE)));
+    cr_assert_not(tide_is_in_arena((void *)UINTPTR_MAX));
 }
 
 /* ---- Entries ------------------------------------------------------------- */
-
-Test(address_map, the_first_piece_and_the_rest_are_entered)
-{
-    char *place = far_place(0);
-
-    cr_assert(tide_address_map_set(place, 5 * PIECE, TIDE_OTHER, TIDE_ARENA));
-    assert_entries(place - PIECE, 2, TIDE_OTHER);
-    assert_entries(place + PIECE, 4, TIDE_ARENA);
-    assert_entries(place + 5 * PIECE, 1, TIDE_OTHER);
-    cr_assert(tide_address_map_set(place, 4 * PIECE, TIDE_ARENA, TIDE_OTHER));
-    assert_entries(place, 1, TIDE_ARENA);
-    assert_entries(place + PIECE, 3, TIDE_OTHER);
-    assert_entries(place + 4 * PIECE, 1, TIDE_ARENA);
-}
 
 Test(address_map, an_entry_holds_for_every_byte_of_its_piece)
 {
     char *place = far_place(0);
 
-    cr_assert(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_OTHER));
-    cr_assert_eq(tide_memory_at(place - 1), TIDE_OTHER);
-    cr_assert_eq(tide_memory_at(place), TIDE_ARENA);
-    cr_assert_eq(tide_memory_at(place + PIECE - 1), TIDE_ARENA);
-    cr_assert_eq(tide_memory_at(place + PIECE), TIDE_OTHER);
+    cr_assert(tide_address_map_enter(place));
+    cr_assert_not(tide_is_in_arena(place - 1));
+    cr_assert(tide_is_in_arena(place));
+    cr_assert(tide_is_in_arena(place + PIECE - 1));
+    cr_assert_not(tide_is_in_arena(place + PIECE));
 }
 
-Test(address_map, a_range_covers_the_pieces_it_touches)
+Test(address_map, a_cleared_piece_is_foreign_and_its_neighbours_stay)
 {
     char *place = far_place(0);
 
-    cr_assert(tide_address_map_set(place + PIECE - 1, PIECE + 2, TIDE_ARENA, TIDE_ARENA));
-    assert_entries(place, 3, TIDE_ARENA);
-    assert_entries(place + 3 * PIECE, 1, TIDE_OTHER);
-    tide_address_map_clear(place + PIECE - 1, PIECE + 1);
-    assert_entries(place, 2, TIDE_OTHER);
-    assert_entries(place + 2 * PIECE, 1, TIDE_ARENA);
-}
-
-Test(address_map, cleared_pieces_are_foreign_and_their_neighbours_stay)
-{
-    char *place = far_place(0);
-
-    cr_assert(tide_address_map_set(place, 5 * PIECE, TIDE_ARENA, TIDE_ARENA));
-    tide_address_map_clear(place + PIECE, 3 * PIECE);
-    assert_entries(place, 1, TIDE_ARENA);
-    assert_entries(place + PIECE, 3, TIDE_OTHER);
-    assert_entries(place + 4 * PIECE, 1, TIDE_ARENA);
+    for (unsigned n = 0; n < 3; n++)
+        cr_assert(tide_address_map_enter(place + n * PIECE));
+    tide_address_map_leave(place + PIECE);
+    assert_entries(place, 1, true);
+    assert_entries(place + PIECE, 1, false);
+    assert_entries(place + 2 * PIECE, 1, true);
 }
 
 Test(address_map, the_last_piece_of_the_address_space_has_an_entry)
 {
     char *last = (char *)(LIMIT - PIECE);
 
-    cr_assert(tide_address_map_set(last, PIECE, TIDE_ARENA, TIDE_ARENA));
-    assert_entries(last, 1, TIDE_ARENA);
+    cr_assert(tide_address_map_enter(last));
+    assert_entries(last, 1, true);
 }
 
+/* A table takes one request to be made and one to be written. */
 Test(address_map, without_memory_nothing_is_entered)
 {
-    char *place = far_place(1);
+    for (unsigned n = 1; n <= 2; n++) {
+        char *place = far_place(n);
 
-    tide_os_fail_map_every(1);
-    errno = 0;
-    cr_assert_not(tide_address_map_set(place, 2 * PIECE, TIDE_ARENA, TIDE_ARENA));
-    cr_assert_eq(errno, ENOMEM);
-    assert_entries(place, 2, TIDE_OTHER);
-    tide_os_fail_map_every(0);
-    cr_assert(tide_address_map_set(place, 2 * PIECE, TIDE_ARENA, TIDE_ARENA));
-    assert_entries(place, 2, TIDE_ARENA);
+        tide_os_fail_map_every(n);
+        errno = 0;
+        cr_assert_not(tide_address_map_enter(place));
+        cr_assert_eq(errno, ENOMEM);
+        assert_entries(place, 1, false);
+        tide_os_fail_map_every(0);
+        cr_assert(tide_address_map_enter(place));
+        assert_entries(place, 1, true);
+    }
 }
 
 Test(address_map, a_part_in_use_needs_no_more_memory)
 {
     char *place = far_place(1);
 
-    cr_assert(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_ARENA));
+    cr_assert(tide_address_map_enter(place));
     tide_os_fail_map_every(1);
-    tide_address_map_clear(place, PIECE);
-    assert_entries(place, 1, TIDE_OTHER);
-    cr_assert(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_ARENA));
-    assert_entries(place, 1, TIDE_ARENA);
-}
-
-Test(address_map, a_range_that_can_be_entered_only_in_part_is_not_entered)
-{
-    char *place = far_place(2), *edge;
-
-    /* The end of the part of the table that becomes writable with place's entry. */
-    cr_assert_not(is_ready(place));
-    cr_assert(tide_address_map_set(place, PIECE, TIDE_OTHER, TIDE_OTHER));
-    for (edge = place; is_ready(edge); edge += PIECE)
-        cr_assert_lt(edge, far_place(3));
-    tide_os_fail_map_every(1);
-    cr_assert_not(tide_address_map_set(edge - 3 * PIECE, 5 * PIECE, TIDE_ARENA, TIDE_ARENA));
-    assert_entries(edge - 3 * PIECE, 5, TIDE_OTHER);
-    tide_os_fail_map_every(0);
-    cr_assert(tide_address_map_set(edge - 3 * PIECE, 5 * PIECE, TIDE_ARENA, TIDE_ARENA));
-    assert_entries(edge - 3 * PIECE, 5, TIDE_ARENA);
+    tide_address_map_leave(place);
+    assert_entries(place, 1, false);
+    cr_assert(tide_address_map_enter(place));
+    assert_entries(place, 1, true);
 }
 
 /* ---- Parts --------------------------------------------------------------- */
 
-/* The border below which nothing was entered. */
-static char *border(unsigned n)
+Test(address_map, a_piece_on_either_side_of_a_border_is_entered)
 {
-    return (char *)tide_round_down((uintptr_t)far_place(n), PART);
+    char *border = (char *)tide_round_down((uintptr_t)far_place(3), PART);
+
+    cr_assert(tide_address_map_enter(border - PIECE));
+    cr_assert(tide_address_map_enter(border));
+    assert_entries(border - 2 * PIECE, 1, false);
+    assert_entries(border - PIECE, 2, true);
+    assert_entries(border + PIECE, 1, false);
 }
 
-Test(address_map, a_range_may_cross_parts)
+Test(address_map, the_next_arena_is_found_across_parts)
 {
-    char *start = border(3) - 2 * PIECE;
-    size_t bytes = PART + 5 * PIECE;
+    char *places[] = { far_place(4), far_place(4) + PIECE, far_place(4) + PART, far_place(6) };
 
-    cr_assert(tide_address_map_set(start, bytes, TIDE_ARENA, TIDE_ARENA));
-    assert_entries(start - PIECE, 1, TIDE_OTHER);
-    assert_entries(start, TIDE_MAP_PART_BYTES + 5, TIDE_ARENA);
-    assert_entries(start + bytes, 1, TIDE_OTHER);
-    tide_address_map_clear(start, bytes);
-    assert_entries(start, TIDE_MAP_PART_BYTES + 5, TIDE_OTHER);
-}
-
-/* Each of the two takes a request to be made and one to be written. */
-Test(address_map, without_all_tables_it_needs_nothing_is_entered)
-{
-    for (unsigned n = 1; n <= 4; n++) {
-        char *start = border(8 + 2 * n) - PIECE;
-
-        tide_os_fail_map_every(n);
-        errno = 0;
-        cr_assert_not(tide_address_map_set(start, 2 * PIECE, TIDE_ARENA, TIDE_ARENA));
-        cr_assert_eq(errno, ENOMEM);
-        tide_os_fail_map_every(0);
-        assert_entries(start, 2, TIDE_OTHER);
-        cr_assert(tide_address_map_set(start, 2 * PIECE, TIDE_ARENA, TIDE_ARENA));
-        assert_entries(start, 2, TIDE_ARENA);
-    }
+    for (size_t n = 0; n < 4; n++)
+        cr_assert(tide_address_map_enter(places[n]));
+    for (size_t n = 1; n < 4; n++)
+        cr_assert_eq(tide_address_map_next(places[n - 1]), places[n]);
+    cr_assert_eq(tide_address_map_next(far_place(3)), places[0]);
+    tide_address_map_leave(places[1]);
+    cr_assert_eq(tide_address_map_next(places[0]), places[2]);
 }
 
 /* ---- Threads ------------------------------------------------------------- */
@@ -344,8 +281,8 @@ static void enter_pieces(void *argument)
         atomic_fetch_add(&ready, 1);
         while (tide_relaxed(&ready) < THREADS * (n + 1))
             ;
-        TIDE_REQUIRE(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_ARENA));
-        TIDE_REQUIRE(tide_memory_at(place) == TIDE_ARENA);
+        TIDE_REQUIRE(tide_address_map_enter(place));
+        TIDE_REQUIRE(tide_is_in_arena(place));
     }
 }
 
@@ -353,7 +290,7 @@ static char *others_mapped;
 
 static void enter_other(void *place)
 {
-    TIDE_REQUIRE(tide_address_map_set(place, PIECE, TIDE_ARENA, TIDE_ARENA));
+    TIDE_REQUIRE(tide_address_map_enter(place));
     others_mapped = last_mapped;
 }
 
@@ -366,9 +303,9 @@ static void enter_meanwhile(void)
 Test(address_map, the_table_that_is_made_first_stays)
 {
     meanwhile = enter_meanwhile;
-    cr_assert(tide_address_map_set(far_place(1), PIECE, TIDE_ARENA, TIDE_ARENA));
-    assert_entries(far_place(1), 1, TIDE_ARENA);
-    assert_entries(far_place(1) + PIECE, 1, TIDE_ARENA);
+    cr_assert(tide_address_map_enter(far_place(1)));
+    assert_entries(far_place(1), 1, true);
+    assert_entries(far_place(1) + PIECE, 1, true);
     cr_assert(is_mapped(others_mapped) && last_mapped != others_mapped);
     cr_assert_not(is_mapped(last_mapped), "this thread's was given back");
 }
@@ -388,5 +325,5 @@ Test(address_map, threads_may_make_the_same_table_at_the_same_time)
         peer_end(&peers[n]);
     }
     for (unsigned n = 0; n < ROUNDS; n++)
-        assert_entries(far_place(0) + n * (PART / 2), THREADS, TIDE_ARENA);
+        assert_entries(far_place(0) + n * (PART / 2), THREADS, true);
 }

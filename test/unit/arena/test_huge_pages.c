@@ -1,11 +1,11 @@
-/* test_huge_pages.c - arena/huge_pages.h: which units get huge pages, and how these
+/* test_huge_pages.c - arena/huge_pages.h: which arenas get huge pages, and how these
  * are purged.  Where arenas are smaller than a huge page, or the system gives
  * none, nothing is ever huge. */
 #include "arena/huge_pages.h"
 
 #include "../os/smaps.h"
 #include "arenas.h"
-#include "arena/shard.h"
+#include "os/huge_pages.h"
 
 #define ALWAYS_SCENARIO(name)                                                                \
     Test(huge_pages, name)                                                                    \
@@ -18,45 +18,26 @@ enum { MOST_LOOKS = 100 };
 
 static bool can_be_huge(void)
 {
-    return TIDE_UNITS > 0 && has_transparent();
+    return TIDE_ARENAS_MAY_BE_HUGE && has_transparent();
 }
 
-static char *unit_of(struct arena *arena, unsigned unit)
+static bool is_huge(const struct arena *arena)
 {
-    return (char *)arena + unit * TIDE_HUGE_PAGE_BYTES;
+    return tide_arena_is(arena, ARENA_HUGE);
 }
 
-static bool is_huge(const struct arena *arena, unsigned unit)
+static bool has_arena_flag(struct arena *arena, const char *flag)
 {
-    return tide_units_in(arena, UNIT_HUGE) >> unit & 1;
+    return has_flag((char *)arena, flag);
 }
 
-static void touch(struct pool *run)
+static struct arena *take_whole_touched(void)
 {
-    memset(tide_pool_start(run), 1, tide_pool_bytes(run));
-}
-
-static struct pool *take_whole_touched(void)
-{
-    struct pool *run;
+    struct arena *arena;
 
     fill();
-    run = take_whole();
-    touch(run);
-    return run;
-}
-
-/* A run for each slot of one arena, all touched. */
-static struct arena *take_slots(struct pool *runs[TIDE_SLOTS])
-{
-    struct pool *run = fill();
-    struct arena *arena = tide_arena_of(run);
-
-    for (unsigned n = 0; n < USABLE; n++, run = n < USABLE ? take(&filler, 1) : NULL) {
-        TIDE_REQUIRE(tide_arena_of(run) == arena);
-        touch(run);
-        runs[tide_pool_slot(run)] = run;
-    }
+    arena = take_whole();
+    touch_slots(arena);
     return arena;
 }
 
@@ -66,188 +47,165 @@ static void look_until_rest(void)
         TIDE_REQUIRE(n < MOST_LOOKS);
 }
 
-/* With every unit huge. */
-static struct arena *take_huge(struct pool *runs[TIDE_SLOTS])
+static struct arena *take_huge(void)
 {
-    struct arena *arena = take_slots(runs);
+    struct arena *arena = take_whole_touched();
 
     look_until_rest();
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == TIDE_ALL_UNITS);
+    TIDE_REQUIRE(is_huge(arena));
     return arena;
 }
 
-static void put_slots(struct pool *runs[TIDE_SLOTS], unsigned from, unsigned count)
+static bool is_run_resident(struct arena *arena, unsigned n)
 {
-    for (unsigned slot = from; slot < from + count; slot++)
-        tide_arena_put_run(runs[slot]);
-}
-
-/* ---- Units --------------------------------------------------------------- */
-
-Test(huge_pages, units_are_an_arenas_slots_but_the_headers)
-{
-    uint64_t all = 0;
-
-    if (TIDE_UNITS == 0)
-        cr_skip_test("arenas are smaller than a huge page");
-    for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++) {
-        cr_assert_eq(all & tide_unit_slots(unit), 0);
-        cr_assert_eq(tide_bit_count(tide_unit_slots(unit)),
-                     TIDE_HUGE_PAGE_BYTES / TIDE_SLOT_BYTES - (unit ? 0 : TIDE_HEADER_SLOTS));
-        all |= tide_unit_slots(unit);
-    }
-    cr_assert_eq(all, TIDE_ALL_FREE);
+    return is_resident(tide_pool_start(nth_run(arena, n)));
 }
 
 /* ---- Which are made huge ------------------------------------------------ */
 
-SCENARIO(huge_pages, units_full_at_two_looks_become_huge_one_at_a_look)
+SCENARIO(huge_pages, arenas_full_at_two_looks_become_huge_one_at_a_look)
 {
-    struct arena *arena = tide_arena_of(take_whole_touched());
+    enum { ARENAS = 3 };
+    struct arena *arenas[ARENAS];
 
-    TIDE_REQUIRE(decay() + 1 > TIDE_UNITS * TIDE_HUGE_PAGE_BYTES);
-    for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++) {
-        unsigned before = (1u << unit) - 1;
+    fill();
+    for (int n = 0; n < ARENAS; n++)
+        touch_slots(arenas[n] = take_whole());
+    TIDE_REQUIRE(decay() >= (TIDE_ARENAS_MAY_BE_HUGE ? ARENAS * TIDE_HUGE_PAGE_BYTES : 0));
+    for (unsigned looks = 0; looks <= ARENAS; looks++) {
+        unsigned huge = 0;
 
-        TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? before : 0));
-        TIDE_REQUIRE(!has_flag(unit_of(arena, unit), "hg"));
+        for (int n = 0; n < ARENAS; n++) {
+            huge += is_huge(arenas[n]);
+            TIDE_REQUIRE(has_arena_flag(arenas[n], "hg") == is_huge(arenas[n]));
+        }
+        TIDE_REQUIRE(huge == (can_be_huge() ? looks : 0));
         decay();
     }
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
-    for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++)
-        TIDE_REQUIRE(has_flag(unit_of(arena, unit), "hg") == can_be_huge());
     look_until_rest();
     tide_arena_check();
 }
 
 SCENARIO(huge_pages, its_pages_are_collapsed_and_keep_their_contents)
 {
-    struct pool *run = take_whole_touched();
-    struct arena *arena = tide_arena_of(run);
-    char *bytes = tide_pool_start(run);
-    size_t page = tide_os_page_bytes;
+    struct arena *arena = take_whole_touched();
+    char *bytes = slots_of(arena);
+    size_t page = tide_os_page_bytes, length = USABLE * TIDE_SLOT_BYTES;
 
-    if (!can_be_huge() || !tide_os_collapse(unit_of(arena, 0), TIDE_HUGE_PAGE_BYTES))
+    if (!can_be_huge() || !tide_os_collapse(arena, TIDE_HUGE_PAGE_BYTES))
         return; /* seen in os/test_huge_pages, which skips */
-    for (size_t n = 0; n < tide_pool_bytes(run); n += page)
+    for (size_t n = 0; n < length; n += page)
         bytes[n] = (char)(n / page);
     look_until_rest();
-    TIDE_REQUIRE(transparent_bytes(arena) >= 2 * TIDE_HUGE_PAGE_BYTES);
-    for (size_t n = 0; n < tide_pool_bytes(run); n++)
+    TIDE_REQUIRE(transparent_bytes(arena) >= TIDE_HUGE_PAGE_BYTES);
+    for (size_t n = 0; n < length; n++)
         TIDE_REQUIRE(bytes[n] == (n % page ? 1 : (char)(n / page)));
     tide_arena_check();
 }
 
 SCENARIO(huge_pages, none_does_while_the_program_grows)
 {
-    struct arena *arena = tide_arena_of(take_whole_touched());
+    struct arena *arena = take_whole_touched();
 
     for (int n = 0; n < 4; n++) {
         decay();
-        TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == 0);
+        TIDE_REQUIRE(!is_huge(arena));
         take_whole();
     }
     look_until_rest();
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
+    TIDE_REQUIRE(is_huge(arena) == can_be_huge());
 }
 
 SCENARIO(huge_pages, one_does_though_other_arenas_come_and_go)
 {
-    struct arena *arena = tide_arena_of(take_whole_touched());
+    struct arena *arena = take_whole_touched();
 
     for (int n = 0; n < 5; n++) {
-        struct pool *other = take_whole();
-        size_t made = tide_relaxed(&tide_shard_created);
+        struct arena *other = take_whole();
+        size_t made = created();
 
         decay();
-        tide_arena_put_run(other);
-        tide_arena_put_run(take_whole());
-        TIDE_REQUIRE(tide_relaxed(&tide_shard_created) > made);
+        keep_runs(other, 0);
+        keep_runs(take_whole(), 0);
+        TIDE_REQUIRE(created() > made);
         decay();
     }
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
+    TIDE_REQUIRE(is_huge(arena) == can_be_huge());
 }
 
-SCENARIO(huge_pages, a_unit_with_a_free_slot_does_not)
+SCENARIO(huge_pages, one_with_a_free_slot_does_not)
 {
-    struct pool *run = take_whole_touched();
-    struct arena *arena = tide_arena_of(run);
+    struct arena *arena = take_whole_touched();
 
-    change_length(run, USABLE - 1);
+    keep_runs(arena, USABLE - 1);
     for (int n = 0; n < 4; n++)
         decay();
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? 1 : 0));
-    TIDE_REQUIRE(!has_flag(unit_of(arena, 0) + TIDE_ARENA_BYTES - 1, "hg"));
+    TIDE_REQUIRE(!is_huge(arena) && !has_arena_flag(arena, "hg"));
+    take_free_slots(arena);
+    touch_slots(arena);
+    look_until_rest();
+    TIDE_REQUIRE(is_huge(arena) == can_be_huge());
 }
 
-SCENARIO(huge_pages, a_unit_must_be_full_at_two_looks_in_a_row)
+SCENARIO(huge_pages, it_must_be_full_at_two_looks_in_a_row)
 {
-    struct pool *run = take_whole_touched();
+    struct arena *arena = take_whole_touched();
 
     for (int n = 0; n < 4; n++) {
         decay();
-        change_length(run, 1);
+        keep_runs(arena, 1);
         decay();
-        change_length(run, USABLE);
-        touch(run);
+        take_free_slots(arena);
+        touch_slots(arena);
     }
-    TIDE_REQUIRE(tide_units_in(tide_arena_of(run), UNIT_HUGE) == 0);
+    TIDE_REQUIRE(!is_huge(arena));
 }
 
-/* Half of unit 1's pages are missing: resident memory would grow. */
-SCENARIO(huge_pages, a_sparse_unit_does_not_until_it_is_dense)
+/* A quarter of its pages are missing: resident memory would grow. */
+SCENARIO(huge_pages, a_sparse_one_does_not_until_it_is_dense)
 {
-    struct pool *run;
     struct arena *arena;
 
     fill();
-    run = take_whole();
-    arena = tide_arena_of(run);
-    memset(tide_pool_start(run), 1, tide_pool_bytes(run) * 3 / 4);
+    arena = take_whole();
+    memset(slots_of(arena), 1, USABLE * TIDE_SLOT_BYTES * 3 / 4);
     look_until_rest();
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? 1 : 0));
-    TIDE_REQUIRE(!has_flag(unit_of(arena, 0) + TIDE_ARENA_BYTES - 1, "hg"));
-    touch(run);
+    TIDE_REQUIRE(!is_huge(arena) && !has_arena_flag(arena, "hg"));
+    touch_slots(arena);
     for (int n = 0; n < 20; n++) /* it is examined anew after some looks */
         decay();
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
+    TIDE_REQUIRE(is_huge(arena) == can_be_huge());
 }
 
 /* As if each slot were a pool of which so many blocks in a hundred are allocated. */
-static void pose_as_pools(struct pool *runs[TIDE_SLOTS], enum pool_state state, uint32_t allocated)
+static bool is_huge_of_pools(enum pool_state state, uint32_t allocated)
 {
-    for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++) {
-        tide_set_relaxed(&runs[slot]->carved, 100);
-        tide_set_relaxed(&runs[slot]->left, allocated / 2);
-        tide_set_relaxed(&runs[slot]->held, allocated - allocated / 2);
-        tide_set_relaxed(&runs[slot]->state, (uint8_t)state);
+    struct arena *arena = take_whole_touched();
+
+    for (unsigned n = 0; n < USABLE; n++) {
+        struct pool *pool = nth_run(arena, n);
+
+        tide_set_relaxed(&pool->carved, 100);
+        tide_set_relaxed(&pool->left, allocated / 2);
+        tide_set_relaxed(&pool->held, allocated - allocated / 2);
+        tide_set_relaxed(&pool->state, (uint8_t)state);
     }
-}
-
-static unsigned huge_units_of_pools(enum pool_state state, uint32_t allocated)
-{
-    struct pool *runs[TIDE_SLOTS];
-    struct arena *arena = take_slots(runs);
-
-    pose_as_pools(runs, state, allocated);
     look_until_rest();
-    return tide_units_in(arena, UNIT_HUGE);
+    return is_huge(arena);
 }
 
 SCENARIO(huge_pages, pools_must_be_nearly_all_allocated)
 {
-    unsigned all = can_be_huge() ? TIDE_ALL_UNITS : 0;
-
-    TIDE_REQUIRE(huge_units_of_pools(POOL_FULL, 100) == all);
-    TIDE_REQUIRE(huge_units_of_pools(POOL_USED, 88) == all);
-    TIDE_REQUIRE(huge_units_of_pools(POOL_USED, 87) == 0);
-    TIDE_REQUIRE(huge_units_of_pools(POOL_EMPTY, 100) == 0);
+    TIDE_REQUIRE(is_huge_of_pools(POOL_FULL, 100) == can_be_huge());
+    TIDE_REQUIRE(is_huge_of_pools(POOL_USED, 88) == can_be_huge());
+    TIDE_REQUIRE(!is_huge_of_pools(POOL_USED, 87));
+    TIDE_REQUIRE(!is_huge_of_pools(POOL_EMPTY, 100));
 }
 
 SCENARIO(huge_pages, a_look_examines_only_so_many)
 {
-    enum { ARENAS = 12, ALL = TIDE_UNITS * ARENAS, AT_ONCE = 4 };
-    struct pool *wholes[ARENAS];
+    enum { ARENAS = 24, AT_ONCE = 4 };
+    struct arena *wholes[ARENAS];
     int examined = 0, looks = 0;
 
     fill();
@@ -257,126 +215,102 @@ SCENARIO(huge_pages, a_look_examines_only_so_many)
     if (!can_be_huge())
         return;
     decay();
-    while (examined < ALL) {
+    while (examined < ARENAS) {
         int before = examined;
 
         decay();
         examined = 0;
         for (int n = 0; n < ARENAS; n++)
-            examined += (int)tide_bit_count(tide_units_in(tide_arena_of(wholes[n]), UNIT_WANTING));
+            examined += tide_arena_is(wholes[n], ARENA_WANTING);
         TIDE_REQUIRE(examined - before <= AT_ONCE && ++looks < 10);
     }
-    TIDE_REQUIRE(looks >= ALL / AT_ONCE);
+    TIDE_REQUIRE(looks >= ARENAS / AT_ONCE);
     TIDE_REQUIRE(decay() == 0);
 }
 
 SCENARIO(huge_pages, a_look_is_due_when_there_are_new_arenas)
 {
     fill();
-    TIDE_REQUIRE(tide_units_look_is_due() == (TIDE_UNITS > 0));
+    TIDE_REQUIRE(tide_huge_look_is_due() == TIDE_ARENAS_MAY_BE_HUGE);
     decay();
-    TIDE_REQUIRE(!tide_units_look_is_due());
+    TIDE_REQUIRE(!tide_huge_look_is_due());
 }
 
 /* ---- Purging ------------------------------------------------------------ */
 
-SCENARIO(huge_pages, up_to_half_of_a_huge_unit_stays)
+SCENARIO(huge_pages, up_to_half_of_a_huge_arena_stays)
 {
-    struct pool *runs[TIDE_SLOTS];
     struct arena *arena;
-    unsigned first = TIDE_SLOTS - TIDE_UNIT_SLOTS, half = TIDE_UNIT_SLOTS / 2;
+    unsigned half = USABLE / 2;
 
     if (!can_be_huge())
         return;
-    arena = take_huge(runs);
-    put_slots(runs, first, half);
+    arena = take_huge();
+    keep_runs(arena, USABLE - half);
     look_until_rest();
-    TIDE_REQUIRE(is_huge(arena, 1) && is_resident(tide_pool_start(runs[first])));
+    TIDE_REQUIRE(is_huge(arena) && is_run_resident(arena, USABLE - 1));
     TIDE_REQUIRE(tide_arena_returnable() >= half * TIDE_SLOT_BYTES);
-    put_slots(runs, first + half, 1);
+    tide_arena_put_run(nth_run(arena, 0));
     look_until_rest();
-    TIDE_REQUIRE(!is_huge(arena, 1) && is_huge(arena, 0));
-    TIDE_REQUIRE(has_flag(unit_of(arena, 1), "nh") && has_flag(unit_of(arena, 0), "hg"));
-    for (unsigned slot = first; slot < TIDE_SLOTS; slot++)
-        TIDE_REQUIRE(is_resident(tide_pool_start(runs[slot])) == (slot > first + half));
-    for (unsigned slot = first + half + 1; slot < TIDE_SLOTS; slot++)
-        TIDE_REQUIRE(*tide_pool_start(runs[slot]) == 1);
+    TIDE_REQUIRE(!is_huge(arena) && has_arena_flag(arena, "nh") && is_resident(arena));
+    for (unsigned n = 0; n < USABLE; n++) {
+        bool is_taken = n > 0 && n < USABLE - half;
+
+        TIDE_REQUIRE(is_run_resident(arena, n) == is_taken);
+        TIDE_REQUIRE(!is_taken || *tide_pool_start(nth_run(arena, n)) == 1);
+    }
     TIDE_REQUIRE(tide_arena_returnable() == 0);
     tide_arena_check();
 }
 
-SCENARIO(huge_pages, an_empty_unit_goes_whole_and_unit_0_keeps_its_header)
+SCENARIO(huge_pages, an_ordinary_one_that_is_full_again_becomes_huge_again)
 {
-    struct pool *runs[TIDE_SLOTS];
     struct arena *arena;
 
     if (!can_be_huge())
         return;
-    arena = take_huge(runs);
-    put_slots(runs, TIDE_SLOTS - TIDE_UNIT_SLOTS, TIDE_UNIT_SLOTS);
+    arena = take_huge();
+    keep_runs(arena, 1);
     look_until_rest();
-    TIDE_REQUIRE(tide_os_resident_bytes(unit_of(arena, 1)) == 0 && is_huge(arena, 0));
-    put_slots(runs, TIDE_HEADER_SLOTS, TIDE_UNIT_SLOTS - TIDE_HEADER_SLOTS - 1);
-    look_until_rest(); /* the last slot keeps the arena */
-    TIDE_REQUIRE(!is_huge(arena, 0) && is_resident(arena));
-    TIDE_REQUIRE(tide_os_resident_bytes(unit_of(arena, 0)) <=
-                 TIDE_SLOT_BYTES * (TIDE_HEADER_SLOTS + 1));
-    tide_arena_check();
-}
-
-SCENARIO(huge_pages, an_ordinary_unit_that_is_full_again_becomes_huge_again)
-{
-    struct pool *runs[TIDE_SLOTS], *again;
-    struct arena *arena;
-
-    if (!can_be_huge())
-        return;
-    arena = take_huge(runs);
-    put_slots(runs, TIDE_SLOTS - TIDE_UNIT_SLOTS, TIDE_UNIT_SLOTS);
+    TIDE_REQUIRE(!is_huge(arena));
+    take_free_slots(arena);
+    for (unsigned n = 1; n < USABLE; n++)
+        TIDE_REQUIRE(nth_run(arena, n)->is_zero &&
+                     is_zero(tide_pool_start(nth_run(arena, n)), TIDE_SLOT_BYTES));
+    touch_slots(arena);
     look_until_rest();
-    again = take(&nobody, TIDE_UNIT_SLOTS);
-    TIDE_REQUIRE(tide_arena_of(again) == arena && again->is_zero);
-    TIDE_REQUIRE(is_zero(tide_pool_start(again), tide_pool_bytes(again)));
-    touch(again);
-    look_until_rest();
-    TIDE_REQUIRE(is_huge(arena, 1) && has_flag(unit_of(arena, 1), "hg"));
+    TIDE_REQUIRE(is_huge(arena) && has_arena_flag(arena, "hg"));
 }
 
 SCENARIO(huge_pages, trim_returns_every_slot)
 {
-    struct pool *runs[TIDE_SLOTS];
-    struct arena *arena;
+    struct arena *arena, *other;
     size_t returnable;
 
     if (!can_be_huge())
         return;
-    arena = take_huge(runs);
-    put_slots(runs, TIDE_SLOTS - 1, 1);
+    arena = take_huge();
+    other = take_huge();
+    keep_runs(arena, USABLE - 1);
     returnable = tide_arena_returnable();
     TIDE_REQUIRE(returnable >= TIDE_SLOT_BYTES);
     TIDE_REQUIRE(tide_arena_trim(0) >= returnable && tide_arena_returnable() == 0);
-    TIDE_REQUIRE(!is_resident(tide_pool_start(runs[TIDE_SLOTS - 1])));
-    TIDE_REQUIRE(is_resident(tide_pool_start(runs[TIDE_SLOTS - 2])));
-    TIDE_REQUIRE(!is_huge(arena, 1) && is_huge(arena, 0));
+    TIDE_REQUIRE(!is_run_resident(arena, USABLE - 1) && is_run_resident(arena, USABLE - 2));
+    TIDE_REQUIRE(!is_huge(arena) && is_huge(other));
     tide_arena_check();
 }
 
 SCENARIO(huge_pages, what_the_kernel_is_at_is_not_purged)
 {
-    struct pool *runs[TIDE_SLOTS];
-    struct arena *arena = take_slots(runs);
+    struct arena *arena = take_whole_touched();
 
-    if (TIDE_UNITS == 0)
-        return;
-    put_slots(runs, TIDE_SLOTS - 2, 2);
-    put_slots(runs, TIDE_HEADER_SLOTS, 1);
-    tide_set_relaxed(&arena->units, 2 << UNIT_CHANGING);
+    keep_runs(arena, USABLE - 2);
+    tide_set_relaxed(&arena->huge, ARENA_CHANGING);
     tide_arena_trim(0);
-    TIDE_REQUIRE(is_resident(tide_pool_start(runs[TIDE_SLOTS - 1])));
-    TIDE_REQUIRE(!is_resident(tide_pool_start(runs[TIDE_HEADER_SLOTS])));
-    tide_set_relaxed(&arena->units, 0);
+    TIDE_REQUIRE(is_run_resident(arena, USABLE - 1) && is_run_resident(arena, USABLE - 2));
+    tide_set_relaxed(&arena->huge, 0);
     tide_arena_trim(0);
-    TIDE_REQUIRE(!is_resident(tide_pool_start(runs[TIDE_SLOTS - 1])));
+    TIDE_REQUIRE(!is_run_resident(arena, USABLE - 1) && !is_run_resident(arena, USABLE - 2));
 }
 
 /* ---- Looks and trims at the same time ------------------------------------ */
@@ -393,29 +327,31 @@ static void look_on(void *unused)
 static void check_run(struct pool *run)
 {
     TIDE_REQUIRE(!run->is_zero || is_zero(tide_pool_start(run), tide_pool_bytes(run)));
-    touch(run);
+    memset(tide_pool_start(run), 1, tide_pool_bytes(run));
 }
 
 SCENARIO(huge_pages, threads_use_and_trim_the_arena_meanwhile)
 {
-    struct pool *runs[TIDE_SLOTS];
+    struct arena *arena = take_whole_touched();
     struct peer peer;
 
-    take_slots(runs);
+    take_free_slots(filler.arena);
     peer_start(&peer);
     peer_ask(&peer, look_on, NULL);
     for (int n = 0; n < 300; n++) {
         struct tide_tenant other = { .arena = NULL };
         struct pool *run;
 
-        put_slots(runs, TIDE_SLOTS - 1, 1);
+        keep_runs(arena, USABLE - 1);
         if (n % 3 == 0)
             tide_arena_trim(0);
-        run = runs[TIDE_SLOTS - 1] = take(&other, 1);
-        check_run(run);
+        run = take(&other, 1);
         tide_arena_leave(&other);
-        for (unsigned slot = TIDE_HEADER_SLOTS; slot < TIDE_SLOTS; slot++)
-            TIDE_REQUIRE(*tide_pool_start(runs[slot]) == 1);
+        if (tide_arena_of(run) != arena) /* whose lock was busy */
+            take_free_slots(arena);
+        check_run(nth_run(arena, USABLE - 1));
+        for (unsigned slot = 0; slot < USABLE; slot++)
+            TIDE_REQUIRE(*tide_pool_start(nth_run(arena, slot)) == 1);
     }
     tide_set_relaxed(&is_over, true);
     peer_wait(&peer);
@@ -429,9 +365,8 @@ ALWAYS_SCENARIO(always_asks_for_new_arenas)
 {
     struct arena *arena = tide_arena_of(fill());
 
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == (can_be_huge() ? TIDE_ALL_UNITS : 0));
-    for (unsigned unit = 0; TIDE_ALL_UNITS >> unit != 0; unit++)
-        TIDE_REQUIRE(has_flag(unit_of(arena, unit), "hg") == can_be_huge());
+    TIDE_REQUIRE(is_huge(arena) == can_be_huge());
+    TIDE_REQUIRE(has_arena_flag(arena, "hg") == can_be_huge());
 }
 
 /* Its huge page made slots resident that were never taken. */
@@ -442,26 +377,24 @@ ALWAYS_SCENARIO(always_trims_what_the_huge_page_brought)
 
     if (!can_be_huge())
         return;
-    touch(run);
-    TIDE_REQUIRE(tide_arena_returnable() >=
-                 (TIDE_UNIT_SLOTS - TIDE_HEADER_SLOTS - 1) * TIDE_SLOT_BYTES);
+    memset(tide_pool_start(run), 1, tide_pool_bytes(run));
+    TIDE_REQUIRE(tide_arena_returnable() >= (USABLE - 1) * TIDE_SLOT_BYTES);
     tide_arena_trim(0);
-    TIDE_REQUIRE(tide_os_resident_bytes(unit_of(arena, 0)) <=
-                 (TIDE_HEADER_SLOTS + 1) * TIDE_SLOT_BYTES);
-    TIDE_REQUIRE(tide_arena_returnable() == 0 && !is_huge(arena, 0));
+    TIDE_REQUIRE(tide_os_resident_bytes(arena) <= (TIDE_HEADER_SLOTS + 1) * TIDE_SLOT_BYTES);
+    TIDE_REQUIRE(tide_arena_returnable() == 0 && !is_huge(arena));
     TIDE_REQUIRE(*tide_pool_start(run) == 1);
     tide_arena_check();
 }
 
 static void check_never(void)
 {
-    struct arena *arena = tide_arena_of(take_whole_touched());
+    struct arena *arena = take_whole_touched();
 
     for (int n = 0; n < 4; n++)
         decay();
-    TIDE_REQUIRE(!tide_units_look_is_due());
-    TIDE_REQUIRE(tide_units_in(arena, UNIT_HUGE) == 0 && !has_flag(arena, "hg"));
-    TIDE_REQUIRE(has_flag(arena, "nh") == (tide_os_huge_pages() == TIDE_HUGE_PAGES_ALWAYS));
+    TIDE_REQUIRE(!tide_huge_look_is_due());
+    TIDE_REQUIRE(!is_huge(arena) && !has_arena_flag(arena, "hg"));
+    TIDE_REQUIRE(has_arena_flag(arena, "nh") == (tide_os_huge_pages() == TIDE_HUGE_PAGES_ALWAYS));
 }
 
 PROGRAM(never)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sched.h>
 
+#include "arena/nodes.h"
 #include "arenas.h"
 #include "machine/cpu.h"
 
@@ -13,8 +14,9 @@
 
 SCENARIO(manager, a_run_is_taken_and_put_back)
 {
-    for (unsigned slots = 1; slots <= USABLE; slots++) {
-        struct pool *run = take(&nobody, slots);
+    for (unsigned slots = 1; slots <= TIDE_WIDE_SLOTS; slots++) {
+        struct tide_tenant tenant = { .arena = NULL };
+        struct pool *run = take(&tenant, slots);
         struct arena *arena = tide_arena_of(run);
         unsigned left = tide_arena_free_slots(arena);
 
@@ -23,20 +25,9 @@ SCENARIO(manager, a_run_is_taken_and_put_back)
         tide_arena_check();
         take(&filler, 1); /* so that the arena stays */
         tide_arena_put_run(run);
-        tide_arena_leave(&nobody);
+        tide_arena_leave(&tenant);
         tide_arena_check();
     }
-}
-
-SCENARIO(manager, a_run_can_be_aligned)
-{
-    for (unsigned alignment = 1; alignment <= TIDE_SLOTS / 2; alignment *= 2)
-        for (int n = 0; n < 3; n++) {
-            struct pool *run = tide_arena_take_run(&nobody, 2, alignment);
-
-            TIDE_REQUIRE(run && tide_pool_slot(run) % alignment == 0);
-        }
-    tide_arena_check();
 }
 
 SCENARIO(manager, without_memory_there_is_no_run_and_the_tenant_is_as_it_was)
@@ -50,10 +41,10 @@ SCENARIO(manager, without_memory_there_is_no_run_and_the_tenant_is_as_it_was)
     take_all();
     tide_os_fail_map_every(1);
     errno = 0;
-    TIDE_REQUIRE(!tide_arena_take_run(&tenant, 1, 1) && errno == ENOMEM);
+    TIDE_REQUIRE(!tide_arena_take_run(&tenant, 1) && errno == ENOMEM);
     TIDE_REQUIRE(tenant.arena == home);
     errno = 0;
-    TIDE_REQUIRE(!tide_arena_take_run(&nobody, USABLE, 1) && errno == ENOMEM);
+    TIDE_REQUIRE(!tide_arena_take_run(&tenant, TIDE_WIDE_SLOTS) && errno == ENOMEM);
     tide_os_fail_map_every(0);
     tide_arena_check();
     take(&tenant, 1);
@@ -62,12 +53,9 @@ SCENARIO(manager, without_memory_there_is_no_run_and_the_tenant_is_as_it_was)
 
 SCENARIO(manager, success_keeps_errno)
 {
-    struct pool *run;
-
-    fill();
     errno = ERANGE;
-    run = take_whole();
-    tide_arena_put_run(run);
+    tide_arena_put_run(fill());
+    tide_arena_leave(&filler);
     TIDE_REQUIRE(errno == ERANGE);
 }
 
@@ -90,19 +78,6 @@ SCENARIO(manager, a_heap_is_a_tenant_of_the_arena_of_its_last_pool)
     TIDE_REQUIRE(!tenant.arena && filler.arena->tenants == before);
 }
 
-SCENARIO(manager, a_large_run_makes_no_tenant)
-{
-    struct tide_tenant tenant = { .arena = NULL };
-
-    fill();
-    take(&tenant, TIDE_WIDE_SLOTS + 1);
-    TIDE_REQUIRE(!tenant.arena);
-    take(&tenant, 1);
-    TIDE_REQUIRE(tenant.arena == filler.arena);
-    take(&tenant, USABLE); /* from another arena */
-    TIDE_REQUIRE(tenant.arena == filler.arena);
-}
-
 SCENARIO(manager, a_tenant_that_finds_its_home_full_moves)
 {
     struct tide_tenant tenant = { .arena = NULL };
@@ -121,40 +96,86 @@ SCENARIO(manager, a_tenant_that_finds_its_home_full_moves)
 
 SCENARIO(manager, a_tenant_takes_from_home_though_another_arena_is_fuller)
 {
-    struct pool *whole;
+    struct arena *whole;
 
     fill();
     whole = take_whole();
-    change_length(whole, USABLE - 1);
+    keep_runs(whole, USABLE - 1);
     tide_arena_trim(0); /* no free slot is resident, here or at home */
-    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) != tide_arena_of(whole));
+    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) != whole);
 }
 
 SCENARIO(manager, resident_slots_elsewhere_come_before_fresh_ones_at_home)
 {
-    struct pool *whole;
+    struct arena *whole;
 
     fill();
     tide_arena_trim(0);
     whole = take_whole();
-    change_length(whole, USABLE - 1);
-    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) == tide_arena_of(whole));
+    keep_runs(whole, USABLE - 1);
+    TIDE_REQUIRE(tide_arena_of(take(&filler, 1)) == whole);
 }
 
 SCENARIO(manager, a_run_comes_from_the_fullest_arena_that_has_it)
 {
     struct tide_tenant tenant = { .arena = NULL };
-    struct pool *full, *half;
+    struct arena *full, *half;
 
     fill(); /* the emptiest */
     full = take_whole();
     half = take_whole();
-    change_length(full, USABLE - 2);
-    change_length(half, USABLE / 2);
-    TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == tide_arena_of(full));
+    keep_runs(full, USABLE - 2);
+    keep_runs(half, USABLE / 2);
+    TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == full);
     tide_arena_leave(&tenant);
-    TIDE_REQUIRE(tide_arena_of(take(&nobody, USABLE / 4)) == tide_arena_of(half));
-    TIDE_REQUIRE(tide_arena_of(take(&nobody, USABLE - USABLE / 4)) == filler.arena);
+    while (tide_arena_free_slots(half) >= TIDE_WIDE_SLOTS)
+        TIDE_REQUIRE(tide_arena_of(take(&tenant, TIDE_WIDE_SLOTS)) == half);
+    TIDE_REQUIRE(tide_arena_of(take(&tenant, TIDE_WIDE_SLOTS)) == filler.arena);
+}
+
+/* Arenas of one bucket, of which only the last has the slots for a wide run in a
+ * row: that one. */
+static struct arena *make_torn(unsigned count)
+{
+    struct arena *last;
+
+    fill();
+    take_free_slots(filler.arena);
+    last = take_whole();
+    keep_runs(last, USABLE - TIDE_WIDE_SLOTS);
+    while (--count > 0) {
+        struct arena *torn = take_whole();
+
+        for (unsigned n = 0; n < TIDE_WIDE_SLOTS; n++)
+            tide_arena_put_run(nth_run(torn, 2 * n));
+        TIDE_REQUIRE(torn->bucket == last->bucket);
+    }
+    return last;
+}
+
+SCENARIO(manager, a_few_arenas_of_a_bucket_are_looked_into)
+{
+    struct arena *last = make_torn(4);
+
+    TIDE_REQUIRE(tide_arena_of(take(&filler, TIDE_WIDE_SLOTS)) == last);
+}
+
+SCENARIO(manager, a_new_one_is_made_rather_than_look_into_more)
+{
+    struct arena *last = make_torn(5);
+    size_t before = created();
+
+    TIDE_REQUIRE(tide_arena_of(take(&filler, TIDE_WIDE_SLOTS)) != last && created() == before + 1);
+}
+
+SCENARIO(manager, without_memory_all_are_looked_into)
+{
+    struct arena *last = make_torn(5);
+
+    tide_os_fail_map_every(1);
+    while (tide_arena_of(take(&filler, TIDE_WIDE_SLOTS)) != last)
+        ; /* what the store has */
+    tide_os_fail_map_every(0);
 }
 
 SCENARIO(manager, an_arena_is_made_only_when_no_other_has_room)
@@ -195,45 +216,45 @@ static void let_go_when_waited_for(void *argument)
 SCENARIO(manager, an_arena_with_a_busy_lock_is_passed_over)
 {
     struct tide_tenant tenant = { .arena = NULL };
-    struct pool *whole;
+    struct arena *whole;
     struct peer peer;
 
-    if (tide_arena_global_lock())
+    if (tide_arena_global_lock)
         return;
     peer_start(&peer);
     fill();
     whole = take_whole();
-    change_length(whole, USABLE - 4); /* the fullest with room */
-    peer_do(&peer, hold, tide_arena_of(whole));
+    keep_runs(whole, USABLE - 4); /* the fullest with room */
+    peer_do(&peer, hold, whole);
     TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == filler.arena);
-    peer_do(&peer, let_go, tide_arena_of(whole));
+    peer_do(&peer, let_go, whole);
     tide_arena_leave(&tenant);
-    TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == tide_arena_of(whole));
+    TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == whole);
     peer_end(&peer);
 }
 
 SCENARIO(manager, a_busy_arena_is_waited_for_when_nothing_else_is_left)
 {
     struct tide_tenant tenant = { .arena = NULL };
-    struct pool *whole;
+    struct arena *whole;
     struct peer peer;
 
-    if (tide_arena_global_lock())
+    if (tide_arena_global_lock)
         return;
     peer_start(&peer);
     fill();
     whole = take_whole();
     take_all();
-    change_length(whole, USABLE - 1);
-    peer_do(&peer, hold, tide_arena_of(whole));
-    peer_ask(&peer, let_go_when_waited_for, tide_arena_of(whole));
+    keep_runs(whole, USABLE - 1);
+    peer_do(&peer, hold, whole);
+    peer_ask(&peer, let_go_when_waited_for, whole);
     tide_os_fail_map_every(1);
     errno = ERANGE;
-    TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == tide_arena_of(whole));
+    TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == whole);
     TIDE_REQUIRE(errno == ERANGE);
     tide_os_fail_map_every(0);
     peer_wait(&peer);
-    TIDE_REQUIRE(tide_arena_of(whole)->tenants == 1);
+    TIDE_REQUIRE(whole->tenants == 1);
     tide_arena_check();
     peer_end(&peer);
 }
@@ -249,13 +270,13 @@ SCENARIO(manager, lock_counts_grow_with_use)
 {
     struct tide_lock arenas[2] = { TIDE_LOCK_INITIALIZER, TIDE_LOCK_INITIALIZER };
     struct tide_lock shards[2] = { TIDE_LOCK_INITIALIZER, TIDE_LOCK_INITIALIZER };
-    struct tide_lock *global = tide_arena_global_lock();
+    struct tide_lock *global = tide_arena_global_lock;
     uint64_t before = global ? acquired(global) : 0;
 
     fill();
     tide_arena_lock_counts(&arenas[0], &shards[0]);
     tide_arena_put_run(take(&filler, 1));
-    take_whole();
+    fill();
     tide_arena_lock_counts(&arenas[1], &shards[1]);
     TIDE_REQUIRE(tide_relaxed(&arenas[1].contended) + tide_relaxed(&shards[1].contended) == 0);
     if (global)
@@ -267,7 +288,7 @@ SCENARIO(manager, lock_counts_grow_with_use)
 
 PROGRAM(one_lock)
 {
-    struct tide_lock *lock = tide_arena_global_lock();
+    struct tide_lock *lock = tide_arena_global_lock;
     uint64_t before;
 
     TIDE_REQUIRE(lock);
@@ -278,7 +299,7 @@ PROGRAM(one_lock)
 
 PROGRAM(many_locks)
 {
-    TIDE_REQUIRE(!tide_arena_global_lock());
+    TIDE_REQUIRE(!tide_arena_global_lock);
     tide_arena_put_run(take(&filler, 1));
     TIDE_REQUIRE(acquired(&filler.arena->lock) > 0);
 }
@@ -298,7 +319,7 @@ PROGRAM(three_shards)
     for (unsigned cpu = 0; cpu < 1000; cpu++)
         TIDE_REQUIRE(tide_arena_shard_for_cpu(cpu) == cpu % 3);
     for (unsigned n = 0; n < 3; n++)
-        TIDE_REQUIRE(tide_arena_of(take(&tenants[n], USABLE))->shard == n);
+        TIDE_REQUIRE(tide_arena_of(take_new(&tenants[n]))->shard == n);
     last = fill(); /* room is in shard 0 alone */
     TIDE_REQUIRE(filler.arena->shard == 0);
     before = created();
@@ -356,7 +377,7 @@ static void take_and_put(void *mark)
 
     for (int round = 0; round < ROUNDS; round++) {
         for (int n = 0; n < RUNS; n++) {
-            runs[n] = take(&tenant, 1 + (unsigned)(n * 7 + round) % 9);
+            runs[n] = take(&tenant, 1 + (unsigned)(n * 7 + round) % TIDE_WIDE_SLOTS);
             *(void **)tide_pool_start(runs[n]) = mark;
         }
         for (int n = 0; n < RUNS; n++) {

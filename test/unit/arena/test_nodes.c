@@ -107,10 +107,10 @@ ON_MACHINES(nodes, a_run_is_on_the_node_of_the_cpu, NULL)
     use_nodes(0);
     for (unsigned cpu = 0; cpu < nodes * CPUS_PER_NODE; cpu++) {
         struct tide_tenant tenant = tenant_on(cpu);
-        struct pool *small = take(&tenant, 1), *large = take(&tenant, USABLE);
+        struct pool *first = take(&tenant, 1), *other = take_new(&tenant);
 
-        TIDE_REQUIRE(node_of(small) == cpu / CPUS_PER_NODE);
-        TIDE_REQUIRE(node_of(large) == cpu / CPUS_PER_NODE);
+        TIDE_REQUIRE(node_of(first) == cpu / CPUS_PER_NODE);
+        TIDE_REQUIRE(node_of(other) == cpu / CPUS_PER_NODE);
     }
     tide_arena_check();
 }
@@ -123,7 +123,7 @@ ON_MACHINES(nodes, a_new_arena_is_bound_to_its_node, NULL)
     grown = tide_store_totals().grown;
     for (unsigned cpu = 0; cpu < nodes * CPUS_PER_NODE; cpu++) {
         struct tide_tenant tenant = tenant_on(cpu);
-        struct arena *arena = tide_arena_of(take(&tenant, USABLE));
+        struct arena *arena = tide_arena_of(take_new(&tenant));
         const struct binding *binding = binding_of(arena);
 
         TIDE_REQUIRE(!binding == (nodes == 1));
@@ -136,31 +136,6 @@ ON_MACHINES(nodes, a_new_arena_is_bound_to_its_node, NULL)
     TIDE_REQUIRE(binding_count == (nodes == 1 ? 0 : tide_store_totals().grown - grown));
 }
 
-PROGRAM(rest)
-{
-    struct tide_tenant tenant = { .arena = NULL };
-    struct arena *arena;
-
-    take_over();
-    on_cpu = 2; /* on node 1 */
-    tide_arena_settle(&tenant, on_cpu);
-    arena = tide_arena_of(take(&tenant, 1));
-    use_nodes(2);
-    tide_arena_bind_all();
-    while (tide_arena_free_slots(arena) > 0)
-        take(&tenant, 1);
-    take(&tenant, 1);
-    if (!tide_arena_is_half(arena)) /* nothing was in the way */
-        TIDE_REQUIRE(binding_of((char *)arena + TIDE_ARENA_BYTES - 1)->nodes == 1ul << 1);
-}
-
-Test(nodes, the_rest_of_a_half_arena_is_bound)
-{
-    need_plugin();
-    for (int n = 0; n < 10; n++)
-        assert_ended_well(run_on_machine("rest", 2, NULL, NULL));
-}
-
 ON_MACHINE(nodes, arenas_are_spread_if_asked, 4, "TIDEPOOL_NUMA=interleave")
 {
     struct tide_tenant tenant = { .arena = NULL };
@@ -170,7 +145,7 @@ ON_MACHINE(nodes, arenas_are_spread_if_asked, 4, "TIDEPOOL_NUMA=interleave")
     tide_arena_use_nodes(tide_machine_topology_read(), 0);
     TIDE_REQUIRE(tide_shard_count == before && tide_machine_node_count() == 1);
     do /* what is of the earlier memory isn't bound */
-        take(&tenant, USABLE);
+        take_new(&tenant);
     while (binding_count == 0);
     TIDE_REQUIRE(bindings[0].policy == MPOL_INTERLEAVE);
     TIDE_REQUIRE(bindings[0].nodes == 0xf);
@@ -180,21 +155,18 @@ ON_MACHINE(nodes, arenas_are_spread_if_asked, 4, "TIDEPOOL_NUMA=interleave")
 ON_MACHINE(nodes, earlier_arenas_count_as_the_first_cpus_nodes, 4, "TIDEPOOL_SHARDS=3")
 {
     struct tide_tenant tenant = { .arena = NULL };
-    struct arena *half;
     struct pool *run;
 
     take_over();
     on_cpu = 7; /* on node 3 */
     tide_arena_settle(&tenant, on_cpu);
-    half = tide_arena_of(take(&tenant, 1)); /* where there is one */
-    run = take(&tenant, USABLE);
+    run = take_new(&tenant);
     use_nodes(7);
     TIDE_REQUIRE(node_of(run) == 3);
     TIDE_REQUIRE(binding_count == 0);
     tide_arena_bind_all();
-    TIDE_REQUIRE(binding_count == tide_arena_count());
+    TIDE_REQUIRE(binding_count == tide_arena_totals().arenas);
     TIDE_REQUIRE(binding_of(tide_arena_of(run))->nodes == 1ul << 3);
-    TIDE_REQUIRE(binding_of(half)->bytes == tide_arena_bytes(half));
     check_shards(3);
 }
 
@@ -206,14 +178,15 @@ ON_MACHINE(nodes, a_nodes_free_memory_is_left_to_it, 2, NULL)
 
     use_nodes(0);
     here = tenant_on(0);
-    first = take(&here, USABLE);
+    first = take_new(&here);
     tide_arena_put_run(first);
+    tide_arena_leave(&here);
     there = tenant_on(2);
-    second = take(&there, USABLE);
+    second = take_new(&there);
     TIDE_REQUIRE(second != first && node_of(first) == 0 && node_of(second) == 1);
     here = tenant_on(1); /* another shard of the same node */
     grown = tide_store_totals().grown;
-    TIDE_REQUIRE(node_of(take(&here, USABLE)) == 0);
+    TIDE_REQUIRE(node_of(take_new(&here)) == 0);
     TIDE_REQUIRE(tide_store_totals().grown == grown || TIDE_GEOMETRY_CLASSIC);
 }
 
@@ -221,21 +194,21 @@ ON_MACHINE(nodes, a_nodes_free_memory_is_left_to_it, 2, NULL)
 ON_MACHINE(nodes, what_goes_of_earlier_memory_is_left_to_the_first_cpus_node, 2, NULL)
 {
     struct tide_tenant here = { .arena = NULL }, there;
-    struct pool *run;
+    struct arena *arena;
     size_t grown;
 
     take_over();
     on_cpu = 2; /* on node 1 */
     tide_arena_settle(&here, on_cpu);
-    run = take(&here, USABLE);
+    arena = take_whole_of(here.shard);
     use_nodes(2);
-    tide_arena_put_run(run);
-    TIDE_REQUIRE(is_in_store(tide_arena_of(run)));
+    keep_runs(arena, 0);
+    TIDE_REQUIRE(is_in_store(arena));
     there = tenant_on(0);
-    TIDE_REQUIRE(take(&there, USABLE) != run);
+    TIDE_REQUIRE(tide_arena_of(take_new(&there)) != arena);
     here = tenant_on(2);
     grown = tide_store_totals().grown;
-    TIDE_REQUIRE(node_of(take(&here, USABLE)) == 1);
+    TIDE_REQUIRE(node_of(take_new(&here)) == 1);
     TIDE_REQUIRE(tide_store_totals().grown == grown || TIDE_GEOMETRY_CLASSIC);
 }
 
@@ -260,11 +233,11 @@ ON_MACHINE(nodes, what_another_nodes_thread_frees_goes_home, 2, NULL)
 
     use_nodes(0);
     here = tenant_on(0);
-    first = take(&here, USABLE);
+    first = take_new(&here);
     on_cpu = 2;
     tide_arena_put_run(first);
     here = tenant_on(0);
-    TIDE_REQUIRE(take(&here, USABLE) == first && node_of(first) == 0);
+    TIDE_REQUIRE(take(&here, 1) == first && node_of(first) == 0);
 }
 
 /* ---- Threads that move ---------------------------------------------------- */
@@ -304,7 +277,7 @@ ON_MACHINE(nodes, a_tenant_on_another_cpu_of_its_node_stays, 2, NULL)
     shard = tenant.shard;
     arena = tide_arena_of(take(&tenant, 1));
     on_cpu = 3;
-    for (int n = 0; n < 40; n++)
+    for (int n = 0; n < 20; n++)
         TIDE_REQUIRE(tide_arena_of(take(&tenant, 1)) == arena);
     TIDE_REQUIRE(tenant.shard == shard);
 }

@@ -121,24 +121,21 @@ RESERVE_SCENARIO(its_slots_are_never_purged)
 /* Only pages that were never written are zero. */
 RESERVE_SCENARIO(an_arena_comes_back_and_tells_what_is_zero)
 {
-    struct pool *first = fill(), *second = take(&nobody, 5), *again, *rest;
-    struct arena *arena = tide_arena_of(first);
+    struct pool *run = fill();
+    struct arena *arena = tide_arena_of(run);
     size_t in_use = tide_reserve_totals().arenas_in_use;
 
-    TIDE_REQUIRE(tide_reserve_has(arena) && tide_arena_of(second) == arena);
-    touch(first);
-    touch(second);
-    tide_arena_put_run(first);
-    tide_arena_put_run(second);
+    TIDE_REQUIRE(tide_reserve_has(arena));
+    touch(run);
+    tide_arena_put_run(run);
     tide_arena_leave(&filler);
     tide_arena_trim(0);
     TIDE_REQUIRE(!is_there(arena) && tide_reserve_totals().arenas_in_use == in_use - 1);
-    again = take(&nobody, 6);
-    rest = take(&nobody, USABLE - 6);
-    TIDE_REQUIRE(tide_arena_of(again) == arena && tide_arena_of(rest) == arena);
-    TIDE_REQUIRE(tide_reserve_totals().arenas_in_use == in_use);
-    TIDE_REQUIRE(!again->is_zero && *tide_pool_start(again) == 1);
-    TIDE_REQUIRE(rest->is_zero && is_zero(tide_pool_start(rest), tide_pool_bytes(rest)));
+    TIDE_REQUIRE(take_new(&filler) == run && tide_reserve_totals().arenas_in_use == in_use);
+    TIDE_REQUIRE(!run->is_zero && *tide_pool_start(run) == 1);
+    run = take(&filler, 1);
+    TIDE_REQUIRE(tide_arena_of(run) == arena);
+    TIDE_REQUIRE(run->is_zero && is_zero(tide_pool_start(run), tide_pool_bytes(run)));
     tide_arena_check();
 }
 

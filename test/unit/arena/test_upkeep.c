@@ -104,7 +104,7 @@ SCENARIO(upkeep, decay_leaves_slots_that_were_used_meanwhile)
 
 SCENARIO(upkeep, a_walk_meets_every_arena_once)
 {
-    struct pool *wholes[5];
+    struct arena *wholes[5];
     unsigned met[5] = { 0 };
 
     fill();
@@ -113,30 +113,29 @@ SCENARIO(upkeep, a_walk_meets_every_arena_once)
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena)) {
         TIDE_REQUIRE(is_there(arena) && arena->tenants > 0);
         for (int n = 0; n < 5; n++)
-            met[n] += arena == tide_arena_of(wholes[n]);
+            met[n] += arena == wholes[n];
     }
     for (int n = 0; n < 5; n++)
-        TIDE_REQUIRE(met[n] == 1 && tide_arena_of(wholes[n])->tenants == 0);
+        TIDE_REQUIRE(met[n] == 1 && wholes[n]->tenants == 0);
 }
 
 SCENARIO(upkeep, the_arena_walked_to_stays_until_the_next_step)
 {
-    struct pool *passed, *walked;
-    struct arena *arena;
+    struct arena *passed, *walked, *arena;
 
     fill();
     passed = take_whole();
     walked = take_whole();
     arena = tide_arena_next(NULL);
-    while (arena != tide_arena_of(walked))
+    while (arena != walked)
         arena = tide_arena_next(arena);
-    tide_arena_put_run(passed);
-    tide_arena_put_run(walked);
-    TIDE_REQUIRE(!is_there(tide_arena_of(passed)));
+    keep_runs(passed, 0);
+    keep_runs(walked, 0);
+    TIDE_REQUIRE(!is_there(passed));
     TIDE_REQUIRE(is_there(arena) && tide_relaxed(&arena->free) == TIDE_ALL_FREE);
     tide_arena_check();
     arena = tide_arena_next(arena);
-    TIDE_REQUIRE(!is_there(tide_arena_of(walked)) && is_in_store(tide_arena_of(walked)));
+    TIDE_REQUIRE(!is_there(walked) && is_in_store(walked));
     while (arena)
         arena = tide_arena_next(arena);
     tide_arena_check();
@@ -144,7 +143,7 @@ SCENARIO(upkeep, the_arena_walked_to_stays_until_the_next_step)
 
 SCENARIO(upkeep, totals_add_up)
 {
-    struct pool *wholes[10];
+    struct arena *wholes[10];
     struct tide_arena_totals before, after;
     size_t walked = 0;
 
@@ -153,7 +152,7 @@ SCENARIO(upkeep, totals_add_up)
     for (int n = 0; n < 10; n++)
         wholes[n] = take_whole();
     for (int n = 0; n < 7; n++)
-        tide_arena_put_run(wholes[n]);
+        keep_runs(wholes[n], 0);
     after = tide_arena_totals();
     TIDE_REQUIRE(after.created == before.created + 10 && after.released == before.released + 7);
     TIDE_REQUIRE(after.arenas == after.created - after.released);
@@ -190,15 +189,15 @@ static void check_free_header(void)
 
 Test(upkeep, check_sees_what_is_broken)
 {
-    tide_arena_take_run(&filler, 1, 1);
+    tide_arena_take_run(&filler, 1);
     tide_arena_check();
     assert_broken(run_apart(check_wrong_bucket));
     assert_broken(run_apart(check_wrong_shard));
     assert_broken(run_apart(check_free_header));
-    while (filler.arena == tide_arena_of(tide_arena_take_run(&filler, 1, 1)))
+    while (filler.arena == tide_arena_of(tide_arena_take_run(&filler, 1)))
         ;
     while (!filler.arena->next_all && !filler.arena->prev_all)
-        tide_arena_take_run(&filler, 1, 1);
+        tide_arena_take_run(&filler, 1);
     if (filler.arena->prev_all)
         assert_broken(run_apart(check_broken_list));
 }

@@ -1,15 +1,16 @@
-/* test_walk.c - arena/walk.h: walks meet every arena, and arenas that go meanwhile
+/* test_walk.c - arena/walk.h and arena/retired.h: walks meet every arena, and arenas that go meanwhile
  * stay readable, and take no memory, until no walk can be at them: then they are the
  * store's */
 #include "arena/walk.h"
 
+#include "arena/retired.h"
 #include "arenas.h"
 #include "base/due.h"
 #include "os/rcu.h"
 
 enum { WHOLES = 5 };
 
-static struct pool *wholes[WHOLES];
+static struct arena *wholes[WHOLES];
 
 /* No other thread is to map anything where an arena was. */
 static void take_wholes(void)
@@ -23,22 +24,17 @@ static void take_wholes(void)
 static void put_wholes(void)
 {
     for (int n = 0; n < WHOLES; n++) {
-        memset(tide_pool_start(wholes[n]), 1, TIDE_SLOT_BYTES);
-        tide_arena_put_run(wholes[n]);
+        memset(slots_of(wholes[n]), 1, TIDE_SLOT_BYTES);
+        keep_runs(wholes[n], 0);
     }
-}
-
-static struct arena *whole(int n)
-{
-    return tide_arena_of(wholes[n]);
 }
 
 static void require_waiting(void)
 {
     TIDE_REQUIRE(tide_arena_totals().waiting == WHOLES);
     for (int n = 0; n < WHOLES; n++) {
-        TIDE_REQUIRE(!is_in_store(whole(n)) && !is_resident(tide_pool_start(wholes[n])));
-        TIDE_REQUIRE(!is_there(whole(n)) && tide_relaxed(&whole(n)->free) == TIDE_ALL_FREE);
+        TIDE_REQUIRE(!is_in_store(wholes[n]) && !is_resident(slots_of(wholes[n])));
+        TIDE_REQUIRE(!is_there(wholes[n]) && tide_relaxed(&wholes[n]->free) == TIDE_ALL_FREE);
     }
 }
 
@@ -46,7 +42,7 @@ static void require_gone(void)
 {
     TIDE_REQUIRE(tide_arena_totals().waiting == 0);
     for (int n = 0; n < WHOLES; n++)
-        TIDE_REQUIRE(!is_there(whole(n)) && is_in_store(whole(n)));
+        TIDE_REQUIRE(!is_there(wholes[n]) && is_in_store(wholes[n]));
 }
 
 /* ---- Walking ------------------------------------------------------------ */
@@ -64,19 +60,19 @@ static size_t walk_all(bool is_free)
     for (; (arena = tide_walk_next(&walk)); all++) {
         TIDE_REQUIRE(is_there(arena) && (arena->tenants > 0 || is_free));
         for (int n = 0; n < WHOLES; n++)
-            met[n] += arena == whole(n);
+            met[n] += arena == wholes[n];
     }
     TIDE_REQUIRE(!tide_walk_next(&walk) || !is_free);
     tide_walk_end(&walk);
     for (int n = 0; n < WHOLES; n++)
-        TIDE_REQUIRE(met[n] == 1 && whole(n)->tenants == 0);
+        TIDE_REQUIRE(met[n] == 1 && wholes[n]->tenants == 0);
     return all;
 }
 
 SCENARIO(walk, a_walk_meets_every_arena_once)
 {
     take_wholes();
-    TIDE_REQUIRE(walk_all(true) == tide_arena_count());
+    TIDE_REQUIRE(walk_all(true) == tide_arena_totals().arenas);
 }
 
 PROGRAM(two_shards)
@@ -84,8 +80,8 @@ PROGRAM(two_shards)
     struct tide_tenant other = { .shard = 1 };
 
     take_wholes();
-    take(&other, USABLE);
-    TIDE_REQUIRE(walk_all(true) == tide_arena_count());
+    take_new(&other);
+    TIDE_REQUIRE(walk_all(true) == tide_arena_totals().arenas);
 }
 
 Test(walk, a_walk_goes_through_all_shards)
@@ -99,14 +95,14 @@ SCENARIO(walk, an_arena_that_comes_meanwhile_does_no_harm)
     size_t all = 0, before;
 
     take_wholes();
-    before = tide_arena_count();
+    before = tide_arena_totals().arenas;
     tide_walk_begin(&walk);
     while (tide_walk_next(&walk)) {
         take_whole();
         all++;
     }
     tide_walk_end(&walk);
-    TIDE_REQUIRE(all == before && tide_arena_count() == 2 * before);
+    TIDE_REQUIRE(all == before && tide_arena_totals().arenas == 2 * before);
 }
 
 /* ---- Arenas that go ----------------------------------------------------- */
@@ -134,7 +130,7 @@ SCENARIO(walk, during_a_walk_they_wait_without_memory)
     TIDE_REQUIRE(released() == before + WHOLES);
     require_waiting();
     tide_arena_check();
-    TIDE_REQUIRE(tide_walk_reclaim() == WHOLES);
+    TIDE_REQUIRE(tide_retired_reclaim() == WHOLES);
     require_waiting();
     tide_walk_end(&walk);
     require_gone();
@@ -147,7 +143,7 @@ SCENARIO(walk, a_walk_goes_on_from_an_arena_that_went)
 
     take_wholes();
     tide_walk_begin(&walk);
-    while ((arena = tide_walk_next(&walk)) != whole(WHOLES / 2))
+    while ((arena = tide_walk_next(&walk)) != wholes[WHOLES / 2])
         TIDE_REQUIRE(arena);
     put_wholes();
     while ((arena = tide_walk_next(&walk)))
@@ -189,7 +185,7 @@ static void end(void *walk)
 static void outwait(void *unused)
 {
     (void)unused;
-    tide_walk_outwait();
+    tide_retired_outwait();
     atomic_store(&is_over, true);
 }
 
@@ -215,10 +211,10 @@ SCENARIO(walk, they_go_though_there_is_always_a_walk)
 
 SCENARIO(walk, outwaiting_nothing_returns)
 {
-    tide_walk_outwait();
+    tide_retired_outwait();
     take_wholes();
     walk_all(true);
-    tide_walk_outwait();
+    tide_retired_outwait();
 }
 
 /* ---- Fork --------------------------------------------------------------- */
@@ -226,7 +222,7 @@ SCENARIO(walk, outwaiting_nothing_returns)
 static void reclaim(void)
 {
     require_waiting();
-    TIDE_REQUIRE(tide_walk_reclaim() == 0);
+    TIDE_REQUIRE(tide_retired_reclaim() == 0);
     require_gone();
 }
 
@@ -298,15 +294,15 @@ PROGRAM(tenancies)
     struct arena *arena;
 
     take_wholes();
-    TIDE_REQUIRE(walk_all(false) == tide_arena_count());
+    TIDE_REQUIRE(walk_all(false) == tide_arena_totals().arenas);
     tide_walk_begin(&walk);
-    while ((arena = tide_walk_next(&walk)) != whole(0))
+    while ((arena = tide_walk_next(&walk)) != wholes[0])
         TIDE_REQUIRE(arena);
     put_wholes();
     TIDE_REQUIRE(is_there(arena) && arena->tenants == 1);
     TIDE_REQUIRE(tide_arena_totals().waiting == 0);
     for (int n = 1; n < WHOLES; n++)
-        TIDE_REQUIRE(!is_there(whole(n)) && is_in_store(whole(n)));
+        TIDE_REQUIRE(!is_there(wholes[n]) && is_in_store(wholes[n]));
     tide_walk_end(&walk);
     require_gone();
 }

@@ -366,6 +366,10 @@ Test(options, a_setting_that_is_gone_is_named_with_what_does_its_work)
     cr_assert_str_eq(warning, "tidepool: setting TIDEPOOL_HUGE_CACHE=1G is gone: TIDEPOOL_DECAY_MS "
                               "says how long freed memory is kept\n");
     assert_defaults();
+    read_setting("TIDEPOOL_ARENA_ORDER=first");
+    cr_assert_str_eq(warning, "tidepool: setting TIDEPOOL_ARENA_ORDER=first is gone: the fullest "
+                              "arena comes first, always\n");
+    assert_defaults();
     read_setting("TIDEPOOL_STASH=4K");
     cr_assert(strstr(warning, "TIDEPOOL_STASH=4K is gone"), "%s", warning);
     cr_assert(strstr(warning, "nothing takes its place"), "%s", warning);

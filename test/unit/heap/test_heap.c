@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "../machine/trees.h"
+#include "arena/nodes.h"
 #include "heaps.h"
 #include "machine/cpu.h"
 #include "os/map.h"

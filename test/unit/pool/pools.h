@@ -16,9 +16,9 @@ MAY_BE_UNUSED static struct pool *open_pool(unsigned size_class)
     struct pool *pool;
 
     if (!pools_arena)
-        pools_arena = tide_arena_create(0, TIDE_SLOTS - TIDE_HEADER_SLOTS, 1);
+        pools_arena = tide_arena_create(0, 0);
     cr_assert(pools_arena);
-    pool = tide_arena_take_locked(pools_arena, tide_class_slots(size_class), 1);
+    pool = tide_arena_take_locked(pools_arena, tide_class_slots(size_class));
     cr_assert(pool);
     tide_pool_open(pool, size_class, OWNER);
     return pool;

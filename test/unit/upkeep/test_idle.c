@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "../heap/sleepers.h"
+#include "arena/walk.h"
 
 /* ---- What is given back ------------------------------------------------ */
 

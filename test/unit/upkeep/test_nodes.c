@@ -5,6 +5,7 @@
 
 #include "../nodes.h"
 #include "../heap/heaps.h"
+#include "arena/nodes.h"
 #include "os/thread.h"
 #include "store/store.h"
 

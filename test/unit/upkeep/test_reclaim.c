@@ -301,7 +301,7 @@ PROGRAM(small_blocks_beyond_the_hard_limit)
         list = *(void **)block;
     for (; (block = tide_malloc(SIZE)); list = block, second++)
         *(void **)block = list;
-    TIDE_REQUIRE(second >= first - TIDE_ARENA_BYTES / SIZE); /* the first arena may be a half */
+    TIDE_REQUIRE(second >= first - TIDE_ARENA_BYTES / SIZE);
     for (; (block = list); tide_free(block))
         list = *(void **)block;
     tide_check_all();

@@ -11,7 +11,9 @@
 #include "heap/remote.h"
 #include "../machine/trees.h"
 #include "../heap/heaps.h"
+#include "arena/walk.h"
 #include "os/barrier.h"
+#include "os/huge_pages.h"
 #include "store/store.h"
 #include "upkeep/upkeep.h"
 
@@ -129,12 +131,12 @@ SCENARIO(large_blocks_go, QUICKLY, NULL)
         TIDE_REQUIRE(!is_resident(block + n));
 }
 
-static size_t count_huge_units(void)
+static size_t count_huge(void)
 {
     size_t count = 0;
 
     for (struct arena *arena = tide_arena_next(NULL); arena; arena = tide_arena_next(arena))
-        count += tide_bit_count(tide_units_in(arena, UNIT_HUGE));
+        count += tide_arena_is(arena, ARENA_HUGE);
     return count;
 }
 
@@ -144,12 +146,12 @@ SCENARIO(full_arenas_get_huge_pages, QUICKLY, NULL)
     enum { ROUNDS = 3 };
     size_t before = 0;
 
-    if (TIDE_UNITS == 0 || tide_os_huge_pages() == TIDE_HUGE_PAGES_NEVER)
+    if (!TIDE_ARENAS_MAY_BE_HUGE || tide_os_huge_pages() == TIDE_HUGE_PAGES_NEVER)
         return;
-    for (int round = 0; round < ROUNDS; round++, before = count_huge_units()) {
+    for (int round = 0; round < ROUNDS; round++, before = count_huge()) {
         for (size_t bytes = 0; bytes < 8 * TIDE_ARENA_BYTES; bytes += TIDE_NARROW_MAX)
             memset(allocate(TIDE_NARROW_MAX), 1, TIDE_NARROW_MAX);
-        while (count_huge_units() < before + 8)
+        while (count_huge() < before + 8)
             usleep(1000);
         while (tide_relaxed(&tide_bell) != TIDE_BELL_ASLEEP)
             usleep(1000);
