@@ -41,7 +41,7 @@ TABLE = (
 MORE_COLOURS = ("#56b4e9", "#8c6bb1", "#7f7f7f", "#a6761d")    # of --allocator NAME=...
 DEFAULT_BASELINE = "glibc"
 PYTHON = "/usr/bin/python3"
-ASK_SECONDS = 5
+ASK_SECONDS = 60
 
 # Run by python3 under the preload.
 PRINT_VERSION = """

@@ -15,7 +15,7 @@ from typing import Sequence
 
 WIDTH, HEIGHT = 640, 400
 LABEL_SHARE = 0.06              # of the plot's height: from one name to the next
-PLOT_SECONDS = 20
+PLOT_SECONDS = 120
 PROGRAM, PACKAGE = "gnuplot", "gnuplot-nox"
 _number = itertools.count(1)
 

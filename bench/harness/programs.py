@@ -20,8 +20,8 @@ from typing import BinaryIO
 from . import figures, machine
 from .records import LAUNCH_FAILED, NO_RESULT, NOT_PRELOADED, SKIPPED, Allocator, Cell, Json, Run, Workload
 
-LIST_SECONDS = 30
-PROBE_SECONDS = 5
+LIST_SECONDS = 120
+PROBE_SECONDS = 60  # against a probe that hangs, on however busy a machine
 LAUNCH_SECONDS = 10     # beyond a run's time-out: launch itself hangs
 LOCK_LINE = re.compile(
     r"^lock(?:s| (?P<kind>\S+))\s+taken (?P<taken>\d+) times, waited for (?P<waits>\d+) times, "

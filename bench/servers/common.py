@@ -37,8 +37,8 @@ from typing import Any, Callable
 FOLDER = Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
 TOOL_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-START_SECONDS = 10
-STOP_SECONDS = 10
+START_SECONDS = 60
+STOP_SECONDS = 60
 CLIENT_SECONDS = 300        # a load client that takes longer hangs
 PR_SET_PDEATHSIG = 1        # <sys/prctl.h>
 
