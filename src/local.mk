@@ -22,35 +22,37 @@ libtidepool_core_la_SOURCES = \
 	src/base/options.c \
 	src/base/options.h \
 	src/base/options_table.h \
-	src/os/cgroup.c \
-	src/os/cgroup.h \
-	src/os/cpu.c \
-	src/os/cpu.h \
+	src/os/barrier.c \
+	src/os/barrier.h \
+	src/os/huge_pages.c \
+	src/os/huge_pages.h \
 	src/os/kernel.c \
 	src/os/kernel.h \
 	src/os/limits.c \
 	src/os/limits.h \
-	src/os/hwloc_plugin.h \
-	src/os/huge_pages.c \
-	src/os/huge_pages.h \
 	src/os/map.c \
 	src/os/map.h \
-	src/os/pressure.c \
-	src/os/pressure.h \
 	src/os/process.c \
 	src/os/process.h \
 	src/os/rcu.c \
 	src/os/rcu.h \
 	src/os/records.c \
 	src/os/records.h \
-	src/os/shortage.c \
-	src/os/shortage.h \
 	src/os/thread.c \
 	src/os/thread.h \
-	src/os/barrier.c \
-	src/os/barrier.h \
-	src/os/topology.c \
-	src/os/topology.h \
+	src/machine/cgroup.c \
+	src/machine/cgroup.h \
+	src/machine/cpu.c \
+	src/machine/cpu.h \
+	src/machine/hwloc_plugin.h \
+	src/machine/limits.c \
+	src/machine/limits.h \
+	src/machine/pressure.c \
+	src/machine/pressure.h \
+	src/machine/shortage.c \
+	src/machine/shortage.h \
+	src/machine/topology.c \
+	src/machine/topology.h \
 	src/store/counts.c \
 	src/store/counts.h \
 	src/store/grow.c \
@@ -88,10 +90,6 @@ libtidepool_core_la_SOURCES = \
 	src/arena/upkeep.c \
 	src/arena/walk.c \
 	src/arena/walk.h \
-	src/large/cache.c \
-	src/large/cache.h \
-	src/large/large.c \
-	src/large/large.h \
 	src/pool/counts.h \
 	src/pool/hollow.c \
 	src/pool/hollow.h \
@@ -101,6 +99,10 @@ libtidepool_core_la_SOURCES = \
 	src/pool/returned.h \
 	src/pool/size_class.c \
 	src/pool/size_class.h \
+	src/large/cache.c \
+	src/large/cache.h \
+	src/large/large.c \
+	src/large/large.h \
 	src/exchange/depot.c \
 	src/exchange/depot.h \
 	src/heap/birth.c \
@@ -186,7 +188,7 @@ EXTRA_libtidepool_la_DEPENDENCIES = tidepool.map
 if HWLOC
 pkglib_LTLIBRARIES += libtidepool-hwloc.la
 endif
-libtidepool_hwloc_la_SOURCES = src/os/hwloc_plugin.c src/os/hwloc_plugin.h
+libtidepool_hwloc_la_SOURCES = src/machine/hwloc_plugin.c src/machine/hwloc_plugin.h
 libtidepool_hwloc_la_CFLAGS = $(AM_CFLAGS) $(HWLOC_CFLAGS) -fvisibility=hidden
 libtidepool_hwloc_la_LIBADD = $(HWLOC_LIBS)
 libtidepool_hwloc_la_LDFLAGS = $(TIDE_LDFLAGS) $(TIDE_LIB_LDFLAGS) -module -avoid-version -shared

@@ -9,8 +9,8 @@
 #include "base/fatal.h"
 #include "base/options.h"
 #include "heap/orphans.h"
-#include "os/cpu.h"
-#include "os/limits.h"
+#include "machine/cpu.h"
+#include "machine/limits.h"
 #include "os/map.h"
 #include "os/process.h"
 #include "upkeep/thread.h"
@@ -61,7 +61,7 @@ static void start_locks(void)
     if (is_done)
         return;
     is_done = true;
-    tide_arena_start(tide_options.shards ? (unsigned)tide_options.shards : tide_os_cpu_count(),
+    tide_arena_start(tide_options.shards ? (unsigned)tide_options.shards : tide_machine_cpu_count(),
                      tide_options.arena_lock == TIDE_ARENA_LOCK_GLOBAL);
 }
 
@@ -79,7 +79,7 @@ static bool start_layers(char *const *environment)
     if (!tide_address_map_start())
         return false;
     if (tide_options.limit_soft || tide_options.limit_hard)
-        tide_os_limits_start(tide_options.limit_soft, tide_options.limit_hard);
+        tide_machine_limits_start(tide_options.limit_soft, tide_options.limit_hard);
     tide_heap_start(end_thread);
     if (tide_options.help)
         tide_options_print();

@@ -16,7 +16,7 @@
 #include "api/slow.h"
 #include "check/inspect.h"
 #include "large/large.h"
-#include "os/shortage.h"
+#include "machine/shortage.h"
 #include "upkeep/bound.h"
 #include "upkeep/reclaim.h"
 #include "upkeep/upkeep.h"
@@ -31,7 +31,7 @@ static void *resize_large(struct tide_range *block, size_t size)
 
     errno = 0;
     resized = tide_large_resize(block, size);
-    if (!resized && errno == ENOMEM && !tide_os_shortage_is_certain(size)) {
+    if (!resized && errno == ENOMEM && !tide_machine_shortage_is_certain(size)) {
         tide_reclaim();
         resized = tide_large_resize(block, size);
     }

@@ -16,8 +16,8 @@
 #include "heap/slow.h"
 #include "large/cache.h"
 #include "large/large.h"
+#include "machine/shortage.h"
 #include "os/limits.h"
-#include "os/shortage.h"
 #include "store/purge.h"
 #include "upkeep/bound.h"
 #include "upkeep/reclaim.h"
@@ -74,7 +74,7 @@ static void *take(size_t size, size_t alignment, unsigned size_class, bool *is_z
     return take_large(size, alignment, is_zero != NULL, is_zero ? is_zero : &is_so);
 }
 
-static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_class, bool *is_zero)
+static void *try_malloc(size_t size, size_t alignment, unsigned size_class, bool *is_zero)
 {
     bool is_passing = tide_fork_pass_in();
     void *block = take(size, alignment, size_class, is_zero);
@@ -82,13 +82,6 @@ static void *try_malloc_aligned(size_t size, size_t alignment, unsigned size_cla
     if (is_passing)
         tide_fork_pass_out();
     return block;
-}
-
-static void *try_malloc(size_t size, bool *is_zero)
-{
-    unsigned size_class = size <= TIDE_POOLED_MAX ? tide_class_of(size) : TIDE_CLASSES;
-
-    return try_malloc_aligned(size, TIDE_ALIGNMENT, size_class, is_zero);
 }
 
 /* At the end of a malloc. */
@@ -108,30 +101,32 @@ static void reclaim(void)
         tide_fork_pass_out();
 }
 
-/* Everything that could be done was. */
-static void *fail(size_t size)
+static void *malloc_any(size_t size, size_t alignment, unsigned size_class, bool *is_zero)
 {
-    tide_os_shortage_tell(size);
+    int saved_errno = errno;
+    void *block;
+
+    if (size > PTRDIFF_MAX)
+        return out_of_memory();
+    block = try_malloc(size, alignment, size_class, is_zero);
+    if (TIDE_UNLIKELY(!block) && !tide_machine_shortage_is_certain(size)) {
+        reclaim();
+        block = try_malloc(size, alignment, size_class, is_zero);
+        errno = saved_errno;
+    }
+    see_to_upkeep();
+    if (TIDE_LIKELY(block != NULL))
+        return block;
+    tide_machine_shortage_tell(alignment > TIDE_ALIGNMENT ? size + alignment : size);
     return out_of_memory();
 }
 
 void *tide_api_malloc_any(size_t size, bool *is_zero)
 {
-    int saved_errno = errno;
-    void *block;
-
     if (is_zero)
         *is_zero = false;
-    if (size > PTRDIFF_MAX)
-        return out_of_memory();
-    block = try_malloc(size, is_zero);
-    if (TIDE_UNLIKELY(!block) && !tide_os_shortage_is_certain(size)) {
-        reclaim();
-        block = try_malloc(size, is_zero);
-        errno = saved_errno;
-    }
-    see_to_upkeep();
-    return block ? block : fail(size);
+    return malloc_any(size, TIDE_ALIGNMENT,
+                      size <= TIDE_POOLED_MAX ? tide_class_of(size) : TIDE_CLASSES, is_zero);
 }
 
 /* The first of the class's list; NULL when that is empty. */
@@ -159,17 +154,12 @@ static void *refill_quickly(unsigned size_class)
     return block;
 }
 
-static TIDE_NOINLINE void *malloc_any(size_t size)
+static TIDE_NOINLINE void *malloc_missed(size_t size, size_t alignment, unsigned size_class)
 {
-    return tide_api_malloc_any(size, NULL);
-}
-
-static TIDE_NOINLINE void *malloc_missed(size_t size, unsigned size_class)
-{
-    void *block = refill_quickly(size_class);
+    void *block = size_class < TIDE_CLASSES ? refill_quickly(size_class) : NULL;
 
     if (TIDE_UNLIKELY(!block))
-        return malloc_any(size);
+        return malloc_any(size, alignment, size_class, NULL);
     see_to_upkeep();
     return block;
 }
@@ -177,44 +167,16 @@ static TIDE_NOINLINE void *malloc_missed(size_t size, unsigned size_class)
 /* Sizes that are looked up have missed already. */
 void *tide_api_malloc_slow(size_t size)
 {
-    unsigned size_class;
-    void *block;
+    unsigned size_class = TIDE_CLASSES;
+    void *block = NULL;
 
-    if (size <= TIDE_LOOKUP_MAX)
-        return malloc_missed(size, tide_class_of_small(size));
-    if (size > TIDE_POOLED_MAX)
-        return malloc_any(size);
-    size_class = tide_class_of_medium(size);
-    block = pop(size_class);
-    return TIDE_LIKELY(block != NULL) ? block : malloc_missed(size, size_class);
-}
-
-static void *malloc_aligned_any(size_t size, size_t alignment, unsigned size_class)
-{
-    int saved_errno = errno;
-    void *block;
-
-    if (size > PTRDIFF_MAX)
-        return out_of_memory();
-    block = try_malloc_aligned(size, alignment, size_class, NULL);
-    if (TIDE_UNLIKELY(!block) && !tide_os_shortage_is_certain(size)) {
-        reclaim();
-        block = try_malloc_aligned(size, alignment, size_class, NULL);
-        errno = saved_errno;
+    if (size <= TIDE_LOOKUP_MAX) {
+        size_class = tide_class_of_small(size);
+    } else if (size <= TIDE_POOLED_MAX) {
+        size_class = tide_class_of_medium(size);
+        block = pop(size_class);
     }
-    see_to_upkeep();
-    return block ? block : fail(size > SIZE_MAX - alignment ? size : size + alignment);
-}
-
-static TIDE_NOINLINE void *malloc_aligned_missed(size_t size, size_t alignment,
-                                                 unsigned size_class)
-{
-    void *block = size_class < TIDE_CLASSES ? refill_quickly(size_class) : NULL;
-
-    if (TIDE_UNLIKELY(!block))
-        return malloc_aligned_any(size, alignment, size_class);
-    see_to_upkeep();
-    return block;
+    return TIDE_LIKELY(block != NULL) ? block : malloc_missed(size, TIDE_ALIGNMENT, size_class);
 }
 
 void *tide_api_malloc_aligned(size_t size, size_t alignment)
@@ -222,7 +184,7 @@ void *tide_api_malloc_aligned(size_t size, size_t alignment)
     unsigned size_class = tide_class_of_aligned(size, alignment);
     void *block = size_class < TIDE_CLASSES ? pop(size_class) : NULL;
 
-    return TIDE_LIKELY(block != NULL) ? block : malloc_aligned_missed(size, alignment, size_class);
+    return TIDE_LIKELY(block != NULL) ? block : malloc_missed(size, alignment, size_class);
 }
 
 static void free_own(struct heap *heap, struct pool *pool, struct block *block, const char *call)

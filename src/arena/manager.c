@@ -7,7 +7,7 @@
 
 #include "arena/nodes.h"
 #include "arena/shard.h"
-#include "os/cpu.h"
+#include "machine/cpu.h"
 
 enum {
     MOST_TRIES = 4,      /* arenas of each bucket that are looked into before a new one is made */
@@ -60,8 +60,8 @@ static void follow(struct tide_tenant *tenant)
 
     if (tenant->takes++ % TAKES_PER_LOOK != 0)
         return;
-    cpu = tide_os_cpu_now();
-    if (tide_os_node_of_cpu(cpu) != tide_arena_home_node(tenant))
+    cpu = tide_machine_cpu_now();
+    if (tide_machine_node_of_cpu(cpu) != tide_arena_home_node(tenant))
         tide_arena_settle(tenant, cpu);
 }
 
@@ -175,7 +175,7 @@ struct pool *tide_arena_take_run(struct tide_tenant *tenant, unsigned slots)
     struct pool *run;
     int saved_errno = errno;
 
-    if (TIDE_UNLIKELY(tide_os_node_count() > 1))
+    if (TIDE_UNLIKELY(tide_machine_node_count() > 1))
         follow(tenant);
     run = take_from_home(tenant, slots, true);
     if (run)

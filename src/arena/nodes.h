@@ -2,19 +2,19 @@
  *
  * With several nodes
  * each has as many shards, one after the other (a group), and the arenas of a
- * shard are bound to its node.  With one node (os/topology.h) all shards are one
+ * shard are bound to its node.  With one node (machine/topology.h) all shards are one
  * group, and nothing here costs more than finding that out.
  */
 #ifndef TIDE_ARENA_NODES_H
 #define TIDE_ARENA_NODES_H
 
 #include "arena/shard.h"
-#include "os/topology.h"
+#include "machine/topology.h"
 
 /* How many shards a node has. */
 static inline unsigned tide_nodes_group(void)
 {
-    unsigned nodes = tide_os_node_count(); /* before the shards, which were made before it */
+    unsigned nodes = tide_machine_node_count(); /* before the shards, which were made before it */
 
     return nodes == 1 ? tide_shard_count : tide_shard_count / nodes;
 }
@@ -30,7 +30,7 @@ unsigned tide_arena_shard_for_cpu(unsigned cpu);
 /* The memory node that an arena's shard is on; 0 with one node. */
 unsigned tide_arena_node(const struct arena *arena);
 
-/* From now on so many memory nodes, that of os/topology.h, have shards of their
+/* From now on so many memory nodes, that of machine/topology.h, have shards of their
  * own.  What is in the shard for first_cpu by now counts as that CPU's node's.
  * Once, under the start lock. */
 void tide_arena_use_nodes(unsigned nodes, unsigned first_cpu);

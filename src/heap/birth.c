@@ -8,8 +8,8 @@
 #include "base/options.h"
 #include "heap/common.h"
 #include "heap/orphans.h"
-#include "os/cgroup.h"
-#include "os/cpu.h"
+#include "machine/cgroup.h"
+#include "machine/cpu.h"
 #include "os/process.h"
 #include "os/records.h"
 #include "os/thread.h"
@@ -38,7 +38,7 @@ static void fit_shards(void)
 
     if (tide_options.shards || tide_heap_count() < 2 || atomic_exchange(&is_done, true))
         return;
-    if (tide_os_cgroup_find(&group, "cpu") && tide_os_cgroup_cpus(&group, &cpus))
+    if (tide_machine_cgroup_find(&group, "cpu") && tide_machine_cgroup_cpus(&group, &cpus))
         tide_arena_limit_homes(cpus);
 }
 
@@ -73,7 +73,7 @@ bool tide_heap_be_born(void)
     if (!heap)
         return false;
     fit_shards();
-    cpu = tide_os_cpu_now();
+    cpu = tide_machine_cpu_now();
     tide_arena_settle(&heap->tenant, cpu);
     if (tide_heap_count() == 1)
         tide_set_relaxed(&tide_heap_first_cpu, cpu);

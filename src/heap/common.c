@@ -16,7 +16,7 @@
 #include "base/fatal.h"
 #include "heap/pools.h"
 #include "heap/refill.h"
-#include "os/cpu.h"
+#include "machine/cpu.h"
 #include "os/records.h"
 
 static struct heap first;                 /* under common_lock, as all that follow */
@@ -84,7 +84,7 @@ static struct pool *take_run(unsigned slots)
     int saved_errno = errno;
     struct pool *pool;
 
-    tide_arena_settle(&tenant, tide_os_cpu_now());
+    tide_arena_settle(&tenant, tide_machine_cpu_now());
     pool = tide_arena_take_run(&tenant, slots);
     tide_arena_leave(&tenant);
     errno = saved_errno;

@@ -11,8 +11,8 @@
 #include "heap/check.h"
 #include "heap/pools.h"
 #include "heap/remote.h"
+#include "machine/topology.h"
 #include "os/process.h"
-#include "os/topology.h"
 
 /* So many orphans keep their lists and pools for the threads to come; those of
  * more give theirs back. */
@@ -121,7 +121,7 @@ void tide_heap_hand_over(struct heap *heap, bool is_taken, bool is_whole)
 
 static struct heap *adopt_orphan(void)
 {
-    unsigned node = tide_os_node_now();
+    unsigned node = tide_machine_node_now();
     struct heap *heap;
 
     tide_lock(&orphans_lock);

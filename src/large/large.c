@@ -8,7 +8,7 @@
 #include "base/bits.h"
 #include "large/cache.h"
 #include "os/map.h"
-#include "os/topology.h"
+#include "machine/topology.h"
 #include "store/purge.h"
 #include "store/store.h"
 
@@ -32,7 +32,7 @@ void *tide_large_malloc(size_t size, size_t alignment, bool is_zero_wanted, size
 {
     struct tide_request request = {
         .alignment = alignment > tide_os_page_bytes ? alignment : tide_os_page_bytes,
-        .node = tide_os_node_now(),
+        .node = tide_machine_node_now(),
         .state = RANGE_BLOCK,
         .is_zero_wanted = is_zero_wanted,
     };

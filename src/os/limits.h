@@ -20,11 +20,7 @@
  * crossing: a next one is after a sixteenth less than the limit was mapped. */
 extern TIDE_HIDDEN _Atomic bool tide_os_limits_are_crossed;
 
-/* Takes the two from the settings: bytes, or (below 0) a percentage of the
- * control group's limit, or without one of the machine's memory.  One that makes
- * no sense is named in a warning. */
-void tide_os_limits_start(int64_t soft, int64_t hard);
-
+/* At the start: see machine/limits.h. */
 void tide_os_limits_set(size_t soft, size_t hard);
 size_t tide_os_limits_soft(void);
 size_t tide_os_limits_hard(void);

@@ -10,7 +10,7 @@
 #include "os/huge_pages.h"
 #include "os/map.h"
 #include "os/thread.h"
-#include "os/topology.h"
+#include "machine/topology.h"
 #include "store/page_map.h"
 #include "store/ranges.h"
 
@@ -81,7 +81,7 @@ struct tide_range *tide_store_grow(const struct tide_request *request, char **pl
         *place = tide_os_obtain(bytes = least, alignment);
     if (!*place)
         return NULL;
-    tide_os_bind(*place, bytes, request->node);
+    tide_machine_bind(*place, bytes, request->node);
     tide_os_advise_huge_pages(*place, bytes);
     return add(*place, bytes, tide_store_home(request->node));
 }
@@ -93,7 +93,7 @@ bool tide_store_grow_behind(const struct tide_range *range, size_t bytes)
 
     if (tide_page_map_get(end) || !tide_os_obtain_at(end, growth))
         return false;
-    tide_os_bind(end, growth, tide_store_home(range->home));
+    tide_machine_bind(end, growth, tide_store_home(range->home));
     tide_os_advise_huge_pages(end, growth);
     if (!add(end, growth, range->home))
         return false;

@@ -5,7 +5,7 @@
 #include "base/lock.h"
 #include "os/map.h"
 #include "os/records.h"
-#include "os/hwloc_plugin.h"
+#include "machine/hwloc_plugin.h"
 #include "store/page_map.h"
 #include "store/tree.h"
 

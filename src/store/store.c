@@ -12,7 +12,7 @@
 #include "os/limits.h"
 #include "os/map.h"
 #include "os/thread.h"
-#include "os/topology.h"
+#include "machine/topology.h"
 #include "store/grow.h"
 #include "store/page_map.h"
 #include "store/ranges.h"
@@ -111,7 +111,7 @@ static bool renew(char *start, size_t bytes, unsigned home)
 {
     if (!tide_os_renew(start, bytes))
         return false;
-    tide_os_bind(start, bytes, tide_store_home(home));
+    tide_machine_bind(start, bytes, tide_store_home(home));
     tide_os_advise_huge_pages(start, bytes);
     return true;
 }

@@ -10,8 +10,8 @@
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/birth.h"
+#include "machine/topology.h"
 #include "os/thread.h"
-#include "os/topology.h"
 
 enum { WAIT_MS = 1000 }; /* a fork may hold what the thread waits for */
 
@@ -25,7 +25,7 @@ static bool change_state(uint32_t from, uint32_t to)
 
 void tide_nodes_start(char *const *environment)
 {
-    tide_os_topology_start(environment);
+    tide_machine_topology_start(environment);
     if (tide_options.numa == TIDE_NUMA_OFF)
         atomic_store(&tide_nodes_state, TIDE_NODES_SETTLED);
     else
@@ -54,7 +54,7 @@ static void settle(void)
 
 static void *ask(void *unused)
 {
-    unsigned nodes = tide_os_topology_read();
+    unsigned nodes = tide_machine_topology_read();
 
     tide_lock(tide_heap_start_lock());
     tide_arena_use_nodes(nodes, tide_relaxed(&tide_heap_first_cpu));
@@ -86,7 +86,7 @@ void tide_nodes_find_out(void)
     if (tide_lock_is_forking() || !tide_heap_is_at_home() ||
         !change_state(TIDE_NODES_DUE, TIDE_NODES_ASKED))
         return;
-    if (tide_os_topology_is_wanted())
+    if (tide_machine_topology_is_wanted())
         start_asking();
     else
         settle();

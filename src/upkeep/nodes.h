@@ -2,7 +2,7 @@
  *
  * Once a program has a second heap (or, where TIDEPOOL_NUMA asks for it, a second
  * arena), a malloc on its slow path looks how many nodes there are.  Only with
- * several a thread is started, which asks hwloc by way of os/topology.h and ends:
+ * several a thread is started, which asks hwloc by way of machine/topology.h and ends:
  * malloc may have been called with any lock of the C library's, hwloc takes some,
  * and a thread of its own can wait for them.  Meanwhile, and for good when this
  * fails, there is one set of arenas.

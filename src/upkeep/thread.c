@@ -10,8 +10,8 @@
 #include "base/due.h"
 #include "base/options.h"
 #include "heap/heap.h"
+#include "machine/pressure.h"
 #include "os/barrier.h"
-#include "os/pressure.h"
 #include "os/thread.h"
 #include "upkeep/look.h"
 
@@ -50,7 +50,7 @@ static bool begin_watch(uint64_t pause)
 {
     if (!tide_os_leave_files() || !tide_options.pressure || pause <= SHORT_MS)
         return false;
-    has_group = tide_os_cgroup_find(&group, "memory");
+    has_group = tide_machine_cgroup_find(&group, "memory");
     return true;
 }
 
@@ -62,7 +62,7 @@ static bool rest_and_watch(uint64_t pause, bool was_short)
     do {
         step = step < pause ? step : pause;
         tide_os_wait(&tide_bell, TIDE_BELL_AWAKE, step);
-        if (tide_os_pressure_is_high(has_group ? &group : NULL))
+        if (tide_machine_pressure_is_high(has_group ? &group : NULL))
             return true;
         pause -= step;
     } while (pause > 0 && atomic_load(&tide_bell) == TIDE_BELL_AWAKE);

@@ -5,7 +5,7 @@
  * its slow path; gone in the child of a fork until that needs it, too.  When
  * nothing is left to go (look.h) it sleeps until something is freed.
  *
- * While memory is short (os/pressure.h: the control group is nearly full, or
+ * While memory is short (machine/pressure.h: the control group is nearly full, or
  * tasks wait for memory), which it asks once a second or at each look, whichever
  * is sooner, nothing waits: all that is free goes at once, again and again.
  */

@@ -4,11 +4,11 @@
 
 int main(void)
 {
-    char *whole = tide_malloc(262144), *lower, *upper;
+    char *whole = tide_malloc(524288), *lower, *upper;
     tide_free(whole);
-    lower = tide_malloc(131072);
-    upper = tide_malloc(131072);
-    if (lower != whole || upper != lower + 131072)
+    lower = tide_malloc(262144);
+    upper = tide_malloc(262144);
+    if (lower != whole || upper != lower + 262144)
         return 1;
     tide_free(lower);
     tide_free(upper);

@@ -7,19 +7,20 @@ unit_tests = \
 	test/unit/base/test_lock \
 	test/unit/base/test_options \
 	test/unit/os/test_barrier \
-	test/unit/os/test_cgroup \
-	test/unit/os/test_cpu \
 	test/unit/os/test_huge_pages \
 	test/unit/os/test_kernel \
 	test/unit/os/test_limits \
 	test/unit/os/test_map \
-	test/unit/os/test_pressure \
 	test/unit/os/test_process \
 	test/unit/os/test_rcu \
 	test/unit/os/test_records \
-	test/unit/os/test_shortage \
 	test/unit/os/test_thread \
-	test/unit/os/test_topology \
+	test/unit/machine/test_cgroup \
+	test/unit/machine/test_cpu \
+	test/unit/machine/test_limits \
+	test/unit/machine/test_pressure \
+	test/unit/machine/test_shortage \
+	test/unit/machine/test_topology \
 	test/unit/store/test_store \
 	test/unit/arena/test_address_map \
 	test/unit/arena/test_arena \
@@ -72,7 +73,7 @@ noinst_HEADERS += \
 	test/unit/auxv.h \
 	test/unit/copies.h \
 	test/unit/heap/sleepers.h \
-	test/unit/os/trees.h \
+	test/unit/machine/trees.h \
 	test/unit/nodes.h \
 	test/unit/os/smaps.h \
 	test/unit/arena/arenas.h \

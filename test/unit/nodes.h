@@ -12,9 +12,9 @@
 #include <linux/mempolicy.h>
 
 #include "base/lock.h"
-#include "os/cpu.h"
-#include "os/hwloc_plugin.h"
-#include "os/topology.h"
+#include "machine/cpu.h"
+#include "machine/hwloc_plugin.h"
+#include "machine/topology.h"
 #include "unit.h"
 
 enum { CPUS_PER_NODE = 2 };
@@ -122,8 +122,8 @@ MAY_BE_UNUSED static const struct binding *binding_of(const void *address)
 
 MAY_BE_UNUSED static void take_over(void)
 {
-    tide_os_fake_cpu(fake_cpu);
-    tide_os_set_binder(note_binding);
+    tide_machine_fake_cpu(fake_cpu);
+    tide_machine_set_binder(note_binding);
 }
 
 /* ---- What is loaded ------------------------------------------------------ */

@@ -8,7 +8,7 @@
 
 #include "arena/nodes.h"
 #include "arenas.h"
-#include "os/cpu.h"
+#include "machine/cpu.h"
 
 /* ---- Runs --------------------------------------------------------------- */
 
@@ -354,7 +354,7 @@ Test(manager, heaps_belong_to_no_more_shards_than_they_are_limited_to)
 
 PROGRAM(shard_for_each_cpu)
 {
-    unsigned cpus = tide_os_cpu_count();
+    unsigned cpus = tide_machine_cpu_count();
 
     for (unsigned cpu = 0; cpu < 64; cpu++)
         TIDE_REQUIRE(tide_arena_shard_for_cpu(cpu) == cpu % (cpus < 64 ? cpus : 64));

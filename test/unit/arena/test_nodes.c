@@ -12,10 +12,10 @@ static unsigned nodes;
 static void use_nodes(unsigned first_cpu)
 {
     take_over();
-    nodes = tide_os_topology_read();
+    nodes = tide_machine_topology_read();
     TIDE_REQUIRE(nodes == nodes_of_machine());
     tide_arena_use_nodes(nodes, first_cpu);
-    TIDE_REQUIRE(tide_os_node_count() == nodes);
+    TIDE_REQUIRE(tide_machine_node_count() == nodes);
 }
 
 static unsigned node_of(const struct pool *run)
@@ -142,8 +142,8 @@ ON_MACHINE(nodes, arenas_are_spread_if_asked, 4, "TIDEPOOL_NUMA=interleave")
     unsigned before = tide_shard_count;
 
     take_over();
-    tide_arena_use_nodes(tide_os_topology_read(), 0);
-    TIDE_REQUIRE(tide_shard_count == before && tide_os_node_count() == 1);
+    tide_arena_use_nodes(tide_machine_topology_read(), 0);
+    TIDE_REQUIRE(tide_shard_count == before && tide_machine_node_count() == 1);
     do /* what is of the earlier memory isn't bound */
         take_new(&tenant);
     while (binding_count == 0);

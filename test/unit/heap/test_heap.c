@@ -3,10 +3,10 @@
 
 #include <errno.h>
 
-#include "../os/trees.h"
+#include "../machine/trees.h"
 #include "arena/nodes.h"
 #include "heaps.h"
-#include "os/cpu.h"
+#include "machine/cpu.h"
 #include "os/map.h"
 #include "os/records.h"
 
@@ -57,7 +57,7 @@ PROGRAM(shards_by_quota)
     begin_v2();
     own_heap();
     write_file(CPU_MAX, "70000 100000\n");
-    TIDE_REQUIRE(tide_arena_shard_for_cpu(1) == 1 % tide_os_cpu_count());
+    TIDE_REQUIRE(tide_arena_shard_for_cpu(1) == 1 % tide_machine_cpu_count());
     run_thread(get_heap, &heap);
     TIDE_REQUIRE(heap->tenant.shard == 0);
     for (unsigned cpu = 0; cpu < 64; cpu++)

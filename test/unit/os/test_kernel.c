@@ -1,7 +1,7 @@
 /* test_kernel.c - os/kernel.h: numbers, lines and tables in the kernel's files */
 #include "os/kernel.h"
 
-#include "trees.h"
+#include "../machine/trees.h"
 
 #define IN_TREE(name) Test(kernel, name, .init = begin_tree, .fini = end_tree)
 

@@ -66,7 +66,7 @@ ON_MACHINES(nodes, a_second_thread_asks, NULL)
 {
     take_over();
     become_many();
-    TIDE_REQUIRE(is_loaded("libhwloc") && tide_os_node_count() == nodes_of_machine());
+    TIDE_REQUIRE(is_loaded("libhwloc") && tide_machine_node_count() == nodes_of_machine());
     tide_check_all();
 }
 
@@ -78,7 +78,7 @@ ON_MACHINE(nodes, one_thread_asks_if_it_is_told_to, 4, "TIDEPOOL_NUMA=interleave
     TIDE_REQUIRE(tide_malloc(opaque(TIDE_ARENA_BYTES))); /* more than small programs have */
     allocate_some();
     wait_until_settled();
-    TIDE_REQUIRE(is_loaded("libhwloc") && tide_os_node_count() == 1);
+    TIDE_REQUIRE(is_loaded("libhwloc") && tide_machine_node_count() == 1);
     TIDE_REQUIRE(tide_malloc(opaque(TIDE_ARENA_BYTES)));
     TIDE_REQUIRE(bindings[binding_count - 1].policy == MPOL_INTERLEAVE);
     TIDE_REQUIRE(bindings[binding_count - 1].nodes == 0xf);
@@ -91,14 +91,14 @@ ON_MACHINE(nodes, nobody_asks_if_told_not_to, 4, "TIDEPOOL_NUMA=off")
     TIDE_REQUIRE(state() == TIDE_NODES_SETTLED);
     allocate_some();
     run_thread(allocate_on, &cpu);
-    TIDE_REQUIRE(!is_loaded("libhwloc") && tide_os_node_count() == 1);
+    TIDE_REQUIRE(!is_loaded("libhwloc") && tide_machine_node_count() == 1);
 }
 
 PROGRAM(on_this_machine)
 {
     become_many();
     TIDE_REQUIRE(!is_loaded("libhwloc") && !is_loaded(TIDE_HWLOC_PLUGIN));
-    TIDE_REQUIRE(tide_os_node_count() == 1 && !tide_os_is_binding);
+    TIDE_REQUIRE(tide_machine_node_count() == 1 && !tide_machine_is_binding);
 }
 
 Test(nodes, a_machine_with_one_node_never_loads_hwloc)
@@ -112,7 +112,7 @@ Test(nodes, a_machine_with_one_node_never_loads_hwloc)
 PROGRAM(on_this_machine_of_several)
 {
     become_many();
-    TIDE_REQUIRE(is_loaded("libhwloc") && tide_os_node_count() > 1 && tide_os_is_binding);
+    TIDE_REQUIRE(is_loaded("libhwloc") && tide_machine_node_count() > 1 && tide_machine_is_binding);
 }
 
 Test(nodes, a_machine_with_several_nodes_is_found_out_about)
@@ -131,7 +131,7 @@ PROGRAM(missing_and_used)
 
     take_over();
     become_many();
-    TIDE_REQUIRE(tide_os_node_count() == 1 && binding_count == 0);
+    TIDE_REQUIRE(tide_machine_node_count() == 1 && binding_count == 0);
     for (int n = 0; n < 10; n++)
         run_thread(allocate_on, &cpu);
     tide_free(tide_malloc(opaque(3 << 20)));
@@ -175,13 +175,13 @@ static void check_blocks(void *cpu)
     void *small, *large, *larger;
 
     on_cpu = *(unsigned *)cpu;
-    node = tide_os_node_count() == 1 ? 0 : on_cpu / CPUS_PER_NODE;
+    node = tide_machine_node_count() == 1 ? 0 : on_cpu / CPUS_PER_NODE;
     small = tide_malloc(opaque(100));
     large = tide_malloc(opaque(TIDE_ARENA_BYTES / 2));
     larger = tide_malloc(opaque(2 * TIDE_ARENA_BYTES));
     TIDE_REQUIRE(tide_arena_node(tide_arena_of(small)) == node);
     TIDE_REQUIRE(node_of(large) == node && node_of(larger) == node);
-    if (tide_os_node_count() > 1) {
+    if (tide_machine_node_count() > 1) {
         TIDE_REQUIRE(is_bound_to(small, node));
         for (size_t at = 0; at < 2 * TIDE_ARENA_BYTES; at += TIDE_SLOT_BYTES)
             TIDE_REQUIRE(is_bound_to((char *)larger + at, node));
@@ -196,7 +196,7 @@ static void check_all_cpus(void)
 {
     static struct peer peers[8 * CPUS_PER_NODE];
     static unsigned cpus[8 * CPUS_PER_NODE];
-    unsigned count = tide_os_node_count() * CPUS_PER_NODE;
+    unsigned count = tide_machine_node_count() * CPUS_PER_NODE;
 
     for (unsigned cpu = 0; cpu < count; cpu++) {
         cpus[cpu] = cpu;
@@ -276,7 +276,7 @@ static void check_in_child(void)
 {
     unsigned cpu = 2;
 
-    TIDE_REQUIRE(tide_os_node_count() == 2);
+    TIDE_REQUIRE(tide_machine_node_count() == 2);
     TIDE_REQUIRE(TIDE_THREAD_SANITIZER || state() == TIDE_NODES_SETTLED);
     allocate_some();
     on_cpu = 2;
@@ -301,10 +301,10 @@ static void check_without(void)
 {
     unsigned cpu = 2;
 
-    TIDE_REQUIRE(state() == TIDE_NODES_SETTLED && tide_os_node_count() == 1);
+    TIDE_REQUIRE(state() == TIDE_NODES_SETTLED && tide_machine_node_count() == 1);
     allocate_some();
     run_thread(allocate_on, &cpu);
-    TIDE_REQUIRE(state() == TIDE_NODES_SETTLED && tide_os_node_count() == 1);
+    TIDE_REQUIRE(state() == TIDE_NODES_SETTLED && tide_machine_node_count() == 1);
     tide_check_all();
 }
 
@@ -343,13 +343,13 @@ ON_MACHINE(nodes, a_fork_waits_for_the_answer, 2, NULL)
     outcome = run_apart(allocate_some);
     TIDE_REQUIRE(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0);
     wait_until_settled();
-    TIDE_REQUIRE(tide_os_node_count() == 2);
+    TIDE_REQUIRE(tide_machine_node_count() == 2);
 }
 
 static void be_many_in_child(void)
 {
     become_many();
-    TIDE_REQUIRE(tide_os_node_count() == 2 && is_loaded("libhwloc"));
+    TIDE_REQUIRE(tide_machine_node_count() == 2 && is_loaded("libhwloc"));
 }
 
 ON_MACHINE(nodes, a_child_asks_for_itself, 2, NULL)

@@ -9,7 +9,7 @@
 #include <dirent.h>
 
 #include "heap/remote.h"
-#include "../os/trees.h"
+#include "../machine/trees.h"
 #include "../heap/heaps.h"
 #include "arena/walk.h"
 #include "os/barrier.h"

@@ -1,13 +1,13 @@
-/* os/pressure.h - whether memory is short round this process
+/* machine/pressure.h - whether memory is short round this process
  *
  * Any thread; the files are read at each call.
  */
-#ifndef TIDE_OS_PRESSURE_H
-#define TIDE_OS_PRESSURE_H
+#ifndef TIDE_MACHINE_PRESSURE_H
+#define TIDE_MACHINE_PRESSURE_H
 
 #include <stdbool.h>
 
-#include "os/cgroup.h"
+#include "machine/cgroup.h"
 
 enum {
     TIDE_FILLED_PERCENT = 90, /* of a control group's limit */
@@ -17,9 +17,9 @@ enum {
 /* Percent of the last 10 seconds in which some task of the group (NULL, or a
  * group that doesn't say: of the machine) waited for memory.  False when the
  * kernel doesn't tell. */
-bool tide_os_pressure_stalled(const struct tide_cgroup *group, unsigned *percent);
+bool tide_machine_pressure_stalled(const struct tide_cgroup *group, unsigned *percent);
 
 /* Whether one of the two is exceeded; NULL: there is no group. */
-bool tide_os_pressure_is_high(const struct tide_cgroup *group);
+bool tide_machine_pressure_is_high(const struct tide_cgroup *group);
 
 #endif

@@ -1,5 +1,5 @@
-/* os/shortage.c - see shortage.h */
-#include "os/shortage.h"
+/* machine/shortage.c - see shortage.h */
+#include "machine/shortage.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 #include "base/bits.h"
 #include "base/fatal.h"
 #include "base/geometry.h"
-#include "os/cgroup.h"
+#include "machine/cgroup.h"
 #include "os/kernel.h"
 #include "os/limits.h"
 #include "os/map.h"
@@ -47,7 +47,7 @@ static bool is_to_tell(enum cause cause)
     return !was_told(cause) && !(atomic_fetch_or(&told, 1u << cause) >> cause & 1);
 }
 
-bool tide_os_shortage_is_certain(size_t bytes)
+bool tide_machine_shortage_is_certain(size_t bytes)
 {
     struct sysinfo machine;
     int saved_errno = errno;
@@ -174,8 +174,8 @@ static bool is_cgroup(size_t bytes)
     struct tide_cgroup_memory memory;
     struct tide_cgroup group;
 
-    if (!tide_os_cgroup_find(&group, "memory") || !tide_os_cgroup_is_filled(&group, FULL_PERCENT) ||
-        !tide_os_cgroup_memory(&group, &memory))
+    if (!tide_machine_cgroup_find(&group, "memory") || !tide_machine_cgroup_is_filled(&group, FULL_PERCENT) ||
+        !tide_machine_cgroup_memory(&group, &memory))
         return false;
     if (is_to_tell(CGROUP))
         tide_base_warn(FAILED "the control group %s is full: the limit is %" PRIu64 " bytes", bytes,
@@ -191,9 +191,9 @@ static bool is_to_look(void)
     return tide_is_power_of_two(atomic_fetch_add(&failures, 1) + 1u);
 }
 
-void tide_os_shortage_tell(size_t bytes)
+void tide_machine_shortage_tell(size_t bytes)
 {
-    if (tide_os_shortage_is_certain(bytes) || is_hard_limit(bytes) || !is_to_look())
+    if (tide_machine_shortage_is_certain(bytes) || is_hard_limit(bytes) || !is_to_look())
         return;
     if (is_locked(bytes) || is_process_limit(bytes, ADDRESS_SPACE) ||
         is_process_limit(bytes, DATA) || is_mappings(bytes) || is_commit(bytes) ||

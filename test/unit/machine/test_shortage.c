@@ -1,6 +1,6 @@
-/* test_shortage.c - os/shortage.h: each cause is told by what names it, once;
+/* test_shortage.c - machine/shortage.h: each cause is told by what names it, once;
  * the kernel's files are the test's, but for the process's own limits */
-#include "os/shortage.h"
+#include "machine/shortage.h"
 
 #include <linux/capability.h>
 #include <sys/syscall.h>
@@ -64,7 +64,7 @@ static void tell(size_t bytes)
 {
     errno = EXDEV;
     for (int n = 0; n < 10; n++)
-        tide_os_shortage_tell(bytes);
+        tide_machine_shortage_tell(bytes);
     TIDE_REQUIRE(errno == EXDEV);
 }
 

@@ -1,5 +1,5 @@
-/* os/pressure.c - see pressure.h */
-#include "os/pressure.h"
+/* machine/pressure.c - see pressure.h */
+#include "machine/pressure.h"
 
 #include <string.h>
 
@@ -34,19 +34,19 @@ static bool read_stalled(const char *path, unsigned *percent)
     return is_known;
 }
 
-bool tide_os_pressure_stalled(const struct tide_cgroup *group, unsigned *percent)
+bool tide_machine_pressure_stalled(const struct tide_cgroup *group, unsigned *percent)
 {
     char path[TIDE_CGROUP_ROOM];
 
-    if (group && tide_os_cgroup_file(group, "memory.pressure", path) && read_stalled(path, percent))
+    if (group && tide_machine_cgroup_file(group, "memory.pressure", path) && read_stalled(path, percent))
         return true;
     return read_stalled("/proc/pressure/memory", percent);
 }
 
-bool tide_os_pressure_is_high(const struct tide_cgroup *group)
+bool tide_machine_pressure_is_high(const struct tide_cgroup *group)
 {
     unsigned percent;
 
-    return (group && tide_os_cgroup_is_filled(group, TIDE_FILLED_PERCENT)) ||
-           (tide_os_pressure_stalled(group, &percent) && percent >= TIDE_STALLED_PERCENT);
+    return (group && tide_machine_cgroup_is_filled(group, TIDE_FILLED_PERCENT)) ||
+           (tide_machine_pressure_stalled(group, &percent) && percent >= TIDE_STALLED_PERCENT);
 }

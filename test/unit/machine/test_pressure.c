@@ -1,6 +1,6 @@
-/* test_pressure.c - os/pressure.h: which of two files tells, and from where on
+/* test_pressure.c - machine/pressure.h: which of two files tells, and from where on
  * memory counts as short */
-#include "os/pressure.h"
+#include "machine/pressure.h"
 
 #include "trees.h"
 
@@ -25,7 +25,7 @@ static struct tide_cgroup own_group(void)
 {
     struct tide_cgroup group;
 
-    cr_assert(tide_os_cgroup_find(&group, "memory"));
+    cr_assert(tide_machine_cgroup_find(&group, "memory"));
     return group;
 }
 
@@ -34,14 +34,14 @@ static int stalled(void) /* -1: unknown */
     struct tide_cgroup group = own_group();
     unsigned percent;
 
-    return tide_os_pressure_stalled(&group, &percent) ? (int)percent : -1;
+    return tide_machine_pressure_stalled(&group, &percent) ? (int)percent : -1;
 }
 
 static bool is_high(void)
 {
     struct tide_cgroup group = own_group();
 
-    return tide_os_pressure_is_high(&group);
+    return tide_machine_pressure_is_high(&group);
 }
 
 IN_V2(a_group_tells_before_the_machine)
@@ -53,7 +53,7 @@ IN_V2(a_group_tells_before_the_machine)
     cr_assert_eq(stalled(), 12);
     write_stalled(OWN, "3.99");
     cr_assert_eq(stalled(), 3);
-    cr_assert(tide_os_pressure_stalled(NULL, &percent) && percent == 12);
+    cr_assert(tide_machine_pressure_stalled(NULL, &percent) && percent == 12);
 }
 
 IN_V2(garbage_is_unknown)
@@ -92,7 +92,7 @@ IN_V2(it_is_high_near_the_groups_limit)
 
 IN_V2(without_a_group_the_machine_tells)
 {
-    cr_assert_not(tide_os_pressure_is_high(NULL));
+    cr_assert_not(tide_machine_pressure_is_high(NULL));
     write_stalled(MACHINE, "50.00");
-    cr_assert(tide_os_pressure_is_high(NULL));
+    cr_assert(tide_machine_pressure_is_high(NULL));
 }

@@ -1,4 +1,4 @@
-/* os/cgroup.h - the control groups this process is in, and what they allow
+/* machine/cgroup.h - the control groups this process is in, and what they allow
  *
  * Version 2, or version 1 where its controller is mounted.  A group's folder is
  * found through /proc/self/cgroup and /proc/self/mountinfo, so also where only a
@@ -6,8 +6,8 @@
  * them: each question is asked of the group and of its parents as far as they
  * can be seen.  Any thread; nothing is kept between calls.
  */
-#ifndef TIDE_OS_CGROUP_H
-#define TIDE_OS_CGROUP_H
+#ifndef TIDE_MACHINE_CGROUP_H
+#define TIDE_MACHINE_CGROUP_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,21 +25,21 @@ struct tide_cgroup_memory {
 };
 
 /* The group of this process that has the controller, "memory" or "cpu". */
-bool tide_os_cgroup_find(struct tide_cgroup *group, const char *controller);
+bool tide_machine_cgroup_find(struct tide_cgroup *group, const char *controller);
 
 /* The smallest limit, and what the group that has it uses.  False when there is
  * none. */
-bool tide_os_cgroup_memory(const struct tide_cgroup *group, struct tide_cgroup_memory *memory);
+bool tide_machine_cgroup_memory(const struct tide_cgroup *group, struct tide_cgroup_memory *memory);
 
 /* Whether one uses more than percent of its limit, not counting file cache that
  * can go at once. */
-bool tide_os_cgroup_is_filled(const struct tide_cgroup *group, unsigned percent);
+bool tide_machine_cgroup_is_filled(const struct tide_cgroup *group, unsigned percent);
 
 /* The smallest CPU quota, in whole CPUs, rounded up.  False when there is none. */
-bool tide_os_cgroup_cpus(const struct tide_cgroup *group, unsigned *cpus);
+bool tide_machine_cgroup_cpus(const struct tide_cgroup *group, unsigned *cpus);
 
 /* Puts the path of a file of the group together; false when it is too long. */
-bool tide_os_cgroup_file(const struct tide_cgroup *group, const char *name,
+bool tide_machine_cgroup_file(const struct tide_cgroup *group, const char *name,
                          char path[TIDE_CGROUP_ROOM]);
 
 #endif

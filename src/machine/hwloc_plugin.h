@@ -1,10 +1,10 @@
-/* os/hwloc_plugin.h - what libtidepool and libtidepool-hwloc.so tell each other
+/* machine/hwloc_plugin.h - what libtidepool and libtidepool-hwloc.so tell each other
  *
  * The plug-in is a library of its own, because hwloc calls malloc and brings
- * other libraries along.  It has one function; os/topology.c calls it once.
+ * other libraries along.  It has one function; machine/topology.c calls it once.
  */
-#ifndef TIDE_OS_HWLOC_PLUGIN_H
-#define TIDE_OS_HWLOC_PLUGIN_H
+#ifndef TIDE_MACHINE_HWLOC_PLUGIN_H
+#define TIDE_MACHINE_HWLOC_PLUGIN_H
 
 #include <stdbool.h>
 #include <stddef.h>

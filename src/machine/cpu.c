@@ -1,6 +1,6 @@
-/* os/cpu.c - see cpu.h.  Nothing allocates; where the thread runs is asked without a
+/* machine/cpu.c - see cpu.h.  Nothing allocates; where the thread runs is asked without a
  * system call. */
-#include "os/cpu.h"
+#include "machine/cpu.h"
 
 #include <sched.h>
 #include <sys/syscall.h>
@@ -13,7 +13,7 @@ enum { MOST_CPUS = 8192 };
 
 static unsigned (*_Atomic fake_now)(void); /* tests only */
 
-unsigned tide_os_cpu_count(void)
+unsigned tide_machine_cpu_count(void)
 {
     unsigned long mask[MOST_CPUS / (8 * sizeof(unsigned long))] = { 0 };
     unsigned count = 0;
@@ -25,7 +25,7 @@ unsigned tide_os_cpu_count(void)
     return count > 0 ? count : 1;
 }
 
-unsigned tide_os_cpu_now(void)
+unsigned tide_machine_cpu_now(void)
 {
     unsigned (*fake)(void) = tide_relaxed(&fake_now);
     int cpu;
@@ -36,7 +36,7 @@ unsigned tide_os_cpu_now(void)
     return cpu >= 0 ? (unsigned)cpu : 0;
 }
 
-void tide_os_fake_cpu(unsigned (*now)(void))
+void tide_machine_fake_cpu(unsigned (*now)(void))
 {
     tide_set_relaxed(&fake_now, now);
 }

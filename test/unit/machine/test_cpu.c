@@ -1,5 +1,5 @@
-/* test_cpu.c - os/cpu.h follows the affinity mask */
-#include "os/cpu.h"
+/* test_cpu.c - machine/cpu.h follows the affinity mask */
+#include "machine/cpu.h"
 
 #include <sched.h>
 
@@ -19,8 +19,8 @@ static void allow_only(unsigned cpu)
 Test(cpu, the_count_is_that_of_the_affinity_mask)
 {
     cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
-    cr_assert_eq(tide_os_cpu_count(), (unsigned)CPU_COUNT(&allowed));
-    cr_assert_geq(tide_os_cpu_count(), 1);
+    cr_assert_eq(tide_machine_cpu_count(), (unsigned)CPU_COUNT(&allowed));
+    cr_assert_geq(tide_machine_cpu_count(), 1);
 }
 
 Test(cpu, a_thread_bound_to_a_cpu_runs_on_it)
@@ -29,7 +29,7 @@ Test(cpu, a_thread_bound_to_a_cpu_runs_on_it)
     for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &allowed)) {
             allow_only(cpu);
-            cr_assert_eq(tide_os_cpu_now(), cpu);
-            cr_assert_eq(tide_os_cpu_count(), 1);
+            cr_assert_eq(tide_machine_cpu_now(), cpu);
+            cr_assert_eq(tide_machine_cpu_count(), 1);
         }
 }

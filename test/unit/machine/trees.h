@@ -1,4 +1,4 @@
-/* test/unit/os/trees.h - for tests of what the kernel tells: a folder with files
+/* test/unit/machine/trees.h - for tests of what the kernel tells: a folder with files
  * of the test's in place of /proc and /sys
  *
  * write_file makes a file and the folders above it.  What was made is removed by

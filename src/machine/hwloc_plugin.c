@@ -1,10 +1,10 @@
-/* os/hwloc_plugin.c - libtidepool-hwloc.so: the machine's memory nodes, by hwloc
+/* machine/hwloc_plugin.c - libtidepool-hwloc.so: the machine's memory nodes, by hwloc
  *
  * Knows nothing of the rest of tidepool but hwloc_plugin.h.  What it asks hwloc
  * for is no more than nodes and CPUs: the parts of hwloc that would look at
  * devices, or bind the calling thread to each CPU in turn, are left out.
  */
-#include "os/hwloc_plugin.h"
+#include "machine/hwloc_plugin.h"
 
 #include <hwloc.h>
 

@@ -1,10 +1,10 @@
-/* os/topology.c - see topology.h
+/* machine/topology.c - see topology.h
  *
  * How many nodes there are the system tells in one small file.  Only with
  * several of them, or a synthetic topology, is the plug-in opened that asks
  * hwloc for the rest.
  */
-#include "os/topology.h"
+#include "machine/topology.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,8 +17,8 @@
 
 #include "base/fatal.h"
 #include "base/options.h"
-#include "os/cpu.h"
-#include "os/hwloc_plugin.h"
+#include "machine/cpu.h"
+#include "machine/hwloc_plugin.h"
 #include "os/kernel.h"
 
 /* A static program has no loader, and needs none for this. */
@@ -26,14 +26,14 @@
 #pragma weak dlsym
 #pragma weak dlerror
 
-_Atomic unsigned tide_os_nodes = 1;
-_Atomic bool tide_os_is_binding;
+_Atomic unsigned tide_machine_nodes = 1;
+_Atomic bool tide_machine_is_binding;
 
 static bool is_synthetic;                 /* constant after the start */
 static struct tide_places places;         /* constant once it is used */
-static tide_os_binder *_Atomic binder;    /* NULL: none for a machine that isn't this one */
+static tide_machine_binder *_Atomic binder;    /* NULL: none for a machine that isn't this one */
 
-void tide_os_topology_start(char *const *environment)
+void tide_machine_topology_start(char *const *environment)
 {
     static const char synthetic[] = "HWLOC_SYNTHETIC=";
 
@@ -59,7 +59,7 @@ static bool has_several_nodes(void)
 }
 
 /* hwloc believes its environment, which a setuid program must not. */
-bool tide_os_topology_is_wanted(void)
+bool tide_machine_topology_is_wanted(void)
 {
     int saved_errno = errno;
     bool can_be = dlopen || tide_options.numa != TIDE_NUMA_AUTO; /* not in static programs */
@@ -91,7 +91,7 @@ static tide_hwloc_read_function *open_plugin(const char **wrong)
     return function;
 }
 
-unsigned tide_os_topology_read(void)
+unsigned tide_machine_topology_read(void)
 {
     const char *wrong;
     tide_hwloc_read_function *hwloc_read = open_plugin(&wrong);
@@ -107,32 +107,32 @@ unsigned tide_os_topology_read(void)
     return 1;
 }
 
-void tide_os_topology_use(void)
+void tide_machine_topology_use(void)
 {
     if (places.nodes < 2)
         return;
     if (!tide_relaxed(&binder) && places.is_this_machine)
-        tide_set_relaxed(&binder, tide_os_bind_pages);
-    tide_set_release(&tide_os_is_binding, tide_relaxed(&binder) != NULL);
+        tide_set_relaxed(&binder, tide_machine_bind_pages);
+    tide_set_release(&tide_machine_is_binding, tide_relaxed(&binder) != NULL);
     if (tide_options.numa != TIDE_NUMA_INTERLEAVE)
-        tide_set_release(&tide_os_nodes, places.nodes);
+        tide_set_release(&tide_machine_nodes, places.nodes);
 }
 
 /* ---- CPUs -------------------------------------------------------------- */
 
-unsigned tide_os_node_of_cpu(unsigned cpu)
+unsigned tide_machine_node_of_cpu(unsigned cpu)
 {
     return cpu < TIDE_MOST_CPUS ? places.node_of_cpu[cpu] : 0;
 }
 
-unsigned tide_os_rank_of_cpu(unsigned cpu)
+unsigned tide_machine_rank_of_cpu(unsigned cpu)
 {
     return cpu < TIDE_MOST_CPUS ? places.rank_of_cpu[cpu] : 0;
 }
 
-unsigned tide_os_node_now(void)
+unsigned tide_machine_node_now(void)
 {
-    return tide_os_node_count() > 1 ? tide_os_node_of_cpu(tide_os_cpu_now()) : 0;
+    return tide_machine_node_count() > 1 ? tide_machine_node_of_cpu(tide_machine_cpu_now()) : 0;
 }
 
 /* ---- Binding ----------------------------------------------------------- */
@@ -145,7 +145,7 @@ static void add_node(unsigned long nodes[TIDE_NODE_WORDS], unsigned node)
         nodes[number / bits] |= 1ul << number % bits;
 }
 
-bool tide_os_bind_pages(void *start, size_t bytes, int policy,
+bool tide_machine_bind_pages(void *start, size_t bytes, int policy,
                         const unsigned long nodes[TIDE_NODE_WORDS])
 {
     /* The kernel takes one bit less than it is told. */
@@ -164,7 +164,7 @@ static void warn_of_refusal(const char *setting)
                        setting, strerrordesc_np(errno));
 }
 
-void tide_os_bind_always(void *start, size_t bytes, unsigned node)
+void tide_machine_bind_always(void *start, size_t bytes, unsigned node)
 {
     unsigned long nodes[TIDE_NODE_WORDS] = { 0 };
     bool is_spread = tide_options.numa == TIDE_NUMA_INTERLEAVE;
@@ -179,7 +179,7 @@ void tide_os_bind_always(void *start, size_t bytes, unsigned node)
     errno = saved_errno;
 }
 
-void tide_os_set_binder(tide_os_binder *function)
+void tide_machine_set_binder(tide_machine_binder *function)
 {
     tide_set_relaxed(&binder, function);
 }

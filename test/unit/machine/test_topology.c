@@ -1,6 +1,6 @@
-/* test_topology.c - os/topology.h: nodes that hwloc finds or doesn't, and what is
+/* test_topology.c - machine/topology.h: nodes that hwloc finds or doesn't, and what is
  * bound to them */
-#include "os/topology.h"
+#include "machine/topology.h"
 
 #include <sys/syscall.h>
 
@@ -12,8 +12,8 @@
 
 PROGRAM(a_machine_with_one_node)
 {
-    TIDE_REQUIRE(!tide_os_topology_is_wanted());
-    TIDE_REQUIRE(tide_os_node_count() == 1 && tide_os_node_now() == 0);
+    TIDE_REQUIRE(!tide_machine_topology_is_wanted());
+    TIDE_REQUIRE(tide_machine_node_count() == 1 && tide_machine_node_now() == 0);
 }
 
 Test(topology, with_one_node_there_is_nothing_to_ask)
@@ -27,7 +27,7 @@ Test(topology, with_one_node_there_is_nothing_to_ask)
 PROGRAM(a_machine_with_several_nodes)
 {
     errno = 77;
-    TIDE_REQUIRE(tide_os_topology_is_wanted() && errno == 77);
+    TIDE_REQUIRE(tide_machine_topology_is_wanted() && errno == 77);
 }
 
 Test(topology, with_several_nodes_hwloc_is_asked)
@@ -41,20 +41,20 @@ Test(topology, with_several_nodes_hwloc_is_asked)
 ON_MACHINE(topology, hwloc_is_asked_about_a_machine_that_is_drawn, 2, NULL)
 {
     errno = 77;
-    TIDE_REQUIRE(tide_os_topology_is_wanted() && errno == 77);
+    TIDE_REQUIRE(tide_machine_topology_is_wanted() && errno == 77);
 }
 
 ON_MACHINE(topology, a_setting_leaves_nodes_out, 2, "TIDEPOOL_NUMA=off")
 {
-    TIDE_REQUIRE(!tide_os_topology_is_wanted());
+    TIDE_REQUIRE(!tide_machine_topology_is_wanted());
 }
 
 ON_MACHINE(topology, a_setuid_program_does_not_trust_hwlocs_environment, 2, NULL)
 {
     is_secure = true;
-    TIDE_REQUIRE(!tide_os_topology_is_wanted());
+    TIDE_REQUIRE(!tide_machine_topology_is_wanted());
     is_secure = false;
-    TIDE_REQUIRE(tide_os_topology_is_wanted());
+    TIDE_REQUIRE(tide_machine_topology_is_wanted());
 }
 
 /* ---- What is found --------------------------------------------------------- */
@@ -64,36 +64,36 @@ ON_MACHINES(topology, each_cpu_has_the_node_that_hwloc_says, NULL)
     unsigned nodes = nodes_of_machine(), cpus = nodes * CPUS_PER_NODE;
 
     TIDE_REQUIRE(!is_loaded("libhwloc"));
-    TIDE_REQUIRE(tide_os_topology_read() == nodes);
+    TIDE_REQUIRE(tide_machine_topology_read() == nodes);
     TIDE_REQUIRE(is_loaded("libhwloc") && is_loaded(TIDE_HWLOC_PLUGIN));
-    TIDE_REQUIRE(tide_os_node_count() == 1); /* not yet */
+    TIDE_REQUIRE(tide_machine_node_count() == 1); /* not yet */
     for (unsigned cpu = 0; cpu < cpus; cpu++) {
-        TIDE_REQUIRE(tide_os_node_of_cpu(cpu) == cpu / CPUS_PER_NODE);
-        TIDE_REQUIRE(tide_os_rank_of_cpu(cpu) == cpu % CPUS_PER_NODE);
+        TIDE_REQUIRE(tide_machine_node_of_cpu(cpu) == cpu / CPUS_PER_NODE);
+        TIDE_REQUIRE(tide_machine_rank_of_cpu(cpu) == cpu % CPUS_PER_NODE);
     }
-    TIDE_REQUIRE(tide_os_node_of_cpu(cpus) == 0 && tide_os_node_of_cpu(TIDE_MOST_CPUS) == 0);
-    TIDE_REQUIRE(tide_os_rank_of_cpu(TIDE_MOST_CPUS) == 0);
-    tide_os_topology_use();
-    TIDE_REQUIRE(tide_os_node_count() == nodes);
+    TIDE_REQUIRE(tide_machine_node_of_cpu(cpus) == 0 && tide_machine_node_of_cpu(TIDE_MOST_CPUS) == 0);
+    TIDE_REQUIRE(tide_machine_rank_of_cpu(TIDE_MOST_CPUS) == 0);
+    tide_machine_topology_use();
+    TIDE_REQUIRE(tide_machine_node_count() == nodes);
 }
 
 ON_MACHINES(topology, a_thread_is_on_its_cpus_node, NULL)
 {
-    unsigned nodes = tide_os_topology_read();
+    unsigned nodes = tide_machine_topology_read();
 
     take_over();
-    tide_os_topology_use();
+    tide_machine_topology_use();
     for (on_cpu = 0; on_cpu < nodes * CPUS_PER_NODE; on_cpu++)
-        TIDE_REQUIRE(tide_os_node_now() == on_cpu / CPUS_PER_NODE);
+        TIDE_REQUIRE(tide_machine_node_now() == on_cpu / CPUS_PER_NODE);
     TIDE_REQUIRE(cpu_looks == (nodes == 1 ? 0 : nodes * CPUS_PER_NODE));
 }
 
 /* Two nodes near the same CPUs: one of them is theirs. */
 PROGRAM(nodes_without_cpus)
 {
-    TIDE_REQUIRE(tide_os_topology_read() == 2);
+    TIDE_REQUIRE(tide_machine_topology_read() == 2);
     for (unsigned cpu = 0; cpu < 4; cpu++)
-        TIDE_REQUIRE(tide_os_node_of_cpu(cpu) == cpu / 2);
+        TIDE_REQUIRE(tide_machine_node_of_cpu(cpu) == cpu / 2);
 }
 
 Test(topology, memory_that_no_cpu_is_nearest_to_is_no_node)
@@ -110,11 +110,11 @@ Test(topology, memory_that_no_cpu_is_nearest_to_is_no_node)
 
 PROGRAM(no_plugin)
 {
-    TIDE_REQUIRE(tide_os_topology_read() == 1);
-    tide_os_topology_use();
-    TIDE_REQUIRE(tide_os_node_count() == 1);
+    TIDE_REQUIRE(tide_machine_topology_read() == 1);
+    tide_machine_topology_use();
+    TIDE_REQUIRE(tide_machine_node_count() == 1);
     take_over();
-    tide_os_bind(&on_cpu, 1, 0);
+    tide_machine_bind(&on_cpu, 1, 0);
     TIDE_REQUIRE(binding_count == 0);
 }
 
@@ -161,16 +161,16 @@ static char range[3 * 4096];
 
 static void bind_to_each(int policy)
 {
-    unsigned nodes = tide_os_topology_read();
+    unsigned nodes = tide_machine_topology_read();
 
     take_over();
     nodes = nodes_of_machine();
-    tide_os_bind(range, sizeof range, 0);
+    tide_machine_bind(range, sizeof range, 0);
     TIDE_REQUIRE(binding_count == 0);
-    tide_os_topology_use();
+    tide_machine_topology_use();
     for (unsigned node = 0; node < nodes; node++) {
         errno = 77;
-        tide_os_bind(range, sizeof range, node);
+        tide_machine_bind(range, sizeof range, node);
         TIDE_REQUIRE(errno == 77);
         if (nodes == 1)
             continue;
@@ -195,24 +195,24 @@ ON_MACHINES(topology, memory_is_strictly_on_the_node_if_asked, "TIDEPOOL_NUMA=bi
 ON_MACHINES(topology, memory_is_spread_over_the_nodes_if_asked, "TIDEPOOL_NUMA=interleave")
 {
     bind_to_each(MPOL_INTERLEAVE);
-    TIDE_REQUIRE(tide_os_node_count() == 1);
+    TIDE_REQUIRE(tide_machine_node_count() == 1);
 }
 
 ON_MACHINE(topology, a_machine_that_is_not_this_one_is_not_bound, 2, NULL)
 {
-    TIDE_REQUIRE(tide_os_topology_read() == 2);
-    tide_os_topology_use();
-    TIDE_REQUIRE(tide_os_node_count() == 2 && !tide_os_is_binding);
+    TIDE_REQUIRE(tide_machine_topology_read() == 2);
+    tide_machine_topology_use();
+    TIDE_REQUIRE(tide_machine_node_count() == 2 && !tide_machine_is_binding);
 }
 
 PROGRAM(refused)
 {
-    tide_os_topology_read();
+    tide_machine_topology_read();
     take_over();
     is_refusing = true;
-    tide_os_topology_use();
+    tide_machine_topology_use();
     for (int n = 0; n < 3; n++)
-        tide_os_bind(range, sizeof range, 1);
+        tide_machine_bind(range, sizeof range, 1);
     TIDE_REQUIRE(binding_count == 3);
 }
 
@@ -274,7 +274,7 @@ Test(topology, the_system_binds_pages_to_nodes)
         if (!(allowed[0] & wanted[0]))
             continue;
         cr_assert_neq(start, MAP_FAILED);
-        if (!tide_os_bind_pages(start, page, MPOL_BIND, wanted))
+        if (!tide_machine_bind_pages(start, page, MPOL_BIND, wanted))
             cr_skip_test("mbind is refused: %s", strerror(errno));
         cr_assert_eq(policy_of(start, found), MPOL_BIND);
         cr_assert_eq(memcmp(found, wanted, sizeof found), 0, "node %u", node);

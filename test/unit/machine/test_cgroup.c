@@ -1,6 +1,6 @@
-/* test_cgroup.c - os/cgroup.h with trees of files as the kernel has them: both
+/* test_cgroup.c - machine/cgroup.h with trees of files as the kernel has them: both
  * versions, nested groups, partly mounted trees, words and garbage for numbers */
-#include "os/cgroup.h"
+#include "machine/cgroup.h"
 
 #include "trees.h"
 
@@ -16,7 +16,7 @@ static struct tide_cgroup find(const char *controller)
 {
     struct tide_cgroup group;
 
-    cr_assert(tide_os_cgroup_find(&group, controller), "no group for %s", controller);
+    cr_assert(tide_machine_cgroup_find(&group, controller), "no group for %s", controller);
     return group;
 }
 
@@ -25,7 +25,7 @@ static void assert_memory(uint64_t limit, uint64_t used)
     struct tide_cgroup group = find("memory");
     struct tide_cgroup_memory memory;
 
-    cr_assert(tide_os_cgroup_memory(&group, &memory));
+    cr_assert(tide_machine_cgroup_memory(&group, &memory));
     cr_assert_eq(memory.limit, limit, "%lu", memory.limit);
     cr_assert_eq(memory.used, used, "%lu", memory.used);
 }
@@ -35,14 +35,14 @@ static void assert_no_limit(void)
     struct tide_cgroup group = find("memory");
     struct tide_cgroup_memory memory;
 
-    cr_assert_not(tide_os_cgroup_memory(&group, &memory));
+    cr_assert_not(tide_machine_cgroup_memory(&group, &memory));
 }
 
 static bool is_filled(void)
 {
     struct tide_cgroup group = find("memory");
 
-    return tide_os_cgroup_is_filled(&group, 90);
+    return tide_machine_cgroup_is_filled(&group, 90);
 }
 
 static unsigned cpus(void) /* 0: no quota */
@@ -50,7 +50,7 @@ static unsigned cpus(void) /* 0: no quota */
     struct tide_cgroup group = find("cpu");
     unsigned count;
 
-    return tide_os_cgroup_cpus(&group, &count) ? count : 0;
+    return tide_machine_cgroup_cpus(&group, &count) ? count : 0;
 }
 
 /* ---- Where ------------------------------------------------------------- */
@@ -105,26 +105,26 @@ IN_V2(what_cannot_be_seen_is_unknown)
     char long_path[1000] = "0::/";
 
     write_file("/proc/self/mountinfo", "30 22 0:26 /else /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
-    cr_assert_not(tide_os_cgroup_find(&group, "memory"), "outside of what is mounted");
+    cr_assert_not(tide_machine_cgroup_find(&group, "memory"), "outside of what is mounted");
     write_file("/proc/self/mountinfo", "30 22 0:26\n\nnonsense - \n - - -\n");
-    cr_assert_not(tide_os_cgroup_find(&group, "memory"));
+    cr_assert_not(tide_machine_cgroup_find(&group, "memory"));
     write_file("/proc/self/mountinfo", "30 22 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
     write_file("/proc/self/cgroup", "nonsense\n\n0\n:\n");
-    cr_assert_not(tide_os_cgroup_find(&group, "memory"));
+    cr_assert_not(tide_machine_cgroup_find(&group, "memory"));
     memset(long_path + 4, 'a', sizeof long_path - 5);
     write_file("/proc/self/cgroup", long_path);
-    cr_assert_not(tide_os_cgroup_find(&group, "memory"), "too long");
+    cr_assert_not(tide_machine_cgroup_find(&group, "memory"), "too long");
     write_file("/proc/self/cgroup", "");
-    cr_assert_not(tide_os_cgroup_find(&group, "memory"));
+    cr_assert_not(tide_machine_cgroup_find(&group, "memory"));
 }
 
 Test(cgroup, without_files_all_is_unknown, .init = begin_tree, .fini = end_tree)
 {
     struct tide_cgroup group;
 
-    cr_assert_not(tide_os_cgroup_find(&group, "memory"));
+    cr_assert_not(tide_machine_cgroup_find(&group, "memory"));
     write_file("/proc/self/cgroup", "0::/\n");
-    cr_assert_not(tide_os_cgroup_find(&group, "memory"));
+    cr_assert_not(tide_machine_cgroup_find(&group, "memory"));
 }
 
 /* ---- Memory ------------------------------------------------------------ */
@@ -267,9 +267,9 @@ Test(cgroup, this_process_can_be_asked_about)
     unsigned count;
 
     errno = EXDEV;
-    if (tide_os_cgroup_find(&group, "memory") && tide_os_cgroup_memory(&group, &memory))
+    if (tide_machine_cgroup_find(&group, "memory") && tide_machine_cgroup_memory(&group, &memory))
         cr_assert_gt(memory.limit, 0);
-    if (tide_os_cgroup_find(&group, "cpu") && tide_os_cgroup_cpus(&group, &count))
+    if (tide_machine_cgroup_find(&group, "cpu") && tide_machine_cgroup_cpus(&group, &count))
         cr_assert_gt(count, 0);
     cr_assert_eq(errno, EXDEV);
 }

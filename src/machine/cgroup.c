@@ -1,5 +1,5 @@
-/* os/cgroup.c - see cgroup.h */
-#include "os/cgroup.h"
+/* machine/cgroup.c - see cgroup.h */
+#include "machine/cgroup.h"
 
 #include <limits.h>
 #include <string.h>
@@ -133,7 +133,7 @@ static bool take_mount(char *line, const char *controller, const char *path,
     return true;
 }
 
-bool tide_os_cgroup_find(struct tide_cgroup *group, const char *controller)
+bool tide_machine_cgroup_find(struct tide_cgroup *group, const char *controller)
 {
     char path[TIDE_CGROUP_ROOM], *line;
     struct tide_lines lines;
@@ -160,7 +160,7 @@ static bool go_up(struct tide_cgroup *group)
     return slash != NULL;
 }
 
-bool tide_os_cgroup_file(const struct tide_cgroup *group, const char *name,
+bool tide_machine_cgroup_file(const struct tide_cgroup *group, const char *name,
                          char path[TIDE_CGROUP_ROOM])
 {
     size_t length = strlen(group->path), name_length = strlen(name);
@@ -177,7 +177,7 @@ static bool read_number(const struct tide_cgroup *group, const char *name, uint6
 {
     char path[TIDE_CGROUP_ROOM];
 
-    return tide_os_cgroup_file(group, name, path) && tide_os_kernel_number(path, number);
+    return tide_machine_cgroup_file(group, name, path) && tide_os_kernel_number(path, number);
 }
 
 /* The limit of one group, and what it uses. */
@@ -195,7 +195,7 @@ static bool read_memory(const struct tide_cgroup *group, struct tide_cgroup_memo
            read_number(group, is_v1 ? "memory.usage_in_bytes" : "memory.current", &memory->used);
 }
 
-bool tide_os_cgroup_memory(const struct tide_cgroup *group, struct tide_cgroup_memory *memory)
+bool tide_machine_cgroup_memory(const struct tide_cgroup *group, struct tide_cgroup_memory *memory)
 {
     struct tide_cgroup at = *group;
     struct tide_cgroup_memory here;
@@ -214,7 +214,7 @@ static uint64_t read_idle_files(const struct tide_cgroup *group)
     char path[TIDE_CGROUP_ROOM];
     uint64_t bytes;
 
-    return tide_os_cgroup_file(group, "memory.stat", path) &&
+    return tide_machine_cgroup_file(group, "memory.stat", path) &&
                    tide_os_kernel_value(
                        path, group->version == 1 ? "total_inactive_file" : "inactive_file", &bytes)
                ? bytes
@@ -226,7 +226,7 @@ static bool is_above(uint64_t used, uint64_t limit, unsigned percent)
     return used > limit / 100 * percent;
 }
 
-bool tide_os_cgroup_is_filled(const struct tide_cgroup *group, unsigned percent)
+bool tide_machine_cgroup_is_filled(const struct tide_cgroup *group, unsigned percent)
 {
     struct tide_cgroup at = *group;
     struct tide_cgroup_memory here;
@@ -253,7 +253,7 @@ static bool read_quota(const struct tide_cgroup *group, uint64_t *quota, uint64_
     if (group->version == 1)
         return read_number(group, "cpu.cfs_quota_us", quota) &&
                read_number(group, "cpu.cfs_period_us", period);
-    if (!tide_os_cgroup_file(group, "cpu.max", path) || !tide_os_lines_open(&lines, path))
+    if (!tide_machine_cgroup_file(group, "cpu.max", path) || !tide_os_lines_open(&lines, path))
         return false;
     line = tide_os_lines_next(&lines);
     text = line;
@@ -263,7 +263,7 @@ static bool read_quota(const struct tide_cgroup *group, uint64_t *quota, uint64_
     return is_known;
 }
 
-bool tide_os_cgroup_cpus(const struct tide_cgroup *group, unsigned *cpus)
+bool tide_machine_cgroup_cpus(const struct tide_cgroup *group, unsigned *cpus)
 {
     struct tide_cgroup at = *group;
     uint64_t quota, period, least = UINT_MAX;
