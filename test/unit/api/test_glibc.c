@@ -250,8 +250,8 @@ IN_NEW_THREAD(glibc, purge_tells_how_much_it_returned, NULL)
     for (int n = 0; n < PURGED; n++)
         memset(purged[n] = allocate(TIDE_SLOT_BYTES), 1, TIDE_SLOT_BYTES);
     free_all(purged, PURGED);
+    mapped = tide_mallinfo2().arena + tide_store_totals().dirty_bytes; /* with its code */
     before = rss();
-    mapped = tide_mallinfo2().arena + tide_store_totals().dirty_bytes;
     errno = ERANGE;
     returned = tide_purge();
     TIDE_REQUIRE(errno == ERANGE);
