@@ -91,8 +91,11 @@ libtidepool_core_la_SOURCES = \
 	src/arena/walk.c \
 	src/arena/walk.h \
 	src/pool/counts.h \
+	src/pool/guess.c \
+	src/pool/guess.h \
 	src/pool/hollow.c \
 	src/pool/hollow.h \
+	src/pool/pages.h \
 	src/pool/pool.c \
 	src/pool/pool.h \
 	src/pool/returned.c \

@@ -6,6 +6,7 @@
 
 #include "base/options.h"
 #include "os/map.h"
+#include "pool/guess.h"
 
 enum { LEAST_WATCHED = 4 }; /* blocks that come back to a pool before it tells */
 

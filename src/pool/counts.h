@@ -17,6 +17,12 @@ static inline uint32_t tide_pool_freed_count(const struct pool *pool)
            tide_relaxed(&pool->left) - tide_relaxed(&pool->held);
 }
 
+/* The same and what is on hollow pages. */
+static inline uint32_t tide_pool_free_count(const struct pool *pool)
+{
+    return tide_pool_freed_count(pool) + tide_relaxed(&pool->hollow);
+}
+
 /* Blocks that must be free for a full pool to be used again. */
 static inline uint32_t tide_pool_blocks_needed(const struct pool *pool)
 {

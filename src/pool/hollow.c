@@ -4,6 +4,7 @@
 #include "arena/huge_pages.h"
 #include "base/fatal.h"
 #include "os/map.h"
+#include "pool/pages.h"
 
 enum { PAGES = 64, LEAST_PAGE = 4096 };
 _Static_assert(TIDE_WIDE_SLOTS * TIDE_SLOT_BYTES / LEAST_PAGE <= PAGES, "a bit for each page");
@@ -18,26 +19,6 @@ _Static_assert(LEAST_PAGE <= UINT16_MAX, "so many blocks lie on a page at most")
 struct range {
     uint32_t from, to;
 };
-
-static unsigned pages_of_pool(const struct pool *pool)
-{
-    return (unsigned)(tide_pool_bytes(pool) >> tide_os_page_shift);
-}
-
-/* A bit for each page that some of so many bytes at a distance from the pool's
- * start lie on. */
-static uint64_t pages_at(size_t distance, size_t bytes)
-{
-    unsigned first = (unsigned)(distance >> tide_os_page_shift);
-    unsigned last = (unsigned)((distance + bytes - 1) >> tide_os_page_shift);
-
-    return tide_bit_run(first, last - first + 1);
-}
-
-static uint64_t pages_of(const struct pool *pool, const struct block *block)
-{
-    return pages_at((size_t)((const char *)block - tide_pool_start(pool)), pool->block_bytes);
-}
 
 /* The pages before a distance from the pool's start, up to which it is carved. */
 static uint64_t pages_before(size_t distance)
@@ -93,7 +74,7 @@ static unsigned first_page(const struct pool *pool, uint32_t block)
 
 static uint64_t all_pages(const struct pool *pool, uint32_t block)
 {
-    return pages_at((size_t)block * pool->block_bytes, pool->block_bytes);
+    return tide_pages_at((size_t)block * pool->block_bytes, pool->block_bytes);
 }
 
 static struct block *block_at(const struct pool *pool, uint32_t number)
@@ -159,7 +140,7 @@ static uint64_t free_pages(const struct pool *pool)
         for (; range.from < range.to; range.from++)
             cross_off(&usage, range.from * bytes, bytes, shift);
     }
-    for (unsigned page = 0; page < pages_of_pool(pool); page++)
+    for (unsigned page = 0; page < tide_pages_of_pool(pool); page++)
         free |= (uint64_t)(usage.blocks[page] == 0) << page;
     return free;
 }
@@ -197,8 +178,8 @@ static void carve_rest(struct pool *pool)
         block->next = pool->freed;
         pool->freed = block;
     }
-    if (first < pages_of_pool(pool))
-        pool->hollow_pages |= tide_bit_run(first, pages_of_pool(pool) - first);
+    if (first < tide_pages_of_pool(pool))
+        pool->hollow_pages |= tide_bit_run(first, tide_pages_of_pool(pool) - first);
     tide_set_relaxed(&pool->hollow,
                      (uint16_t)(tide_relaxed(&pool->hollow) + pool->capacity - from));
 }
@@ -227,50 +208,6 @@ static uint32_t unlink_blocks(struct pool *pool, uint64_t pages)
     return count;
 }
 
-static uint32_t count_free(const struct pool *pool)
-{
-    return tide_pool_freed_count(pool) + tide_relaxed(&pool->hollow);
-}
-
-enum { RECENT = 3 }; /* blocks freed last that are looked at */
-
-/* Whether these lie on hardly more pages than they must. */
-static bool is_swept(const struct pool *pool)
-{
-    const struct block *block = pool->freed;
-    uint64_t pages = 0;
-    unsigned count = 0;
-
-    for (; block && count < RECENT; block = block->next, count++)
-        pages |= pages_of(pool, block);
-    return tide_bit_count(pages) <= 2 + count * (size_t)pool->block_bytes / tide_os_page_bytes;
-}
-
-/* With so many free blocks, a page is free if all of its blocks are. */
-static uint32_t guess(const struct pool *pool, uint32_t free, unsigned blocks_of_page)
-{
-    uint64_t share = ((uint64_t)free << 16) / pool->capacity, all = (uint64_t)1 << 16;
-
-    for (unsigned n = blocks_of_page; n != 0; n >>= 1) {
-        if (n & 1)
-            all = all * share >> 16;
-        share = share * share >> 16;
-    }
-    return (uint32_t)(16 * pages_of_pool(pool) * all >> 16);
-}
-
-uint32_t tide_pool_guess(const struct pool *pool)
-{
-    uint32_t now = count_free(pool), before = pool->free_at_look;
-    unsigned blocks = (unsigned)(tide_os_page_bytes / pool->block_bytes);
-
-    if (now <= before)
-        return 0;
-    if (blocks <= 1 || is_swept(pool))
-        blocks = 1;
-    return guess(pool, now, blocks) - guess(pool, before, blocks);
-}
-
 /* Hollow pages that a block ends on which starts on one that isn't: it may have been in
  * use since they were purged. */
 static uint64_t used_again(const struct pool *pool, uint64_t hollow)
@@ -293,17 +230,17 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
     uint32_t of_hollow;
 
     TIDE_ASSERT(tide_relaxed(&pool->state) == POOL_USED);
-    if (count_free(pool) == pool->free_at_look || pages_of_pool(pool) == 1)
+    if (tide_pool_free_count(pool) == pool->free_at_look || tide_pages_of_pool(pool) == 1)
         return false;
     if (!pool->is_zero && tide_relaxed(&pool->carved) < pool->capacity)
         carve_rest(pool);
-    pool->free_at_look = (uint16_t)count_free(pool);
+    pool->free_at_look = (uint16_t)tide_pool_free_count(pool);
     pages = free_pages(pool);
     if (tide_relaxed(&pool->carved) < pool->capacity) /* the next block starts on the last */
         pages &= pages_before((size_t)tide_relaxed(&pool->carved) * pool->block_bytes);
     pages = without_ends_of_hollow(pool, pages);
     *aside = (struct tide_pages){ .pool = pool, .pages = pages, .purged = hollow };
-    if ((pages & ~hollow & pages_at(0, (size_t)pool->capacity * pool->block_bytes)) == 0 ||
+    if ((pages & ~hollow & tide_pages_at(0, (size_t)pool->capacity * pool->block_bytes)) == 0 ||
         !tide_arena_may_split(pool, tide_bit_count(pages) << tide_os_page_shift,
                               &aside->is_split))
         return false;
@@ -313,7 +250,7 @@ bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside)
     pool->pages_away |= pages;
     tide_set_relaxed(&pool->hollow, (uint16_t)(tide_relaxed(&pool->hollow) - of_hollow));
     tide_count(&pool->left, unlink_blocks(pool, pages) + of_hollow);
-    pool->free_at_look = (uint16_t)count_free(pool);
+    pool->free_at_look = (uint16_t)tide_pool_free_count(pool);
     return true;
 }
 
@@ -384,5 +321,5 @@ void tide_pool_check_hollow(const struct pool *pool)
 {
     TIDE_REQUIRE(count_in(pool, pool->hollow_pages) == tide_relaxed(&pool->hollow));
     for (const struct block *block = pool->freed; block; block = block->next)
-        TIDE_REQUIRE((pages_of(pool, block) & -pages_of(pool, block) & pool->hollow_pages) == 0);
+        TIDE_REQUIRE((tide_pages_of(pool, block) & -tide_pages_of(pool, block) & pool->hollow_pages) == 0);
 }

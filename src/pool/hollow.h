@@ -32,11 +32,6 @@ struct tide_pages {
  * heap's list.  False when there is no page that wasn't hollow before. */
 bool tide_pool_set_aside(struct pool *pool, struct tide_pages *aside);
 
-/* How many pages, in sixteenths, are likely to have become free since a used pool's were
- * last looked for: by how many blocks have, and whether these lie side by side or
- * anywhere. */
-uint32_t tide_pool_guess(const struct pool *pool);
-
 /* Any thread, without locks: gives them back to the OS.  Bytes. */
 size_t tide_pool_purge(const struct tide_pages *aside);
 
