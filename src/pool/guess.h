@@ -6,9 +6,9 @@
 
 struct pool;
 
-/* The owner: how many pages, in sixteenths, are likely to have become free since a used pool's were
+/* How many pages, in sixteenths, are likely to have become free since a used pool's were
  * last looked for: by how many blocks have, and whether these lie side by side or
- * anywhere. */
+ * anywhere.  The owner. */
 uint32_t tide_pool_guess(const struct pool *pool);
 
 #endif
