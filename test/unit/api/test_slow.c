@@ -149,8 +149,8 @@ static void fail_next_map(void)
 static void check_reclaim(size_t alignment)
 {
     leave_maintenance_out();
-    tide_free(allocate(TIDE_ARENA_BYTES / 2));
-    cr_assert_geq(tide_store_totals().dirty_bytes, TIDE_ARENA_BYTES / 2);
+    tide_free(allocate(TIDE_ARENA_BYTES));
+    cr_assert_geq(tide_store_totals().dirty_bytes, TIDE_ARENA_BYTES);
     fail_next_map();
     errno = ERANGE;
     cr_assert(tide_api_malloc_aligned(40 * TIDE_ARENA_BYTES, alignment));

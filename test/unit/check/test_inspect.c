@@ -5,6 +5,7 @@
 #include "large/large.h"
 #include "os/map.h"
 #include "store/store.h"
+#include "large/cache.h"
 
 static const void *address; /* that find is asked about */
 
@@ -137,6 +138,7 @@ Test(inspect, so_is_one_that_is_part_of_a_larger_range)
     allocate_row(row);
     tide_free(row[0]);
     tide_free(row[1]);
+    tide_large_cache_flush();
     assert_aborted(find_apart(row[1]), "probe(%p): already free, or never allocated",
                    (void *)row[1]);
 }

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "../heap/heaps.h"
+#include "large/cache.h"
 #include "large/large.h"
 #include "os/map.h"
 #include "store/purge.h"

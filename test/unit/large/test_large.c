@@ -166,6 +166,7 @@ Test(large, any_thread_frees_a_block)
     char *block = take(SIZE, PAGE);
 
     run_thread(free_it, block);
+    tide_large_cache_flush();
     cr_assert_eq(tide_store_totals().blocks, before);
     tide_check_all();
 }
@@ -197,6 +198,7 @@ Test(large, threads_get_different_blocks)
         peer_wait(&peers[n]);
         peer_end(&peers[n]);
     }
+    tide_large_cache_flush();
     cr_assert_eq(tide_store_totals().blocks, before);
     tide_check_all();
 }
