@@ -9,6 +9,7 @@
 #include "base/fatal.h"
 #include "base/options.h"
 #include "heap/orphans.h"
+#include "large/cache.h"
 #include "machine/cpu.h"
 #include "machine/limits.h"
 #include "os/map.h"
@@ -43,6 +44,7 @@ static void end_thread(void *heap)
     tide_heap_set_own(NULL);
     is_passing = tide_fork_pass_in();
     leave_heap(heap);
+    tide_large_cache_flush_own();
     if (is_passing)
         tide_fork_pass_out();
     if (gettid() == getpid())

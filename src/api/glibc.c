@@ -13,6 +13,7 @@
 #include "base/fatal.h"
 #include "base/options.h"
 #include "check/inspect.h"
+#include "large/cache.h"
 #include "observe/stats.h"
 #include "os/barrier.h"
 #include "upkeep/idle.h"
@@ -82,6 +83,7 @@ size_t tide_purge(void)
 size_t tide_thread_idle(void)
 {
     tide_fork_check();
+    tide_large_cache_flush_own();
     return tide_idle_give_back_own();
 }
 

@@ -30,7 +30,7 @@ typedef void *nothrow_aligned_function(size_t size, size_t alignment, const void
     TIDE_EXPORT void *name(size_t size, const void *tag);                                    \
     void *name(size_t size, const void *tag)                                                 \
     {                                                                                        \
-        void *block = tide_api_malloc(size);                                                \
+        void *block = tide_api_malloc(size);                                                 \
                                                                                              \
         if (TIDE_LIKELY(block != NULL))                                                      \
             return block;                                                                    \
@@ -41,7 +41,7 @@ typedef void *nothrow_aligned_function(size_t size, size_t alignment, const void
     TIDE_EXPORT void *name(size_t size, size_t alignment, const void *tag);                  \
     void *name(size_t size, size_t alignment, const void *tag)                               \
     {                                                                                        \
-        void *block = tide_api_malloc_aligned(size, alignment);                             \
+        void *block = tide_api_malloc_aligned(size, alignment);                              \
                                                                                              \
         if (TIDE_LIKELY(block != NULL))                                                      \
             return block;                                                                    \

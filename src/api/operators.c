@@ -100,7 +100,7 @@ void *_ZnamSt11align_val_t(size_t size, size_t alignment)
     TIDE_EXPORT void name(void *block, ##__VA_ARGS__);                                       \
     void name(void *block, ##__VA_ARGS__)                                                    \
     {                                                                                        \
-        tide_api_free(block, "operator delete");                                                               \
+        tide_api_free(block, "operator delete");                                             \
     }
 #define UNUSED __attribute__((unused))
 

@@ -58,7 +58,6 @@ static void *resize_in_kind(void *block, const struct found *found, size_t size)
     bool is_passing;
     void *resized;
 
-    tide_fork_check();
     is_passing = tide_fork_pass_in();
     resized = resize_found(block, found, size);
     if (resized && found->kind == FOUND_LARGE && size < found->bytes)

@@ -250,7 +250,6 @@ void tide_api_free_checked(void *address, const char *call)
     int saved_errno = errno;
     bool is_passing;
 
-    tide_fork_check();
     is_passing = tide_fork_pass_in();
     free_found(&found, address, call);
     tide_bound_check(found.kind == FOUND_LARGE ? found.bytes : 0);

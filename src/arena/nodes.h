@@ -1,9 +1,8 @@
 /* arena/nodes.h - which shards are which memory node's
  *
- * With several nodes
- * each has as many shards, one after the other (a group), and the arenas of a
- * shard are bound to its node.  With one node (machine/topology.h) all shards are one
- * group, and nothing here costs more than finding that out.
+ * With several nodes each has as many shards, one after the other (a group), and the
+ * arenas of a shard are bound to its node.  With one node (machine/topology.h) all shards
+ * are one group, and nothing here costs more than finding that out.
  */
 #ifndef TIDE_ARENA_NODES_H
 #define TIDE_ARENA_NODES_H

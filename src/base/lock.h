@@ -3,23 +3,23 @@
  * Lock order, outermost first (a thread holding one may take only later
  * ones; trylock is allowed against the order):
  *   1. rcu        os/rcu.c           a grace period begins or ends
- *   2. maintenance  upkeep/look.c       a look for idle memory
+ *   2. look       upkeep/look.c      a look for idle memory
  *   3. start      heap/heap.c        once, at the first allocation
  *   4. common     heap/common.c      the heap that threads share
  *   5. orphans    heap/orphans.c     heaps without a thread
- *   6. depot      exchange/depot.c   one per size class
+ *   6. depot      exchange/depot.c   one per size class of each
  *   7. arena      arena/arena.h      one per arena
  *   8. shard      arena/shard.h      one per shard
  *   9. retired    arena/retired.c    arenas that wait for walks to end
  *  10. reserve    arena/reserve.c    arenas from the system's huge pages
  *  11. store      store/ranges.c     ranges of address space
  *  12. records    os/records.c       the allocator's own records
- *  13. handler    upkeep/reclaim.c    the program's function for the soft limit
+ *  13. handler    upkeep/reclaim.c   the program's function for the soft limit
  * With arena_lock=global, 7 and 8 are one recursive lock.
  *
  * A thread that forks, and isn't the only one, holds all of them from the first fork
- * handler of tidepool's to the last.  Handlers of others that run in between may allocate: for that
- * thread, a lock that it holds is taken again by counting.
+ * handler of tidepool's to the last.  Handlers of others that run in between may
+ * allocate: for that thread, a lock that it holds is taken again by counting.
  */
 #ifndef TIDE_BASE_LOCK_H
 #define TIDE_BASE_LOCK_H

@@ -5,6 +5,7 @@
 #include "exchange/depot.h"
 
 #include "arena/layout.h"
+#include "arena/shard.h"
 #include "base/due.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -15,14 +16,13 @@ enum {
     FEW_HEAPS = 16,  /* with more, a batch is smaller, so that all their batches aren't more */
     FEW_BLOCKS = 8,  /* a batch is never smaller, or as many as are FEW_BYTES */
     FEW_BYTES = 32768,
-    DEPOTS = 8,      /* a shard's number modulo this is its depot's */
+    MOST_DEPOTS = 8, /* with more shards, some share one */
 };
 
 /* What the first block of a stored batch holds. */
 struct head {
     struct block block; /* links the blocks of the batch */
     struct head *next;  /* the next batch */
-    size_t bytes;       /* of the batch */
 };
 _Static_assert(sizeof(struct head) <= TIDE_CACHE_LINE, "smaller blocks don't come here");
 
@@ -33,8 +33,7 @@ struct depot {
     uint32_t least;           /* under lock: what there was since the last look for idle ones */
 };
 
-static struct depot depots[DEPOTS][TIDE_CLASSES]; /* an open lock is all zero */
-static _Atomic size_t stored_bytes[TIDE_CLASSES]; /* in all depots */
+static struct depot depots[MOST_DEPOTS][TIDE_CLASSES]; /* an open lock is all zero */
 static _Atomic size_t most_bytes; /* of a class; about, as it is compared without a lock */
 
 _Atomic uint8_t tide_depot_batch[TIDE_CLASSES];
@@ -54,44 +53,63 @@ void tide_depot_fit(unsigned heaps)
     tide_set_relaxed(&most_bytes, (size_t)tide_options.depot * heaps);
 }
 
-/* Locks the shard's depot, or the next one that isn't busy; one with batches, if they are
- * wanted.  NULL: all are busy, as who holds them may have been stopped. */
-static struct depot *lock_one(unsigned shard, unsigned size_class, bool is_for_batch)
+/* One for each shard.  Shards are added under a lock that forks hold. */
+static unsigned depot_count(void)
 {
-    struct depot *depot;
+    unsigned shards = tide_relaxed(&tide_shard_count);
 
-    for (unsigned n = 0; n < DEPOTS; n++) {
-        depot = &depots[(shard + n) % DEPOTS][size_class];
-        if ((!is_for_batch || tide_relaxed(&depot->batches) > 0) && tide_lock_try(&depot->lock))
-            return depot;
-    }
-    depot = &depots[shard % DEPOTS][size_class];
-    return tide_lock_soon(&depot->lock) ? depot : NULL;
+    return shards < MOST_DEPOTS ? shards : MOST_DEPOTS;
 }
 
-/* Under the depot's lock; the class's counts are of all depots. */
-static void count(struct depot *depot, unsigned size_class, uint32_t batches, size_t bytes)
+static bool is_suitable(const struct depot *depot, bool is_for_batch)
+{
+    return !is_for_batch || tide_relaxed(&depot->batches) > 0;
+}
+
+/* Locks the shard's depot, or the next one that isn't busy; one with batches, if they are
+ * wanted.  NULL: there is none, or it is busy, as who holds it may have been stopped. */
+static struct depot *lock_one(unsigned shard, unsigned size_class, bool is_for_batch)
+{
+    unsigned count = depot_count();
+    struct depot *depot;
+
+    for (unsigned n = 0; n < count; n++) {
+        depot = &depots[(shard + n) % count][size_class];
+        if (is_suitable(depot, is_for_batch) && tide_lock_try(&depot->lock))
+            return depot;
+    }
+    depot = &depots[shard % count][size_class];
+    return is_suitable(depot, is_for_batch) && tide_lock_soon(&depot->lock) ? depot : NULL;
+}
+
+/* Under the depot's lock; the class's count is of all depots. */
+static void count(struct depot *depot, unsigned size_class, uint32_t batches)
 {
     tide_count(&depot->batches, batches);
     atomic_fetch_add_explicit(&tide_depot_stored[size_class], batches, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stored_bytes[size_class], bytes, memory_order_relaxed);
+}
+
+/* Two batches are never too many, unless none may be. */
+static bool has_room(unsigned size_class, size_t batch_bytes)
+{
+    size_t stored = tide_relaxed(&tide_depot_stored[size_class]), most = tide_relaxed(&most_bytes);
+
+    return most > 0 && (stored < 2 || (stored + 1) * batch_bytes <= most);
 }
 
 bool tide_depot_put(unsigned shard, unsigned size_class, struct batch batch)
 {
     struct head *head = (struct head *)batch.first;
-    size_t bytes = (size_t)batch.count * tide_class_bytes[size_class];
     struct depot *depot;
 
-    if (tide_relaxed(&stored_bytes[size_class]) + bytes > tide_relaxed(&most_bytes))
+    if (!has_room(size_class, batch.count * tide_class_bytes[size_class]))
         return false;
     depot = lock_one(shard, size_class, false);
     if (!depot)
         return false;
-    head->bytes = bytes;
     head->next = depot->newest;
     depot->newest = head;
-    count(depot, size_class, 1, bytes);
+    count(depot, size_class, 1);
     tide_unlock(&depot->lock);
     tide_ring();
     return true;
@@ -112,7 +130,7 @@ struct block *tide_depot_take_stored(unsigned shard, unsigned size_class)
     head = depot->newest;
     if (head) {
         depot->newest = head->next;
-        count(depot, size_class, -1u, -head->bytes);
+        count(depot, size_class, -1u);
         depot->least = least(depot->least, tide_relaxed(&depot->batches));
     }
     tide_unlock(&depot->lock);
@@ -146,8 +164,7 @@ static struct head *cut(struct depot *depot, unsigned size_class, bool is_only_i
         link = &(*link)->next;
     oldest = *link;
     *link = NULL;
-    for (struct head *head = oldest; head; head = head->next)
-        count(depot, size_class, -1u, -head->bytes);
+    count(depot, size_class, keep - batches);
     depot->least = keep;
     tide_unlock(&depot->lock);
     return oldest;
@@ -159,7 +176,7 @@ struct block *tide_depot_empty(unsigned size_class, bool is_only_idle)
 
     if (tide_relaxed(&tide_depot_stored[size_class]) == 0)
         return NULL;
-    for (unsigned n = 0; n < DEPOTS; n++)
+    for (unsigned n = 0; n < depot_count(); n++)
         blocks = join(cut(&depots[n][size_class], size_class, is_only_idle), blocks);
     return blocks;
 }
@@ -167,7 +184,8 @@ struct block *tide_depot_empty(unsigned size_class, bool is_only_idle)
 /* ---- All of them ----------------------------------------------------------- */
 
 #define FOR_EACH(depot)                                                                      \
-    for (struct depot *depot = depots[0]; depot < depots[DEPOTS]; depot++)
+    for (struct depot *depot = depots[0], *end = depot + depot_count() * TIDE_CLASSES;       \
+         depot < end; depot++)
 
 void tide_depot_visit(void (*visit)(void *argument, const struct block *block), void *argument)
 {
@@ -206,8 +224,6 @@ void tide_depot_forget(void)
         depot->least = 0;
         tide_set_relaxed(&depot->batches, 0);
     }
-    for (unsigned c = 0; c < TIDE_CLASSES; c++) {
-        tide_set_relaxed(&stored_bytes[c], 0);
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
         tide_set_relaxed(&tide_depot_stored[c], 0);
-    }
 }

@@ -5,8 +5,8 @@
  * before it touches new memory.  So blocks go from consumers to producers with
  * a lock for each batch and without being sorted by pool, and memory that one
  * thread needed at its peak serves another at its own.  A class holds up to
- * TIDEPOOL_DEPOT bytes for each heap; what is more goes home.  While here, a
- * block counts as allocated.  Each shard has a depot (some share one).
+ * TIDEPOOL_DEPOT bytes for each heap, or two batches; what is more goes home.
+ * While here, a block counts as allocated.  Each shard has a depot (some share one).
  */
 #ifndef TIDE_EXCHANGE_DEPOT_H
 #define TIDE_EXCHANGE_DEPOT_H

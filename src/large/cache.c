@@ -24,14 +24,15 @@ enum { SETS_LOG = 6, SETS = 1 << SETS_LOG, SLOTS = 16, WAITS = 1 };
 
 typedef _Atomic uint64_t slot_word;
 
-static struct {
+static struct set {
     _Alignas(TIDE_CACHE_LINE) slot_word slots[SLOTS];
+    _Atomic unsigned next; /* the slot whose block gives way, modulo SLOTS */
 } sets[SETS];
 
 /* The calling thread's, as its errno lies where no other's does. */
-static slot_word *own_set(void)
+static struct set *own_set(void)
 {
-    return sets[(uintptr_t)&errno * UINT64_C(0x9e3779b97f4a7c15) >> (64 - SETS_LOG)].slots;
+    return &sets[(uintptr_t)&errno * UINT64_C(0x9e3779b97f4a7c15) >> (64 - SETS_LOG)];
 }
 
 static uint64_t kind_of(size_t bytes, unsigned home)
@@ -59,10 +60,11 @@ static bool replace(slot_word *slot, uint64_t *old, uint64_t new)
 
 struct tide_range *tide_large_cache_take(const struct tide_request *request)
 {
-    slot_word *slots = own_set();
+    slot_word *slots = own_set()->slots;
     uint64_t kind, word;
 
-    if (request->bytes > MOST_BYTES || request->alignment > tide_os_page_bytes)
+    if (request->bytes > MOST_BYTES || request->alignment > tide_os_page_bytes ||
+        request->is_zero_wanted)
         return NULL;
     kind = kind_of(request->bytes, tide_store_home(request->node));
     for (unsigned n = 0; n < SLOTS; n++) {
@@ -73,9 +75,10 @@ struct tide_range *tide_large_cache_take(const struct tide_request *request)
     return NULL;
 }
 
-/* Puts a word into an empty slot, or in the place of one that is as good as any. */
-static uint64_t put(slot_word *slots, uint64_t new)
+/* Puts a word into an empty slot, or in the place of one after the other. */
+static uint64_t put(struct set *set, uint64_t new)
 {
+    slot_word *slots = set->slots;
     uint64_t old;
 
     for (unsigned n = 0; n < SLOTS; n++) {
@@ -83,7 +86,8 @@ static uint64_t put(slot_word *slots, uint64_t new)
         if (tide_relaxed(&slots[n]) == 0 && replace(&slots[n], &old, new))
             return 0;
     }
-    return atomic_exchange_explicit(&slots[(new >> KIND_SHIFT >> 8) % SLOTS], new,
+    tide_count(&set->next, 1);
+    return atomic_exchange_explicit(&slots[tide_relaxed(&set->next) % SLOTS], new,
                                     memory_order_acq_rel);
 }
 
@@ -97,15 +101,26 @@ void tide_large_cache_put(struct tide_range *block)
         tide_store_put(block, RANGE_DIRTY);
 }
 
-void tide_large_cache_flush(void)
+static void flush(struct set *set)
 {
     struct tide_range *block;
 
-    for (slot_word *slot = sets[0].slots; slot < sets[0].slots + SETS * SLOTS; slot++) {
+    for (slot_word *slot = set->slots; slot < set->slots + SLOTS; slot++) {
         block = block_of(tide_relaxed(slot)
                              ? atomic_exchange_explicit(slot, 0, memory_order_acq_rel)
                              : 0);
         if (block)
             tide_store_put(block, RANGE_DIRTY);
     }
+}
+
+void tide_large_cache_flush_own(void)
+{
+    flush(own_set());
+}
+
+void tide_large_cache_flush(void)
+{
+    for (unsigned n = 0; n < SETS; n++)
+        flush(&sets[n]);
 }

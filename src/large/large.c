@@ -7,8 +7,8 @@
 
 #include "base/bits.h"
 #include "large/cache.h"
-#include "os/map.h"
 #include "machine/topology.h"
+#include "os/map.h"
 #include "store/purge.h"
 #include "store/store.h"
 

@@ -38,7 +38,8 @@ bool tide_machine_pressure_stalled(const struct tide_cgroup *group, unsigned *pe
 {
     char path[TIDE_CGROUP_ROOM];
 
-    if (group && tide_machine_cgroup_file(group, "memory.pressure", path) && read_stalled(path, percent))
+    if (group && tide_machine_cgroup_file(group, "memory.pressure", path) &&
+        read_stalled(path, percent))
         return true;
     return read_stalled("/proc/pressure/memory", percent);
 }

@@ -174,7 +174,8 @@ static bool is_cgroup(size_t bytes)
     struct tide_cgroup_memory memory;
     struct tide_cgroup group;
 
-    if (!tide_machine_cgroup_find(&group, "memory") || !tide_machine_cgroup_is_filled(&group, FULL_PERCENT) ||
+    if (!tide_machine_cgroup_find(&group, "memory") ||
+        !tide_machine_cgroup_is_filled(&group, FULL_PERCENT) ||
         !tide_machine_cgroup_memory(&group, &memory))
         return false;
     if (is_to_tell(CGROUP))

@@ -20,7 +20,8 @@
 
 /* Begins reading: what is taken out of a list from now on stays where it is
  * until tide_rcu_leave.  Nests.  False if liburcu isn't to be had, which one line
- * on stderr says once (not in a static program, which never has it).  No locks held; may call malloc; keeps errno. */
+ * on stderr says once (not in a static program, which never has it).  No locks held; may
+ * call malloc; keeps errno. */
 bool tide_rcu_enter(void);
 void tide_rcu_leave(void);
 

@@ -320,6 +320,9 @@ struct block *tide_pool_carve_hollow(struct pool *pool)
 void tide_pool_check_hollow(const struct pool *pool)
 {
     TIDE_REQUIRE(count_in(pool, pool->hollow_pages) == tide_relaxed(&pool->hollow));
-    for (const struct block *block = pool->freed; block; block = block->next)
-        TIDE_REQUIRE((tide_pages_of(pool, block) & -tide_pages_of(pool, block) & pool->hollow_pages) == 0);
+    for (const struct block *block = pool->freed; block; block = block->next) {
+        uint64_t pages = tide_pages_of(pool, block);
+
+        TIDE_REQUIRE((pages & -pages & pool->hollow_pages) == 0);
+    }
 }

@@ -7,10 +7,10 @@
 #include "base/bits.h"
 #include "base/geometry.h"
 #include "base/lock.h"
+#include "machine/topology.h"
 #include "os/huge_pages.h"
 #include "os/map.h"
 #include "os/thread.h"
-#include "machine/topology.h"
 #include "store/page_map.h"
 #include "store/ranges.h"
 

@@ -3,9 +3,9 @@
 
 #include "base/fatal.h"
 #include "base/lock.h"
+#include "machine/hwloc_plugin.h"
 #include "os/map.h"
 #include "os/records.h"
-#include "machine/hwloc_plugin.h"
 #include "store/page_map.h"
 #include "store/tree.h"
 

@@ -8,11 +8,11 @@
 #include "base/atomic.h"
 #include "base/fatal.h"
 #include "base/lock.h"
+#include "machine/topology.h"
 #include "os/huge_pages.h"
 #include "os/limits.h"
 #include "os/map.h"
 #include "os/thread.h"
-#include "machine/topology.h"
 #include "store/grow.h"
 #include "store/page_map.h"
 #include "store/ranges.h"
@@ -209,7 +209,10 @@ bool tide_store_find(const void *address, struct tide_range *found)
              range = range->newer)
             if ((const char *)address >= range->start &&
                 (const char *)address < tide_range_end(range)) {
-                *found = *range;
+                found->start = range->start;
+                found->bytes = range->bytes;
+                found->state = range->state;
+                tide_set_relaxed(&found->stamp, tide_relaxed(&range->stamp));
                 is_found = true;
             }
     tide_unlock(&tide_ranges_lock);

@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/home.h"
+#include "large/cache.h"
 #include "os/thread.h"
 #include "store/purge.h"
 #include "upkeep/idle.h"
@@ -114,9 +115,11 @@ static size_t give_back(size_t kept, size_t most, size_t freed)
 
 static void step(size_t freed)
 {
-    size_t kept = tide_bound_kept(), most = bound(), returned = 0;
+    size_t kept, most = bound(), returned = 0;
     uint64_t now = tide_os_now_ms();
 
+    tide_large_cache_flush_own();
+    kept = tide_bound_kept();
     forget(kept, now);
     if (kept > most)
         returned = give_back(kept, most, freed);

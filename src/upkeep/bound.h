@@ -31,7 +31,8 @@ void tide_bound_learn(void);
  * block were freed. */
 static inline void tide_bound_check(size_t freed)
 {
-    if (TIDE_UNLIKELY(tide_upkeep_is_by_calls()) && tide_bound_kept() > tide_relaxed(&tide_bound_most))
+    if (TIDE_UNLIKELY(tide_upkeep_is_by_calls()) &&
+        tide_bound_kept() > tide_relaxed(&tide_bound_most))
         tide_bound_check_slow(freed);
 }
 

@@ -34,13 +34,15 @@ void tide_nodes_start(char *const *environment);
 /* A thread has got a heap. */
 void tide_nodes_note_heap(void);
 
+#define TIDE_NODES_BYTES ((size_t)4 << 20) /* from which on the nodes matter */
+
 void tide_nodes_want(void);
 
 /* The program may have more memory than before. */
 static inline void tide_nodes_weigh(size_t bytes)
 {
     if (TIDE_UNLIKELY(tide_relaxed(&tide_nodes_are_wanted_early)) &&
-        bytes > TIDE_ARENA_BYTES)
+        bytes > TIDE_NODES_BYTES)
         tide_nodes_want();
 }
 

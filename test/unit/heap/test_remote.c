@@ -1,5 +1,5 @@
 /* test_remote.c - heap/remote.h: foreign blocks in malloc's list, the surplus and the
- * depot; how they go home is in test_remote_home.c */
+ * depot; how they go home is in test_home.c */
 #include <sched.h>
 
 #include "remotes.h"

@@ -79,13 +79,37 @@ LARGE_SCENARIO(larger_blocks_go_into_the_store)
     TIDE_REQUIRE(dirty() == tide_large_good_size(MOST + 1) - MOST);
 }
 
-LARGE_SCENARIO(calloc_clears_what_waited)
+LARGE_SCENARIO(calloc_takes_none_and_touches_nothing)
 {
-    char *block = take(SIZE, PAGE);
+    char *block = memset(take(SIZE, PAGE), 1, SIZE), *cleared;
 
-    memset(block, 1, SIZE);
     put(block);
-    TIDE_REQUIRE(tide_calloc(1, SIZE) == block && is_zero(block, SIZE));
+    cleared = tide_calloc(1, SIZE);
+    TIDE_REQUIRE(cleared != block && resident_pages(cleared, SIZE) == 0);
+    TIDE_REQUIRE(is_zero(cleared, SIZE) && take(SIZE, PAGE) == block);
+}
+
+/* What waits gives way to what is freed now, so that a size that is not used any more
+ * doesn't stand in the way. */
+LARGE_SCENARIO(a_full_set_serves_another_size)
+{
+    char *blocks[SLOTS];
+    size_t before;
+
+    for (int n = 0; n < SLOTS; n++)
+        blocks[n] = take(SIZE, PAGE);
+    for (int n = 0; n < SLOTS; n++)
+        put(blocks[n]);
+    for (int round = 0; round < 2; round++) {
+        for (int n = 0; n < SLOTS / 2; n++)
+            blocks[n] = take(2 * SIZE, PAGE);
+        for (int n = 0; n < SLOTS / 2; n++)
+            put(blocks[n]);
+    }
+    before = times_locked();
+    for (int n = 0; n < SLOTS / 2; n++)
+        blocks[n] = take(2 * SIZE, PAGE);
+    TIDE_REQUIRE(times_locked() == before);
 }
 
 LARGE_SCENARIO(a_purge_takes_what_waits)

@@ -75,7 +75,7 @@ ON_MACHINE(nodes, one_thread_asks_if_it_is_told_to, 4, "TIDEPOOL_NUMA=interleave
     take_over();
     allocate_some();
     TIDE_REQUIRE(state() == TIDE_NODES_UNKNOWN);
-    TIDE_REQUIRE(tide_malloc(opaque(TIDE_ARENA_BYTES))); /* more than small programs have */
+    TIDE_REQUIRE(tide_malloc(opaque(TIDE_NODES_BYTES))); /* more than small programs have */
     allocate_some();
     wait_until_settled();
     TIDE_REQUIRE(is_loaded("libhwloc") && tide_machine_node_count() == 1);
