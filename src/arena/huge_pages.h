@@ -2,7 +2,7 @@
  *
  * Huge pages make a program faster, but an arena that has few blocks would take 2 MiB
  * all the same; so with TIDEPOOL_THP=auto only arenas that stay full get one.  A look
- * of the maintenance finds those
+ * for idle memory finds those
  *   - of which every slot was taken at the last look, too,
  *   - whose pools' blocks are nearly all allocated,
  *   - whose pages are nearly all resident: a huge page adds a few percent,

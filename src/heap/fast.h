@@ -25,7 +25,7 @@ static inline void *tide_heap_pop(unsigned nth)
 
 /* In a section: frees a block of the heap's pool.  A current pool's blocks go back to
  * malloc's list; what they count down there means nothing.  Whether left has reached
- * zero: tide_api_free_last is to be called, in the same section. */
+ * zero: then the caller sees to the pool (tide_pool_settle), in the same section. */
 static inline bool tide_heap_push(struct pool *pool, struct block *block)
 {
     struct free_list *list = pool->frees_to;

@@ -93,7 +93,7 @@ struct heap {
     _Atomic uint32_t moves;   /* owner: refills, and pools that change state or get emptier */
     _Atomic uint32_t moves_seen;   /* who looks: at the last look */
     _Atomic uint32_t moves_rested; /* likewise: when it gave back all that could go */
-    uint8_t refusals;         /* under the maintenance lock: looks that found its owner inside */
+    uint8_t refusals;         /* under the look's lock: looks that found its owner inside */
 
     /* A cache line that other threads write: pools with returned blocks, and those
      * with purged pages. */

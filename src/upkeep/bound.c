@@ -1,4 +1,4 @@
-/* upkeep/bound.c - see bound.h.  What is learned is kept under the maintenance lock, but
+/* upkeep/bound.c - see bound.h.  What is learned is kept under the look's lock, but
  * for the counts of what went, which any thread may take from. */
 #include "upkeep/bound.h"
 
@@ -96,7 +96,7 @@ static void note_gone(size_t bytes, uint64_t now)
     atomic_fetch_add_explicit(&gone, bytes, memory_order_relaxed);
 }
 
-/* ---- Giving back: under the maintenance lock ----------------------------- */
+/* ---- Giving back: under the look's lock ---------------------------------- */
 
 /* A step, of no less than what was freed, as that may have been the last free.  Bytes
  * that went. */

@@ -179,7 +179,7 @@ static size_t treat_all(struct ward *ward)
     return ward->returned;
 }
 
-/* ---- Who is treated: under the maintenance lock ------------------------ */
+/* ---- Who is treated: under the look's lock ----------------------------- */
 
 /* Whether it may have something to give back. */
 static bool has_moved(const struct heap *heap)

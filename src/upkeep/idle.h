@@ -5,14 +5,14 @@
  * gives back all it can; one that was, the free pages of used pools that no block was
  * taken from since.
  *
- * All of it is done under the maintenance lock, outside sections.
+ * All of it is done under the look's lock, outside sections.
  */
 #ifndef TIDE_UPKEEP_IDLE_H
 #define TIDE_UPKEEP_IDLE_H
 
 #include "heap/heap.h"
 
-/* How often a heap was taken from its owner; written under the maintenance lock. */
+/* How often a heap was taken from its owner; written under the look's lock. */
 extern TIDE_HIDDEN _Atomic size_t tide_idle_taken;
 
 /* A look at all heaps.  How many wait for a later one. */
@@ -31,7 +31,7 @@ size_t tide_idle_give_back_all(bool is_only_moved);
 /* A round for the next heap that blocks wait to come home to. */
 void tide_idle_collect_on(void);
 
-/* Lets the calling thread's own heap give back all it can; without the maintenance
+/* Lets the calling thread's own heap give back all it can; without the look's
  * lock, too. */
 size_t tide_idle_give_back_own(void);
 

@@ -44,7 +44,7 @@ test_stress_mmap_failure_SOURCES = test/stress/mmap_failure.c $(stress_common)
 test_stress_mmap_failure_LDADD = $(TIDE_CORE_LIBS)
 
 stress_programs += test/stress/model
-test_stress_model_SOURCES = test/stress/model.c $(stress_common)
+test_stress_model_SOURCES = test/stress/model.c test/stress/stamps.h $(stress_common)
 test_stress_model_LDADD = $(TIDE_CORE_LIBS)
 
 stress_programs += test/stress/owns

@@ -5,7 +5,7 @@
  * Each thread keeps a table of its live blocks and does random operations on
  * it; some blocks go to another thread's mailbox and live on there.  Checked:
  *   - no two live blocks overlap: one bit per 8 bytes of address space, set
- *     while a live block covers them (struct stamps below);
+ *     while a live block covers them (stamps.h);
  *   - contents stay, through realloc too, and calloc's are zero;
  *   - alignment, usable_size (at least the size, never changing), good_size,
  *     owns;
@@ -19,11 +19,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common.h"
+#include "stamps.h"
 #include "tidepool/malloc.h"
 
 enum {
@@ -35,54 +35,6 @@ enum {
     ERRNO_BEFORE = EXDEV, /* a value that no allocating call sets */
 };
 #define LIVE_BYTES_MAX (96 * MIB) /* per thread; one huge block may exceed it */
-
-/* ---- Which 8-byte granules are covered by live blocks ------------------- */
-
-enum { GRANULE_SHIFT = 3, LEAF_SHIFT = 22, ADDRESS_BITS = 47, WORD_BITS = 64 };
-#define LEAF_GRANULES ((size_t)1 << (LEAF_SHIFT - GRANULE_SHIFT))
-
-typedef _Atomic uint64_t stamp_word;
-static _Atomic(stamp_word *) *leaves; /* one per 4 MiB of address space */
-
-static void stamps_init(void)
-{
-    leaves = shadow_map(sizeof(*leaves) << (ADDRESS_BITS - LEAF_SHIFT));
-}
-
-static stamp_word *leaf_of(uintptr_t address)
-{
-    REQUIRE(address >> ADDRESS_BITS == 0, "address %#zx is none", (size_t)address);
-    _Atomic(stamp_word *) *place = &leaves[address >> LEAF_SHIFT];
-    stamp_word *leaf = atomic_load_explicit(place, memory_order_acquire);
-    if (leaf != NULL)
-        return leaf;
-    size_t bytes = LEAF_GRANULES / 8;
-    stamp_word *fresh = shadow_map(bytes);
-    if (atomic_compare_exchange_strong(place, &leaf, fresh))
-        return fresh;
-    munmap(fresh, bytes);
-    return leaf;
-}
-
-/* Sets or clears the bits of [from, to); those bits must all be the opposite. */
-static void stamp(const void *block, size_t usable, bool live)
-{
-    uintptr_t at = (uintptr_t)block, to = at + (usable > 0 ? usable : 1);
-    REQUIRE(at % ((size_t)1 << GRANULE_SHIFT) == 0, "block %p isn't aligned to 8", block);
-    while (at < to) {
-        size_t granule = at >> GRANULE_SHIFT, first = granule % WORD_BITS;
-        size_t end = (to + 7) >> GRANULE_SHIFT;
-        size_t count = end - granule < WORD_BITS - first ? end - granule : WORD_BITS - first;
-        uint64_t mask = (count == WORD_BITS ? ~UINT64_C(0) : (UINT64_C(1) << count) - 1) << first;
-        stamp_word *word = &leaf_of(at)[granule % LEAF_GRANULES / WORD_BITS];
-        uint64_t old = live ? atomic_fetch_or_explicit(word, mask, memory_order_relaxed)
-                            : atomic_fetch_and_explicit(word, ~mask, memory_order_relaxed);
-        uint64_t wrong = live ? old & mask : ~old & mask;
-        REQUIRE(wrong == 0, "block %p of %zu usable bytes %s at %#zx", block, usable,
-                live ? "overlaps a live block" : "wasn't live", (size_t)at);
-        at = (granule + count) << GRANULE_SHIFT;
-    }
-}
 
 /* ---- Threads and their blocks ------------------------------------------- */
 

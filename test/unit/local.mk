@@ -57,9 +57,11 @@ unit_tests = \
 	test/unit/check/test_inspect \
 	test/unit/api/test_aligned \
 	test/unit/api/test_fork \
+	test/unit/api/test_fork_copies \
 	test/unit/api/test_glibc \
 	test/unit/api/test_malloc \
 	test/unit/api/test_mallopt \
+	test/unit/api/test_purge \
 	test/unit/api/test_resize \
 	test/unit/api/test_slow \
 	test/unit/api/test_start
@@ -80,7 +82,8 @@ noinst_HEADERS += \
 	test/unit/pool/pools.h \
 	test/unit/heap/heaps.h \
 	test/unit/heap/remotes.h \
-	test/unit/large/large_blocks.h
+	test/unit/large/large_blocks.h \
+	test/unit/api/forks.h
 
 if UNIT_TESTS
 check_PROGRAMS += $(unit_tests)
