@@ -244,6 +244,7 @@ class Server:
         self.multi_process = multi_process
         self.process: subprocess.Popen[bytes] | None = None
         self.sampler: PssSampler | None = None
+        self.most_seen = 0  # bytes resident
 
     def __enter__(self) -> Server:
         return self
@@ -293,10 +294,15 @@ class Server:
         return self.process.pid
 
     def resident(self) -> int:
-        return self.sampler.sample() if self.sampler else status_bytes(self.pid, "VmRSS")
+        if self.sampler:
+            return self.sampler.sample()
+        now = status_bytes(self.pid, "VmRSS")
+        self.most_seen = max(self.most_seen, now)
+        return now
 
     def peak(self) -> int:
-        return self.sampler.peak if self.sampler else status_bytes(self.pid, "VmHWM")
+        """The kernel brings VmHWM up to date only now and then, so it may be less than what was resident."""
+        return self.sampler.peak if self.sampler else max(status_bytes(self.pid, "VmHWM"), self.most_seen)
 
     def processor_seconds(self) -> float:
         return sum(processor_seconds(pid) for pid in [self.pid, *children(self.pid)])
