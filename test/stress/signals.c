@@ -7,7 +7,8 @@
  * signals to the owners; their handler allocates nothing and stays until the
  * freers have gone on for a while, wherever in the allocator the owner is.
  * A free that needs a lock which the owner holds has to wait for the handler,
- * so the handler's patience is bounded; but some frees must get through.
+ * so the handler's patience is bounded; but some frees must get through.  An owner is
+ * interrupted again once it has done some work: on a busy machine it would do none else.
  */
 #include <errno.h>
 #include <sched.h>
@@ -20,11 +21,14 @@
 #include "common.h"
 #include "tidepool/malloc.h"
 
-enum { OWNERS = 2, FREERS = 2, RING = 4096, PATIENCE = 20, PROGRESS = 20 };
+enum { OWNERS = 2, FREERS = 2, RING = 4096, PATIENCE = 20, PATIENCE_US = 2000, PROGRESS = 20 };
+enum { WORK = 100 }; /* blocks between two interrupts */
 
 static struct owner {
     pthread_t thread;
     _Atomic(struct parcel *) ring[RING]; /* NULL: room */
+    atomic_size_t allocated;
+    size_t allocated_before; /* interrupter: when it was last interrupted */
 } owners[OWNERS];
 
 static size_t blocks_each;
@@ -32,13 +36,21 @@ static atomic_size_t freed;
 static atomic_size_t interrupts, interrupts_with_progress;
 static atomic_int owners_at_work;
 
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static void on_signal(int signal_number)
 {
     (void)signal_number;
     int saved = errno;
     size_t start = atomic_load(&freed);
+    uint64_t begin = now_us();
     atomic_fetch_add(&interrupts, 1);
-    for (int i = 0; i < PATIENCE; i++) {
+    for (int i = 0; i < PATIENCE && now_us() - begin < PATIENCE_US; i++) {
         if (atomic_load(&freed) - start >= PROGRESS) {
             atomic_fetch_add(&interrupts_with_progress, 1);
             break;
@@ -65,6 +77,7 @@ static void *run_owner(void *argument)
         }
         if (kind == 1)
             tide_malloc_trim(0);
+        atomic_fetch_add(&owner->allocated, 1);
     }
     atomic_fetch_sub(&owners_at_work, 1);
     return NULL;
@@ -98,8 +111,13 @@ static void *run_interrupter(void *argument)
     (void)argument;
     struct rng rng = rng_make(1000);
     while (atomic_load(&owners_at_work) > 0) {
-        int error = pthread_kill(owners[rng_below(&rng, OWNERS)].thread, SIGUSR1);
-        REQUIRE(error == 0 || error == ESRCH, "pthread_kill: %s", strerror(error));
+        struct owner *owner = &owners[rng_below(&rng, OWNERS)];
+        size_t allocated = atomic_load(&owner->allocated);
+        if (allocated - owner->allocated_before >= WORK) {
+            int error = pthread_kill(owner->thread, SIGUSR1);
+            REQUIRE(error == 0 || error == ESRCH, "pthread_kill: %s", strerror(error));
+            owner->allocated_before = allocated;
+        }
         struct timespec pause = {.tv_nsec = 1000 * (long)(100 + rng_below(&rng, 400))};
         nanosleep(&pause, NULL);
     }
