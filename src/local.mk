@@ -121,6 +121,8 @@ libtidepool_core_la_SOURCES = \
 	src/heap/heap.h \
 	src/heap/home.c \
 	src/heap/home.h \
+	src/heap/lists.c \
+	src/heap/lists.h \
 	src/heap/orphans.c \
 	src/heap/orphans.h \
 	src/heap/pools.c \

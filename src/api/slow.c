@@ -11,6 +11,7 @@
 #include "check/inspect.h"
 #include "heap/common.h"
 #include "heap/home.h"
+#include "heap/lists.h"
 #include "heap/pools.h"
 #include "heap/remote.h"
 #include "heap/slow.h"
@@ -258,21 +259,30 @@ void tide_api_free_checked(void *address, const char *call)
     errno = saved_errno;
 }
 
+/* A pool of the heap that has more free blocks now, or NULL. */
+static struct pool *settle(struct heap *heap, struct pool *pool)
+{
+    enum pool_change change;
+
+    if (pool->frees_to != &pool->own)
+        return tide_class_is_gathered(pool->size_class)
+                   ? tide_heap_cut_list(heap, pool->size_class)
+                   : NULL;
+    change = tide_pool_settle(pool, 0);
+    tide_heap_place(heap, pool, change);
+    tide_ring();
+    return tide_pool_has_more_free(change) ? pool : NULL;
+}
+
 void tide_api_free_last(struct heap *heap, struct block *block)
 {
-    struct pool *pool = tide_pool_of(block);
-    enum pool_change change = POOL_UNCHANGED;
+    struct pool *pool;
     struct tide_pages pages;
-    bool is_aside = false;
+    bool is_aside;
 
     tide_fork_check();
-    if (pool->frees_to == &pool->own) {
-        change = tide_pool_settle(pool, 0);
-        tide_heap_place(heap, pool, change);
-        tide_ring();
-    }
-    if (change == POOL_IS_USABLE || change == POOL_IS_EMPTIER)
-        is_aside = tide_bound_set_pages_aside(heap, pool, &pages);
+    pool = settle(heap, tide_pool_of(block));
+    is_aside = pool && tide_bound_set_pages_aside(heap, pool, &pages);
     tide_heap_end(heap);
     if (is_aside)
         tide_bound_purge(heap, &pages);

@@ -1,6 +1,8 @@
 /* heap/check.c - see check.h */
 #include "heap/check.h"
 
+#include "heap/lists.h"
+
 static void check_list(struct heap *heap, unsigned size_class)
 {
     uint32_t foreign = 0;
@@ -9,7 +11,7 @@ static void check_list(struct heap *heap, unsigned size_class)
         struct pool *pool = tide_pool_of(block);
 
         TIDE_REQUIRE(pool->size_class >= size_class && tide_pool_has_block(pool, block));
-        foreign += pool != heap->current[size_class];
+        foreign += !tide_heap_is_listed(heap, pool);
     }
     TIDE_REQUIRE(foreign == 0 || heap->foreign[size_class] > 0);
 }

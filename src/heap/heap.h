@@ -72,6 +72,9 @@ struct heap {
     struct pool *current[TIDE_CLASSES];
     struct pool *used[TIDE_CLASSES];
     uint8_t foreign[TIDE_CLASSES]; /* blocks put in the list that may be of other pools */
+    uint8_t depth[TIDE_CLASSES];   /* of a gathered class: how often its list has been let grow */
+    bool ran_dry[TIDE_CLASSES];    /* likewise: it was filled since it was last cut */
+    uint32_t deepened;             /* bytes that all the lists may have more than at first */
     uint8_t shares[TIDE_CLASSES];  /* batches of small blocks that came from the common heap */
     struct batch surplus[TIDE_CLASSES]; /* foreign blocks for the next refill, or the depot */
     struct outbox outbox;          /* those that go home */

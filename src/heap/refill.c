@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "heap/lists.h"
 #include "heap/pools.h"
 #include "os/map.h"
 
@@ -105,6 +106,7 @@ struct block *tide_heap_fill_list(struct heap *heap, unsigned size_class, struct
                                   bool is_own)
 {
     tide_ring();
+    tide_heap_allow(heap, size_class);
     heap->foreign[size_class] = !is_own;
     if (blocks)
         heap->list[size_class].freed = blocks->next;

@@ -3,9 +3,9 @@
 
 #include "exchange/depot.h"
 #include "heap/home.h"
+#include "heap/lists.h"
 
-/* Puts the blocks of a class's list that aren't the current pool's in the
- * outbox. */
+/* Puts the blocks of a class's list that don't belong there in the outbox. */
 static void strip_list(struct heap *heap, unsigned size_class)
 {
     struct block **link = &heap->list[size_class].freed, *block;
@@ -13,7 +13,7 @@ static void strip_list(struct heap *heap, unsigned size_class)
     while ((block = *link)) {
         struct pool *pool = tide_pool_of(block);
 
-        if (pool == heap->current[size_class]) {
+        if (tide_heap_is_listed(heap, pool)) {
             link = &block->next;
         } else {
             *link = block->next;

@@ -27,6 +27,11 @@ enum pool_change {
     POOL_IS_EMPTY,   /* no block is allocated */
 };
 
+static inline bool tide_pool_has_more_free(enum pool_change change)
+{
+    return change == POOL_IS_USABLE || change == POOL_IS_EMPTIER;
+}
+
 /* Makes a run an unused pool of the class. */
 void tide_pool_open(struct pool *pool, unsigned size_class, struct heap *owner);
 

@@ -7,6 +7,8 @@
 #ifndef TIDE_POOL_SIZE_CLASS_H
 #define TIDE_POOL_SIZE_CLASS_H
 
+#include <stdbool.h>
+
 #include "base/bits.h"
 #include "base/geometry.h"
 
@@ -23,6 +25,9 @@ _Static_assert(TIDE_SMALL_MAX == (size_t)1 << TIDE_SMALL_MAX_LOG2, "");
 
 /* The first class whose blocks are cache lines, or larger. */
 enum { TIDE_LINE_CLASS = TIDE_CACHE_LINE / TIDE_ALIGNMENT };
+
+/* The first class whose blocks are gathered: of more than LOOKUP_MAX. */
+enum { TIDE_GATHERED_CLASS = TIDE_SMALL_CLASSES + 2 * TIDE_CLASSES_PER_DOUBLING };
 
 /* Sizes up to here are looked up: twice their class, which is where, in words,
  * a heap's list for the class is. */
@@ -58,6 +63,13 @@ static inline unsigned tide_class_of(size_t size)
 static inline unsigned tide_class_slots(unsigned size_class)
 {
     return tide_class_bytes[size_class] <= TIDE_NARROW_MAX ? 1 : TIDE_WIDE_SLOTS;
+}
+
+/* Whether blocks that their owner frees are gathered in its list, whatever pool they are
+ * of, as pools have few. */
+static inline bool tide_class_is_gathered(unsigned size_class)
+{
+    return size_class >= TIDE_GATHERED_CLASS;
 }
 
 /* The smallest class whose blocks hold size bytes and, as pools are aligned to

@@ -3,6 +3,7 @@
 
 #include "arena/manager.h"
 #include "heap/home.h"
+#include "heap/lists.h"
 #include "heap/pools.h"
 
 /* Of a slice: 20 us at most, measured alone. */
@@ -58,27 +59,23 @@ static void set_outbox_aside(struct tide_aside *aside, struct outbox *outbox)
     *outbox = (struct outbox){ .bytes = 0 };
 }
 
-/* Takes so many blocks from the class's list, back to the current pool or aside.  How
- * many there were. */
+/* Takes so many blocks from the class's list, back to their pools or aside.  How many
+ * there were. */
 static unsigned take_list(struct heap *heap, struct tide_aside *aside, unsigned size_class,
                           unsigned most)
 {
-    struct pool *pool = heap->current[size_class];
     struct block **list = &heap->list[size_class].freed, *block;
-    unsigned count = 0, own = 0;
+    unsigned count = 0;
 
     for (; count < most && (block = *list); count++) {
+        struct pool *pool = tide_pool_of(block);
+
         *list = block->next;
-        if (tide_pool_of(block) == pool) {
-            block->next = pool->freed;
-            pool->freed = block;
-            own++;
-        } else {
+        if (tide_relaxed(&pool->owner) == heap)
+            tide_heap_put_back(heap, pool, block);
+        else
             set_block_aside(aside, block);
-        }
     }
-    if (own > 0)
-        tide_heap_place(heap, pool, tide_pool_settle(pool, own));
     return count;
 }
 
@@ -115,6 +112,7 @@ static void tidy_lists(struct heap *heap, struct tide_aside *aside)
         if (heap->list[c].freed)
             continue;
         heap->foreign[c] = 0;
+        tide_heap_make_shallow(heap, c);
         retire_current(heap, c);
         tidying->size_class++;
     }

@@ -43,6 +43,7 @@ unit_tests = \
 	test/unit/heap/test_common \
 	test/unit/heap/test_heap \
 	test/unit/heap/test_home \
+	test/unit/heap/test_lists \
 	test/unit/heap/test_orphans \
 	test/unit/heap/test_refill \
 	test/unit/heap/test_remote \

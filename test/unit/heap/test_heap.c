@@ -160,8 +160,10 @@ IN_NEW_THREAD(heap, giving_back_leaves_nothing_but_pools_in_use, NULL)
         TIDE_REQUIRE(!list_of(heap, c) && !heap->current[c]);
         TIDE_REQUIRE(!heap->used[c] == !kept[c]);
         tide_free(kept[c]);
-        TIDE_REQUIRE(!heap->used[c]);
     }
+    tide_idle_give_back_own();
+    for (unsigned c = 0; c < TIDE_CLASSES; c++)
+        TIDE_REQUIRE(!list_of(heap, c) && !heap->used[c]);
     TIDE_REQUIRE(allocate(SIZE));
 }
 

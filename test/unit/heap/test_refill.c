@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "arena/arena.h"
+#include "heap/lists.h"
 #include "heap/remote.h"
 #include "os/map.h"
 
@@ -21,6 +22,13 @@ static void use_up_list(size_t size)
 {
     while (list_of(heap, tide_class_of(size)))
         allocate(size);
+}
+
+/* Past the list that blocks of few to a pool are gathered in. */
+static void put_all_back(void **all, uint32_t count)
+{
+    for (uint32_t n = 0; n < count; n++)
+        tide_heap_put_back(heap, tide_pool_of(all[n]), all[n]);
 }
 
 /* Each used pool's prev is the one before it, the first's the last. */
@@ -213,7 +221,7 @@ IN_NEW_THREAD(refill, untouched_blocks_wait_behind_the_freed_ones_of_all_pools, 
     if (carved == untouched->capacity)
         return; /* one page is all of a pool */
     for (int n = 0; n < 2; n++)
-        tide_free(blocks[n][0]);
+        put_all_back(blocks[n], 1);
     expect_used(PAGED, 2);
     TIDE_REQUIRE(allocate(PAGED) == blocks[1][0]);
     TIDE_REQUIRE(heap->used[untouched->size_class] == freed[0] && freed[0]->next == untouched);
@@ -291,9 +299,9 @@ IN_NEW_THREAD(refill, one_pool_of_several_slots_is_stocked, NULL)
     heap = own_heap();
     TIDE_REQUIRE(tide_relaxed(&pool->slots) == TIDE_WIDE_SLOTS);
     allocate(WIDE);
-    free_all(blocks[0], capacity_of(WIDE));
+    put_all_back(blocks[0], capacity_of(WIDE));
     TIDE_REQUIRE(heap->wide == pool && tide_relaxed(&pool->state) == POOL_EMPTY);
-    free_all(more, capacity_of(WIDE));
+    put_all_back(more, capacity_of(WIDE));
     TIDE_REQUIRE(heap->wide == pool && tide_relaxed(&other->state) == POOL_FREE);
     TIDE_REQUIRE(heap->stock_count == 0);
     tide_heap_check(heap);

@@ -284,11 +284,11 @@ static void malloc_until_gone(void)
 {
     TIDE_REQUIRE(tide_store_totals().dirty_bytes > 0);
     while (tide_store_totals().dirty_bytes > 0) {
-        void *several[64]; /* more than a page of them: the slow path is taken */
+        void *several[200]; /* more than a list has: the slow path is taken */
 
-        for (int n = 0; n < 64; n++)
+        for (int n = 0; n < 200; n++)
             several[n] = allocate(RARE);
-        free_all(several, 64);
+        free_all(several, 200);
         usleep(1000);
     }
 }

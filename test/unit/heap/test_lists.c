@@ -1,0 +1,121 @@
+/* test_lists.c - heap/lists.c: how many blocks a gathered class's list has */
+#include "heap/lists.h"
+#include "heaps.h"
+
+#define SIZE (TIDE_LOOKUP_MAX + 1)
+enum { MANY = 1024 };
+
+static void *blocks[MANY];
+
+static unsigned size_class;
+
+static uint32_t listed(void)
+{
+    return length_of(list_of(own_heap(), size_class));
+}
+
+static void take(size_t size, int count)
+{
+    size_class = tide_class_of(size);
+    for (int n = 0; n < count; n++)
+        blocks[n] = allocate(size);
+}
+
+IN_NEW_THREAD(lists, blocks_of_any_own_pool_are_gathered, NULL)
+{
+    struct heap *heap = own_heap();
+
+    take(TIDE_POOLED_MAX, 64);
+    while (list_of(heap, size_class))
+        allocate(TIDE_POOLED_MAX);
+    free_all(blocks, 2);
+    TIDE_REQUIRE(tide_pool_of(blocks[0]) != heap->current[size_class]);
+    TIDE_REQUIRE(list_of(heap, size_class) == blocks[0]);
+    TIDE_REQUIRE(list_of(heap, size_class)->next == blocks[1]);
+    TIDE_REQUIRE(heap->foreign[size_class] == 0);
+    tide_heap_check(heap);
+    TIDE_REQUIRE(allocate(TIDE_POOLED_MAX) == blocks[0]);
+}
+
+IN_NEW_THREAD(lists, what_is_freed_once_goes_back_to_its_pools, NULL)
+{
+    struct heap *heap = own_heap();
+
+    take(SIZE, MANY);
+    free_all(blocks, MANY);
+    TIDE_REQUIRE(heap->depth[size_class] <= 1);
+    TIDE_REQUIRE(listed() <= 2 * TIDE_LIST_LEAST);
+    tide_heap_check(heap);
+    for (struct pool *pool = heap->used[size_class]; pool; pool = pool->next)
+        TIDE_REQUIRE(tide_pool_allocated(pool) <= listed());
+}
+
+/* Until all of them wait in the list. */
+static void use_over_and_over(size_t size, int count)
+{
+    for (int round = 0; round < 20; round++) {
+        take(size, count);
+        free_all(blocks, (uint32_t)count);
+    }
+}
+
+IN_NEW_THREAD(lists, what_is_used_over_and_over_waits_in_the_list, NULL)
+{
+    struct heap *heap = own_heap();
+    uint32_t moves;
+
+    use_over_and_over(TIDE_POOLED_MAX, 16);
+    TIDE_REQUIRE(listed() >= 16);
+    moves = tide_relaxed(&heap->moves);
+    use_over_and_over(TIDE_POOLED_MAX, 16);
+    TIDE_REQUIRE(tide_relaxed(&heap->moves) == moves);
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(lists, all_lists_of_a_heap_have_a_bound, NULL)
+{
+    struct heap *heap = own_heap();
+    size_t bytes = 0, least = 0;
+
+    for (unsigned c = TIDE_GATHERED_CLASS; c < TIDE_CLASSES; c++)
+        use_over_and_over(tide_class_bytes[c], 200);
+    for (unsigned c = TIDE_GATHERED_CLASS; c < TIDE_CLASSES; c++) {
+        bytes += length_of(list_of(heap, c)) * (size_t)tide_class_bytes[c];
+        least += TIDE_LIST_LEAST * (size_t)tide_class_bytes[c];
+        TIDE_REQUIRE(length_of(list_of(heap, c)) <= tide_list_most(heap, c));
+    }
+    TIDE_REQUIRE(heap->deepened > 0 && bytes <= least + heap->deepened);
+    TIDE_REQUIRE(heap->deepened <= (size_t)1 << 20);
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(lists, giving_back_makes_them_short_again, NULL)
+{
+    struct heap *heap = own_heap();
+
+    use_over_and_over(SIZE, 100);
+    TIDE_REQUIRE(heap->depth[size_class] > 0 && heap->deepened > 0);
+    tide_idle_give_back_own();
+    TIDE_REQUIRE(heap->depth[size_class] == 0 && heap->deepened == 0);
+    TIDE_REQUIRE(listed() == 0 && !heap->used[size_class]);
+    take(SIZE, MANY);
+    free_all(blocks, MANY);
+    TIDE_REQUIRE(listed() <= 2 * TIDE_LIST_LEAST);
+}
+
+static void free_two(void *unused)
+{
+    (void)unused;
+    free_all(blocks, 2);
+    tide_heap_check(own_heap());
+    TIDE_REQUIRE(own_heap()->foreign[size_class] == 2);
+    send_foreign_home();
+    TIDE_REQUIRE(own_heap()->foreign[size_class] == 0 && listed() == 0);
+    tide_heap_check(own_heap());
+}
+
+IN_NEW_THREAD(lists, foreign_blocks_in_them_are_told_apart, NULL)
+{
+    take(SIZE, 2);
+    run_thread(free_two, NULL);
+}
