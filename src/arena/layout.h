@@ -43,11 +43,12 @@ struct block {
     struct block *next;
 };
 
-/* Where a free puts a block: the pool's own list, or, while the pool is its
- * heap's current one, the list that malloc takes from. */
+/* Where a free puts a block: the pool's own list, or, while the pool is its heap's current
+ * one and always in a gathered class, the list that malloc takes from. */
 struct free_list {
     struct block *freed;    /* owner: linked by their first word, last in first out */
-    _Atomic uint32_t left;  /* owner; read by walkers: frees until the pool's state changes */
+    _Atomic uint32_t left;  /* owner; read by walkers: frees until the pool's state changes,
+                             * or a gathered class's list is measured */
 };
 
 /*
@@ -59,7 +60,7 @@ struct free_list {
  */
 struct pool {
     struct heap *_Atomic owner;  /* NULL: none; written by the owner, read by any thread */
-    struct free_list *frees_to;  /* owner: own, or the heap's list, where left means nothing */
+    struct free_list *frees_to;  /* owner: own, or the heap's list */
     union {
         struct free_list own;
         struct {

@@ -18,9 +18,11 @@
  * ones, which this thread freed for others, and what came from the depot or the
  * common heap.  More foreign blocks wait as the surplus; those smaller than a
  * cache line aren't given again, as other threads' blocks are on their line:
- * they wait in the outbox.
+ * they wait in the outbox.  Blocks of a gathered class, whose pools have few, go back to
+ * the list whichever of the heap's pools they are of: see lists.h.
  * Invariants: a current pool is not in the used list, every pool in the used
- * list is POOL_USED, and a list with foreign == 0 is all the current pool's.
+ * list is POOL_USED, and a list with foreign == 0 is all the current pool's or, of a
+ * gathered class, the heap's.
  */
 #ifndef TIDE_HEAP_HEAP_H
 #define TIDE_HEAP_HEAP_H

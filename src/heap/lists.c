@@ -10,13 +10,14 @@ enum {
     MOST_DEEPENED = 1 << 20,  /* bytes that all of a heap's lists may have more than at first */
 };
 
-enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct block *block)
+enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct block *first,
+                                    struct block *last, uint32_t count)
 {
     enum pool_change change;
 
-    block->next = pool->freed;
-    pool->freed = block;
-    change = tide_pool_settle(pool, 1);
+    last->next = pool->freed;
+    pool->freed = first;
+    change = tide_pool_settle(pool, count);
     tide_heap_place(heap, pool, change);
     return change;
 }
@@ -39,36 +40,47 @@ static void deepen(struct heap *heap, unsigned size_class)
     heap->deepened += bytes;
 }
 
-/* Where the list's nth block is linked, or its end; *n becomes how many are before. */
-static struct block **nth(struct free_list *list, uint32_t *n)
+/* How many blocks the list has, or most if that is less; *middle becomes the last that may
+ * stay when it has too many. */
+static uint32_t measure(struct block *block, uint32_t most, struct block **middle)
 {
-    struct block **link = &list->freed;
     uint32_t count = 0;
 
-    for (; count < *n && *link; count++)
-        link = &(*link)->next;
-    *n = count;
-    return link;
+    for (; block && count < most; block = block->next)
+        if (++count == most / 2)
+            *middle = block;
+    return count;
 }
 
-static struct pool *put_all_back(struct heap *heap, struct block *blocks)
+/* Of a list, those at its start that are of one pool: their last; *count is how many. */
+static struct block *last_of_run(struct block *block, const struct pool *pool, uint32_t *count)
+{
+    for (*count = 1; block->next && tide_pool_of(block->next) == pool; ++*count)
+        block = block->next;
+    return block;
+}
+
+static struct pool *put_all_back(struct heap *heap, struct block *first)
 {
     struct pool *changed = NULL;
-    struct block *next;
+    struct block *last, *next;
 
-    for (; blocks; blocks = next) {
-        struct pool *pool = tide_pool_of(blocks);
-        enum pool_change became;
+    for (; first; first = next) {
+        struct pool *pool = tide_pool_of(first);
+        enum pool_change change;
+        uint32_t count;
 
-        next = blocks->next;
         if (tide_relaxed(&pool->owner) != heap) {
-            tide_outbox_put(&heap->outbox, pool, blocks);
+            next = first->next;
+            tide_outbox_put(&heap->outbox, pool, first);
             continue;
         }
-        became = tide_heap_put_back(heap, pool, blocks);
-        if (became == POOL_IS_EMPTY && changed == pool)
+        last = last_of_run(first, pool, &count);
+        next = last->next;
+        change = tide_heap_put_back(heap, pool, first, last, count);
+        if (change == POOL_IS_EMPTY && changed == pool)
             changed = NULL;
-        else if (tide_pool_has_more_free(became) && pool != heap->current[pool->size_class])
+        else if (tide_pool_has_more_free(change) && pool != heap->current[pool->size_class])
             changed = pool;
     }
     tide_ring();
@@ -78,23 +90,22 @@ static struct pool *put_all_back(struct heap *heap, struct block *blocks)
 struct pool *tide_heap_cut_list(struct heap *heap, unsigned size_class)
 {
     struct free_list *list = &heap->list[size_class];
-    uint32_t most = tide_list_most(heap, size_class), count = most;
-    struct block **link = nth(list, &count), *surplus;
+    uint32_t most = tide_list_most(heap, size_class), count;
+    struct block *middle = NULL, *surplus;
 
-    if (count == most) {
-        if (heap->ran_dry[size_class])
-            deepen(heap, size_class);
+    tide_owner_add(&heap->moves, 1);
+    count = measure(list->freed, most, &middle);
+    if (count == most && heap->ran_dry[size_class]) {
         heap->ran_dry[size_class] = false;
+        deepen(heap, size_class);
         most = tide_list_most(heap, size_class);
     }
     if (count < most) {
         tide_set_relaxed(&list->left, most - count);
         return NULL;
     }
-    count = most / 2;
-    link = nth(list, &count);
-    surplus = *link;
-    *link = NULL;
-    tide_set_relaxed(&list->left, most - count);
+    surplus = middle->next;
+    middle->next = NULL;
+    tide_set_relaxed(&list->left, most / 2);
     return put_all_back(heap, surplus);
 }

@@ -42,9 +42,10 @@ static inline void tide_heap_allow(struct heap *heap, unsigned size_class)
     }
 }
 
-/* A block that counts as allocated goes back to its pool, which is the heap's.  What
- * became of the pool, which may be nobody's then. */
-enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct block *block);
+/* Linked blocks that count as allocated go back to their pool, which is the heap's.  What
+ * became of it; it may be nobody's then. */
+enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct block *first,
+                                    struct block *last, uint32_t count);
 
 /* The list's left is zero.  A used pool that has more free blocks by what went back, or
  * NULL. */

@@ -26,8 +26,8 @@ _Static_assert(TIDE_SMALL_MAX == (size_t)1 << TIDE_SMALL_MAX_LOG2, "");
 /* The first class whose blocks are cache lines, or larger. */
 enum { TIDE_LINE_CLASS = TIDE_CACHE_LINE / TIDE_ALIGNMENT };
 
-/* The first class whose blocks are gathered: of more than LOOKUP_MAX. */
-enum { TIDE_GATHERED_CLASS = TIDE_SMALL_CLASSES + 2 * TIDE_CLASSES_PER_DOUBLING };
+/* The first class whose blocks are gathered: of more than SMALL_MAX. */
+enum { TIDE_GATHERED_CLASS = TIDE_SMALL_CLASSES };
 
 /* Sizes up to here are looked up: twice their class, which is where, in words,
  * a heap's list for the class is. */

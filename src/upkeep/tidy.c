@@ -72,7 +72,7 @@ static unsigned take_list(struct heap *heap, struct tide_aside *aside, unsigned 
 
         *list = block->next;
         if (tide_relaxed(&pool->owner) == heap)
-            tide_heap_put_back(heap, pool, block);
+            tide_heap_put_back(heap, pool, block, block, 1);
         else
             set_block_aside(aside, block);
     }

@@ -20,6 +20,7 @@
 #include "heap/common.h"
 #include "heap/fast.h"
 #include "heap/home.h"
+#include "heap/lists.h"
 #include "heap/orphans.h"
 #include "heap/pools.h"
 #include "heap/remote.h"
@@ -212,6 +213,18 @@ MAY_BE_UNUSED static void free_all(void **blocks, size_t count)
 {
     while (count > 0)
         tide_free(blocks[--count]);
+}
+
+/* To its pool, past the list that blocks of more than SMALL_MAX are gathered in. */
+MAY_BE_UNUSED static void put_back(void *block)
+{
+    tide_heap_put_back(own_heap(), tide_pool_of(block), block, block, 1);
+}
+
+MAY_BE_UNUSED static void put_all_back(void **blocks, size_t count)
+{
+    while (count > 0)
+        put_back(blocks[--count]);
 }
 
 MAY_BE_UNUSED static bool is_in_used_list(const struct heap *heap, const struct pool *pool)

@@ -6,7 +6,6 @@
 #include <errno.h>
 
 #include "arena/arena.h"
-#include "heap/lists.h"
 #include "heap/remote.h"
 #include "os/map.h"
 
@@ -22,13 +21,6 @@ static void use_up_list(size_t size)
 {
     while (list_of(heap, tide_class_of(size)))
         allocate(size);
-}
-
-/* Past the list that blocks of few to a pool are gathered in. */
-static void put_all_back(void **all, uint32_t count)
-{
-    for (uint32_t n = 0; n < count; n++)
-        tide_heap_put_back(heap, tide_pool_of(all[n]), all[n]);
 }
 
 /* Each used pool's prev is the one before it, the first's the last. */

@@ -265,8 +265,8 @@ IN_NEW_THREAD(idle_pages, pools_whose_freed_blocks_went_come_last, NULL)
     whole = fill_pool(PAGED, paged[1]);
     fill_pool(PAGED, paged[2]);
     for (unsigned page = 0; page < 4; page++)
-        tide_free(paged[0][page * in_page]);
-    free_all(paged[1], in_page);
+        put_back(paged[0][page * in_page]);
+    put_all_back(paged[1], in_page);
     TIDE_REQUIRE(heap->used[c] == whole && whole->next == some);
     TIDE_REQUIRE(tide_thread_idle() == tide_os_page_bytes);
     TIDE_REQUIRE(heap->used[c] == some && some->next == whole && !whole->freed);

@@ -328,6 +328,7 @@ IN_NEW_THREAD(tidy, pools_stay_until_their_pages_are_home, NULL)
         TIDE_REQUIRE(tide_relaxed(&tide_pool_of(thin[n][0])->owner) == heap);
     dispose_of_all();
     tide_heap_drain(heap, UINT_MAX);
+    tide_idle_give_back_own();
     TIDE_REQUIRE(pools_of_size(PAGED) == 0);
     tide_check_all();
 }
@@ -520,7 +521,7 @@ IN_NEW_THREAD(tidy, it_goes_on_behind_a_pool_that_its_owner_moves, NULL)
     third = second->next;
     fourth = third->next;
     heap->tidying.cursor = first;
-    tide_free(tide_pool_start(first)); /* its only block */
+    put_back(tide_pool_start(first)); /* its only block */
     TIDE_REQUIRE(heap->used[c] == second && heap->tidying.cursor == second);
     for (uint32_t n = 0; n < 2 * capacity_of(PAGED) - 1; n++) /* the current, then the second */
         allocate(PAGED);
