@@ -77,6 +77,7 @@ struct heap {
     uint8_t depth[TIDE_CLASSES];   /* of a gathered class: how often its list has been let grow */
     bool ran_dry[TIDE_CLASSES];    /* likewise: it was filled since it was last cut */
     uint32_t deepened;             /* bytes that all the lists may have more than at first */
+    uint8_t cut_last;              /* the class whose list went when memory was needed */
     uint8_t shares[TIDE_CLASSES];  /* batches of small blocks that came from the common heap */
     struct batch surplus[TIDE_CLASSES]; /* foreign blocks for the next refill, or the depot */
     struct outbox outbox;          /* those that go home */

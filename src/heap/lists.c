@@ -6,8 +6,8 @@
 #include "heap/pools.h"
 
 enum {
-    MOST_BLOCKS = 128,        /* in a list */
-    MOST_DEEPENED = 1 << 20,  /* bytes that all of a heap's lists may have more than at first */
+    MOST_BLOCKS = 64,         /* in a list */
+    MOST_DEEPENED = 1 << 19,  /* bytes that all of a heap's lists may have more than at first */
 };
 
 enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct block *first,
@@ -31,10 +31,9 @@ void tide_heap_make_shallow(struct heap *heap, unsigned size_class)
 
 static void deepen(struct heap *heap, unsigned size_class)
 {
-    uint32_t more = tide_list_most(heap, size_class);
-    uint32_t bytes = more * tide_class_bytes[size_class];
+    uint32_t bytes = TIDE_LIST_LEAST * tide_class_bytes[size_class];
 
-    if (2 * more > MOST_BLOCKS || heap->deepened + bytes > MOST_DEEPENED)
+    if (tide_list_most(heap, size_class) >= MOST_BLOCKS || heap->deepened + bytes > MOST_DEEPENED)
         return;
     heap->depth[size_class]++;
     heap->deepened += bytes;
@@ -108,4 +107,21 @@ struct pool *tide_heap_cut_list(struct heap *heap, unsigned size_class)
     middle->next = NULL;
     tide_set_relaxed(&list->left, most / 2);
     return put_all_back(heap, surplus);
+}
+
+void tide_heap_cut_other_list(struct heap *heap, unsigned size_class)
+{
+    unsigned other = heap->cut_last + 1u;
+    struct block *blocks;
+
+    if (other < TIDE_GATHERED_CLASS || other >= TIDE_CLASSES)
+        other = TIDE_GATHERED_CLASS;
+    heap->cut_last = (uint8_t)other;
+    if (other == size_class)
+        return;
+    tide_heap_make_shallow(heap, other);
+    blocks = heap->list[other].freed;
+    heap->list[other].freed = NULL;
+    tide_set_relaxed(&heap->list[other].left, TIDE_LIST_LEAST);
+    put_all_back(heap, blocks);
 }

@@ -20,7 +20,7 @@ enum { TIDE_LIST_LEAST = 4 }; /* blocks that a list may always have */
 
 static inline uint32_t tide_list_most(const struct heap *heap, unsigned size_class)
 {
-    return (uint32_t)TIDE_LIST_LEAST << heap->depth[size_class];
+    return TIDE_LIST_LEAST * (heap->depth[size_class] + 1u);
 }
 
 /* Whether the list of its class may have blocks of that pool without counting them as
@@ -50,6 +50,10 @@ enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct
 /* The list's left is zero.  A used pool that has more free blocks by what went back, or
  * NULL. */
 struct pool *tide_heap_cut_list(struct heap *heap, unsigned size_class);
+
+/* Puts the blocks of one class's list back, each time another's, but not this one's: the
+ * heap needs memory, and their pools may be empty then. */
+void tide_heap_cut_other_list(struct heap *heap, unsigned size_class);
 
 /* From now on the class's list is as short as at first. */
 void tide_heap_make_shallow(struct heap *heap, unsigned size_class);

@@ -64,8 +64,11 @@ static struct pool *take_run(struct heap *heap, unsigned slots)
 static struct block *take_new(struct heap *heap, unsigned size_class)
 {
     unsigned slots = tide_class_slots(size_class);
-    struct pool *pool = tide_heap_take_stocked(heap, slots);
+    struct pool *pool;
 
+    if (!heap->aside)
+        tide_heap_cut_other_list(heap, size_class);
+    pool = tide_heap_take_stocked(heap, slots);
     if (!pool)
         pool = heap->aside ? take_fetched(heap->aside, slots) : take_run(heap, slots);
     if (!pool)

@@ -52,7 +52,7 @@ IN_NEW_THREAD(lists, what_is_freed_once_goes_back_to_its_pools, NULL)
 /* Until all of them wait in the list. */
 static void use_over_and_over(size_t size, int count)
 {
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 40; round++) {
         take(size, count);
         free_all(blocks, (uint32_t)count);
     }
@@ -86,7 +86,7 @@ IN_NEW_THREAD(lists, all_lists_of_a_heap_have_a_bound, NULL)
         TIDE_REQUIRE(length_of(list_of(heap, c)) <= tide_list_most(heap, c));
     }
     TIDE_REQUIRE(heap->deepened > 0 && bytes <= least + heap->deepened);
-    TIDE_REQUIRE(heap->deepened <= (size_t)1 << 20);
+    TIDE_REQUIRE(heap->deepened <= (size_t)512 << 10);
     tide_heap_check(heap);
 }
 
@@ -102,6 +102,19 @@ IN_NEW_THREAD(lists, giving_back_makes_them_short_again, NULL)
     take(SIZE, MANY);
     free_all(blocks, MANY);
     TIDE_REQUIRE(listed() <= 2 * TIDE_LIST_LEAST);
+}
+
+IN_NEW_THREAD(lists, new_pools_send_what_waits_in_other_lists_back, NULL)
+{
+    struct heap *heap = own_heap();
+    unsigned other = tide_class_of(TIDE_POOLED_MAX);
+
+    use_over_and_over(TIDE_POOLED_MAX, 16);
+    TIDE_REQUIRE(length_of(list_of(heap, other)) >= 16 && heap->depth[other] > 0);
+    for (unsigned n = 0; n < 2 * TIDE_CLASSES; n++)
+        fill_pool(SIZE, blocks);
+    TIDE_REQUIRE(!list_of(heap, other) && heap->depth[other] == 0);
+    tide_heap_check(heap);
 }
 
 static void free_two(void *unused)
