@@ -265,7 +265,7 @@ static struct pool *settle(struct heap *heap, struct pool *pool)
     enum pool_change change;
 
     if (pool->frees_to != &pool->own)
-        return tide_class_is_gathered(pool->size_class)
+        return tide_class_is_cached(pool->size_class)
                    ? tide_heap_cut_list(heap, pool->size_class)
                    : NULL;
     change = tide_pool_settle(pool, 0);

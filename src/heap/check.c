@@ -11,7 +11,7 @@ static void check_list(struct heap *heap, unsigned size_class)
         struct pool *pool = tide_pool_of(block);
 
         TIDE_REQUIRE(pool->size_class >= size_class && tide_pool_has_block(pool, block));
-        foreign += !tide_heap_is_listed(heap, pool);
+        foreign += !tide_heap_may_list(heap, pool);
     }
     TIDE_REQUIRE(foreign == 0 || heap->foreign[size_class] > 0);
 }
@@ -43,9 +43,26 @@ static void check_pool_of(struct heap *heap, struct pool *pool, unsigned size_cl
     tide_pool_check(pool);
 }
 
+/* Of a cached class, all frees of its pools go to the list, which is measured in time. */
+static void check_cached(const struct heap *heap)
+{
+    uint32_t deepened = 0;
+
+    for (unsigned c = TIDE_CACHED_CLASS; c < TIDE_CLASSES; c++) {
+        const struct pool *pool = heap->current[c];
+
+        deepened += heap->depth[c] * TIDE_LIST_LEAST * tide_class_bytes[c];
+        TIDE_REQUIRE(!pool || pool->frees_to == &heap->list[c]);
+        TIDE_REQUIRE(!pool || tide_relaxed(&heap->list[c].left) > 0);
+    }
+    TIDE_REQUIRE(deepened == heap->deepened);
+}
+
 void tide_heap_check(struct heap *heap)
 {
     uint32_t stocked = 0;
+
+    check_cached(heap);
 
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         check_list(heap, c);

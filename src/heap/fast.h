@@ -24,7 +24,7 @@ static inline void *tide_heap_pop(unsigned nth)
 }
 
 /* In a section: frees a block of the heap's pool.  A current pool's blocks go back to
- * malloc's list; what they count down there means nothing, but for a gathered class.
+ * malloc's list; what they count down there means nothing, but for a cached class.
  * Whether left has reached zero: then the caller sees to the pool (tide_pool_settle), or
  * to the list (tide_heap_cut_list), in the same section. */
 static inline bool tide_heap_push(struct pool *pool, struct block *block)

@@ -18,11 +18,11 @@
  * ones, which this thread freed for others, and what came from the depot or the
  * common heap.  More foreign blocks wait as the surplus; those smaller than a
  * cache line aren't given again, as other threads' blocks are on their line:
- * they wait in the outbox.  Blocks of a gathered class, whose pools have few, go back to
+ * they wait in the outbox.  Blocks of a cached class, whose pools have few, go back to
  * the list whichever of the heap's pools they are of: see lists.h.
  * Invariants: a current pool is not in the used list, every pool in the used
  * list is POOL_USED, and a list with foreign == 0 is all the current pool's or, of a
- * gathered class, the heap's.
+ * cached class, the heap's.
  */
 #ifndef TIDE_HEAP_HEAP_H
 #define TIDE_HEAP_HEAP_H
@@ -74,10 +74,10 @@ struct heap {
     struct pool *current[TIDE_CLASSES];
     struct pool *used[TIDE_CLASSES];
     uint8_t foreign[TIDE_CLASSES]; /* blocks put in the list that may be of other pools */
-    uint8_t depth[TIDE_CLASSES];   /* of a gathered class: how often its list has been let grow */
-    bool ran_dry[TIDE_CLASSES];    /* likewise: it was filled since it was last cut */
+    uint8_t depth[TIDE_CLASSES];   /* of a cached class: how often its list has been let grow */
+    bool ran_dry[TIDE_CLASSES];    /* likewise: it was refilled since it was last too long */
     uint32_t deepened;             /* bytes that all the lists may have more than at first */
-    uint8_t cut_last;              /* the class whose list went when memory was needed */
+    uint8_t given_back;            /* the class whose list last went as memory was needed */
     uint8_t shares[TIDE_CLASSES];  /* batches of small blocks that came from the common heap */
     struct batch surplus[TIDE_CLASSES]; /* foreign blocks for the next refill, or the depot */
     struct outbox outbox;          /* those that go home */

@@ -6,8 +6,8 @@
 #include "heap/pools.h"
 
 enum {
-    MOST_BLOCKS = 64,         /* in a list */
-    MOST_DEEPENED = 1 << 19,  /* bytes that all of a heap's lists may have more than at first */
+    MOST_BLOCKS = 64,        /* in a list */
+    MOST_DEEPENED = 1 << 19, /* bytes that all of a heap's lists may have more than at first */
 };
 
 enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct block *first,
@@ -22,18 +22,21 @@ enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct
     return change;
 }
 
+/* The next free is noticed, as it may be the last for long. */
 void tide_heap_make_shallow(struct heap *heap, unsigned size_class)
 {
     heap->deepened -=
-        (tide_list_most(heap, size_class) - TIDE_LIST_LEAST) * tide_class_bytes[size_class];
+        (tide_heap_list_most(heap, size_class) - TIDE_LIST_LEAST) * tide_class_bytes[size_class];
     heap->depth[size_class] = 0;
+    heap->ran_dry[size_class] = false;
+    tide_set_relaxed(&heap->list[size_class].left, 1);
 }
 
 static void deepen(struct heap *heap, unsigned size_class)
 {
     uint32_t bytes = TIDE_LIST_LEAST * tide_class_bytes[size_class];
 
-    if (tide_list_most(heap, size_class) >= MOST_BLOCKS || heap->deepened + bytes > MOST_DEEPENED)
+    if (tide_heap_list_most(heap, size_class) >= MOST_BLOCKS || heap->deepened + bytes > MOST_DEEPENED)
         return;
     heap->depth[size_class]++;
     heap->deepened += bytes;
@@ -59,69 +62,82 @@ static struct block *last_of_run(struct block *block, const struct pool *pool, u
     return block;
 }
 
-static struct pool *put_all_back(struct heap *heap, struct block *first)
+/* *count becomes how many they are. */
+static struct pool *put_all_back(struct heap *heap, struct block *first, uint32_t *count)
 {
-    struct pool *changed = NULL;
+    struct pool *emptier = NULL;
     struct block *last, *next;
 
-    for (; first; first = next) {
+    for (*count = 0; first; first = next) {
         struct pool *pool = tide_pool_of(first);
         enum pool_change change;
-        uint32_t count;
+        uint32_t run;
 
+        last = last_of_run(first, pool, &run);
+        next = last->next;
+        *count += run;
         if (tide_relaxed(&pool->owner) != heap) {
-            next = first->next;
-            tide_outbox_put(&heap->outbox, pool, first);
+            last->next = NULL;
+            tide_outbox_put_all(&heap->outbox, first);
             continue;
         }
-        last = last_of_run(first, pool, &count);
-        next = last->next;
-        change = tide_heap_put_back(heap, pool, first, last, count);
-        if (change == POOL_IS_EMPTY && changed == pool)
-            changed = NULL;
-        else if (tide_pool_has_more_free(change) && pool != heap->current[pool->size_class])
-            changed = pool;
+        change = tide_heap_put_back(heap, pool, first, last, run);
+        if (change == POOL_IS_EMPTY && emptier == pool)
+            emptier = NULL;
+        else if (tide_pool_has_more_free(change) && pool != heap->current[pool->size_class] &&
+                 (!emptier || pool->likely > emptier->likely))
+            emptier = pool;
     }
-    tide_ring();
-    return changed;
+    return emptier;
+}
+
+/* The list is measured again after so many frees, or more, as many as make up for the walk. */
+static void count_from(struct free_list *list, uint32_t room, uint32_t walk)
+{
+    tide_set_relaxed(&list->left, room > walk ? room : walk);
 }
 
 struct pool *tide_heap_cut_list(struct heap *heap, unsigned size_class)
 {
     struct free_list *list = &heap->list[size_class];
-    uint32_t most = tide_list_most(heap, size_class), count;
-    struct block *middle = NULL, *surplus;
+    uint32_t most = tide_heap_list_most(heap, size_class), count;
+    struct block *middle = NULL, *rest;
+    struct pool *emptier;
 
-    tide_owner_add(&heap->moves, 1);
+    tide_ring();
     count = measure(list->freed, most, &middle);
+    if (count == most || (heap->depth[size_class] == 0 && !heap->ran_dry[size_class]))
+        tide_owner_add(&heap->moves, 1);
     if (count == most && heap->ran_dry[size_class]) {
         heap->ran_dry[size_class] = false;
         deepen(heap, size_class);
-        most = tide_list_most(heap, size_class);
+        most = tide_heap_list_most(heap, size_class);
     }
     if (count < most) {
-        tide_set_relaxed(&list->left, most - count);
+        count_from(list, most - count, most / 2);
         return NULL;
     }
-    surplus = middle->next;
+    rest = middle->next;
     middle->next = NULL;
-    tide_set_relaxed(&list->left, most / 2);
-    return put_all_back(heap, surplus);
+    emptier = put_all_back(heap, rest, &count);
+    count_from(list, most / 2, count);
+    return emptier;
 }
 
-void tide_heap_cut_other_list(struct heap *heap, unsigned size_class)
+void tide_heap_give_list_back(struct heap *heap, unsigned size_class)
 {
-    unsigned other = heap->cut_last + 1u;
+    unsigned other = heap->given_back + 1u;
     struct block *blocks;
+    uint32_t count;
 
-    if (other < TIDE_GATHERED_CLASS || other >= TIDE_CLASSES)
-        other = TIDE_GATHERED_CLASS;
-    heap->cut_last = (uint8_t)other;
+    if (other < TIDE_CACHED_CLASS || other >= TIDE_CLASSES)
+        other = TIDE_CACHED_CLASS;
+    heap->given_back = (uint8_t)other;
     if (other == size_class)
         return;
-    tide_heap_make_shallow(heap, other);
     blocks = heap->list[other].freed;
     heap->list[other].freed = NULL;
-    tide_set_relaxed(&heap->list[other].left, TIDE_LIST_LEAST);
-    put_all_back(heap, blocks);
+    heap->foreign[other] = 0;
+    tide_heap_make_shallow(heap, other);
+    put_all_back(heap, blocks, &count);
 }

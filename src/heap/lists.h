@@ -1,14 +1,14 @@
-/* heap/lists.h - how many blocks a list of a gathered class has
+/* heap/lists.h - how many blocks the list of a cached class has
  *
- * Blocks of a gathered class go to their heap's list when their owner frees them,
- * whatever pool they are of: such pools have few, and would change their state at every
- * second free.  The list's left counts frees down; at zero the list is measured, and
- * what is too much goes back to its pools, the oldest blocks first.
+ * Blocks of a cached class go to their heap's list when their owner frees them, whatever
+ * pool they are of: such pools have few, and would change their state every few frees.
+ * The list's left counts frees down; at zero the list is measured, and when it is too long
+ * all but its newest blocks go back to their pools.
  *
- * A list may have few blocks at first.  One that is too long though it was filled from
- * pools since the last cut is let grow: its program needs as many time and again.
+ * A list may have few blocks at first, and more each time it is too long though it was
+ * refilled since: its program needs as many time and again.
  *
- * As for pools.h.
+ * For a heap's owner in a section, or who has taken it.
  */
 #ifndef TIDE_HEAP_LISTS_H
 #define TIDE_HEAP_LISTS_H
@@ -18,26 +18,25 @@
 
 enum { TIDE_LIST_LEAST = 4 }; /* blocks that a list may always have */
 
-static inline uint32_t tide_list_most(const struct heap *heap, unsigned size_class)
+static inline uint32_t tide_heap_list_most(const struct heap *heap, unsigned size_class)
 {
     return TIDE_LIST_LEAST * (heap->depth[size_class] + 1u);
 }
 
-/* Whether the list of its class may have blocks of that pool without counting them as
- * foreign. */
-static inline bool tide_heap_is_listed(const struct heap *heap, const struct pool *pool)
+/* Whether blocks of that pool are no foreign ones in the list of their class. */
+static inline bool tide_heap_may_list(const struct heap *heap, const struct pool *pool)
 {
     unsigned size_class = tide_relaxed(&pool->size_class);
 
-    return tide_class_is_gathered(size_class) ? tide_relaxed(&pool->owner) == heap
+    return tide_class_is_cached(size_class) ? tide_relaxed(&pool->owner) == heap
                                               : pool == heap->current[size_class];
 }
 
-/* The list, which was empty, is filled. */
-static inline void tide_heap_allow(struct heap *heap, unsigned size_class)
+/* The list was empty, and gets what there is. */
+static inline void tide_heap_note_refill(struct heap *heap, unsigned size_class)
 {
-    if (tide_class_is_gathered(size_class)) {
-        tide_set_relaxed(&heap->list[size_class].left, tide_list_most(heap, size_class));
+    if (tide_class_is_cached(size_class)) {
+        tide_set_relaxed(&heap->list[size_class].left, tide_heap_list_most(heap, size_class));
         heap->ran_dry[size_class] = true;
     }
 }
@@ -51,11 +50,11 @@ enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct
  * NULL. */
 struct pool *tide_heap_cut_list(struct heap *heap, unsigned size_class);
 
-/* Puts the blocks of one class's list back, each time another's, but not this one's: the
- * heap needs memory, and their pools may be empty then. */
-void tide_heap_cut_other_list(struct heap *heap, unsigned size_class);
+/* Owner: the heap needs memory for a class.  The blocks of another one's list go back, each
+ * time the next one's, as their pools may be empty then. */
+void tide_heap_give_list_back(struct heap *heap, unsigned size_class);
 
-/* From now on the class's list is as short as at first. */
+/* The class's list is empty, and as short as at first from now on. */
 void tide_heap_make_shallow(struct heap *heap, unsigned size_class);
 
 #endif

@@ -66,9 +66,11 @@ static struct block *take_new(struct heap *heap, unsigned size_class)
     unsigned slots = tide_class_slots(size_class);
     struct pool *pool;
 
-    if (!heap->aside)
-        tide_heap_cut_other_list(heap, size_class);
     pool = tide_heap_take_stocked(heap, slots);
+    if (!pool && !heap->aside) {
+        tide_heap_give_list_back(heap, size_class);
+        pool = tide_heap_take_stocked(heap, slots);
+    }
     if (!pool)
         pool = heap->aside ? take_fetched(heap->aside, slots) : take_run(heap, slots);
     if (!pool)
@@ -109,7 +111,7 @@ struct block *tide_heap_fill_list(struct heap *heap, unsigned size_class, struct
                                   bool is_own)
 {
     tide_ring();
-    tide_heap_allow(heap, size_class);
+    tide_heap_note_refill(heap, size_class);
     heap->foreign[size_class] = !is_own;
     if (blocks)
         heap->list[size_class].freed = blocks->next;

@@ -13,7 +13,7 @@ static void strip_list(struct heap *heap, unsigned size_class)
     while ((block = *link)) {
         struct pool *pool = tide_pool_of(block);
 
-        if (tide_heap_is_listed(heap, pool)) {
+        if (tide_heap_may_list(heap, pool)) {
             link = &block->next;
         } else {
             *link = block->next;

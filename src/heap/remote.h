@@ -15,7 +15,8 @@
  * own.  False, and nothing is done, if it was freed just before. */
 bool tide_heap_free_remote(struct heap *heap, struct pool *pool, struct block *block);
 
-/* Sends what the heap has of other pools than its current ones home. */
+/* Sends what the heap has of other heaps' pools home, and of its own ones what is in lists
+ * that are the current pool's. */
 void tide_heap_send_all_foreign(struct heap *heap);
 
 #endif

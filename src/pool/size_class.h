@@ -26,8 +26,8 @@ _Static_assert(TIDE_SMALL_MAX == (size_t)1 << TIDE_SMALL_MAX_LOG2, "");
 /* The first class whose blocks are cache lines, or larger. */
 enum { TIDE_LINE_CLASS = TIDE_CACHE_LINE / TIDE_ALIGNMENT };
 
-/* The first class whose blocks are gathered: of more than SMALL_MAX. */
-enum { TIDE_GATHERED_CLASS = TIDE_SMALL_CLASSES };
+/* The first class whose blocks are cached: of more than SMALL_MAX. */
+enum { TIDE_CACHED_CLASS = TIDE_SMALL_CLASSES };
 
 /* Sizes up to here are looked up: twice their class, which is where, in words,
  * a heap's list for the class is. */
@@ -65,11 +65,11 @@ static inline unsigned tide_class_slots(unsigned size_class)
     return tide_class_bytes[size_class] <= TIDE_NARROW_MAX ? 1 : TIDE_WIDE_SLOTS;
 }
 
-/* Whether blocks that their owner frees are gathered in its list, whatever pool they are
+/* Whether blocks that their owner frees are cached in its list, whatever pool they are
  * of, as pools have few. */
-static inline bool tide_class_is_gathered(unsigned size_class)
+static inline bool tide_class_is_cached(unsigned size_class)
 {
-    return size_class >= TIDE_GATHERED_CLASS;
+    return size_class >= TIDE_CACHED_CLASS;
 }
 
 /* The smallest class whose blocks hold size bytes and, as pools are aligned to

@@ -12,8 +12,8 @@
  *
  * Counted are free slots with pages and the store's dirty ranges; pages that are likely to
  * be free in the calling thread's used pools (heap->loose); and what is on its way home to
- * other heaps.  A used pool tells now and then that blocks came back to it, and is looked
- * at then, if too much is kept.
+ * other heaps; not what heaps have in their lists (heap/lists.h).  A used pool tells now and
+ * then that blocks came back to it, and is looked at then, if too much is kept.
  */
 #ifndef TIDE_UPKEEP_BOUND_H
 #define TIDE_UPKEEP_BOUND_H

@@ -215,7 +215,7 @@ MAY_BE_UNUSED static void free_all(void **blocks, size_t count)
         tide_free(blocks[--count]);
 }
 
-/* To its pool, past the list that blocks of more than SMALL_MAX are gathered in. */
+/* To its pool, past the list that blocks of more than SMALL_MAX are cached in. */
 MAY_BE_UNUSED static void put_back(void *block)
 {
     tide_heap_put_back(own_heap(), tide_pool_of(block), block, block, 1);

@@ -1,4 +1,4 @@
-/* test_lists.c - heap/lists.c: how many blocks a gathered class's list has */
+/* test_lists.c - heap/lists.c: how many blocks a cached class's list has */
 #include "heaps.h"
 
 #define SIZE (TIDE_LOOKUP_MAX + 1)
@@ -20,7 +20,7 @@ static void take(size_t size, int count)
         blocks[n] = allocate(size);
 }
 
-IN_NEW_THREAD(lists, blocks_of_any_own_pool_are_gathered, NULL)
+IN_NEW_THREAD(lists, blocks_of_any_own_pool_are_cached, NULL)
 {
     struct heap *heap = own_heap();
 
@@ -61,15 +61,13 @@ static void use_over_and_over(size_t size, int count)
 IN_NEW_THREAD(lists, what_is_used_over_and_over_waits_in_the_list, NULL)
 {
     struct heap *heap = own_heap();
-    uint32_t length, moves;
+    uint32_t length;
 
     use_over_and_over(TIDE_POOLED_MAX, 16);
     length = listed();
     TIDE_REQUIRE(length >= 16);
-    moves = tide_relaxed(&heap->moves);
     use_over_and_over(TIDE_POOLED_MAX, 16);
     TIDE_REQUIRE(listed() == length && !heap->ran_dry[size_class]);
-    TIDE_REQUIRE(tide_relaxed(&heap->moves) != moves); /* it isn't idle */
     tide_heap_check(heap);
 }
 
@@ -78,12 +76,12 @@ IN_NEW_THREAD(lists, all_lists_of_a_heap_have_a_bound, NULL)
     struct heap *heap = own_heap();
     size_t bytes = 0, least = 0;
 
-    for (unsigned c = TIDE_GATHERED_CLASS; c < TIDE_CLASSES; c++)
+    for (unsigned c = TIDE_CACHED_CLASS; c < TIDE_CLASSES; c++)
         use_over_and_over(tide_class_bytes[c], 200);
-    for (unsigned c = TIDE_GATHERED_CLASS; c < TIDE_CLASSES; c++) {
+    for (unsigned c = TIDE_CACHED_CLASS; c < TIDE_CLASSES; c++) {
         bytes += length_of(list_of(heap, c)) * (size_t)tide_class_bytes[c];
         least += TIDE_LIST_LEAST * (size_t)tide_class_bytes[c];
-        TIDE_REQUIRE(length_of(list_of(heap, c)) <= tide_list_most(heap, c));
+        TIDE_REQUIRE(length_of(list_of(heap, c)) <= tide_heap_list_most(heap, c));
     }
     TIDE_REQUIRE(heap->deepened > 0 && bytes <= least + heap->deepened);
     TIDE_REQUIRE(heap->deepened <= (size_t)512 << 10);
@@ -114,6 +112,34 @@ IN_NEW_THREAD(lists, new_pools_send_what_waits_in_other_lists_back, NULL)
     for (unsigned n = 0; n < 2 * TIDE_CLASSES; n++)
         fill_pool(SIZE, blocks);
     TIDE_REQUIRE(!list_of(heap, other) && heap->depth[other] == 0);
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(lists, the_first_free_after_giving_back_is_noticed, NULL)
+{
+    struct heap *heap = own_heap();
+    uint32_t moves;
+
+    use_over_and_over(TIDE_POOLED_MAX, 16);
+    take(TIDE_POOLED_MAX, 16);
+    tide_idle_give_back_own();
+    moves = tide_relaxed(&heap->moves);
+    tide_free(blocks[0]);
+    TIDE_REQUIRE(listed() == 1 && tide_relaxed(&heap->moves) != moves);
+    tide_heap_check(heap);
+}
+
+IN_NEW_THREAD(lists, a_list_that_stays_short_is_seldom_measured, NULL)
+{
+    struct heap *heap = own_heap();
+
+    take(SIZE, 2);
+    for (int n = 0; n < 100; n++) {
+        tide_free(blocks[0]);
+        TIDE_REQUIRE(tide_relaxed(&heap->list[size_class].left) > 0);
+        blocks[0] = allocate(SIZE);
+    }
+    TIDE_REQUIRE(heap->depth[size_class] <= 1);
     tide_heap_check(heap);
 }
 
