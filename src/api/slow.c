@@ -266,7 +266,7 @@ static struct pool *settle(struct heap *heap, struct pool *pool)
 
     if (pool->frees_to != &pool->own)
         return tide_class_is_cached(pool->size_class)
-                   ? tide_heap_cut_list(heap, pool->size_class)
+                   ? tide_heap_cut_list(heap, pool)
                    : NULL;
     change = tide_pool_settle(pool, 0);
     tide_heap_place(heap, pool, change);

@@ -97,18 +97,35 @@ static void count_from(struct free_list *list, uint32_t room, uint32_t walk)
     tide_set_relaxed(&list->left, room > walk ? room : walk);
 }
 
-struct pool *tide_heap_cut_list(struct heap *heap, unsigned size_class)
+/* What is only freed need not go through the list.  The block just freed goes with the rest,
+ * so that it is found if it is freed twice.  False if the pool is empty now. */
+static bool bypass(struct heap *heap, struct pool *pool)
 {
+    struct free_list *list = &heap->list[pool->size_class];
+    struct block *block = list->freed;
+
+    TIDE_ASSERT(tide_pool_of(block) == pool);
+    if (pool == heap->current[pool->size_class])
+        return true;
+    list->freed = block->next;
+    tide_pool_route(pool, &pool->own);
+    return tide_heap_put_back(heap, pool, block, block, 1) != POOL_IS_EMPTY;
+}
+
+struct pool *tide_heap_cut_list(struct heap *heap, struct pool *pool)
+{
+    unsigned size_class = tide_relaxed(&pool->size_class);
     struct free_list *list = &heap->list[size_class];
     uint32_t most = tide_heap_list_most(heap, size_class), count;
+    bool ran_dry = heap->ran_dry[size_class];
     struct block *middle = NULL, *rest;
     struct pool *emptier;
 
     tide_ring();
     count = measure(list->freed, most, &middle);
-    if (count == most || (heap->depth[size_class] == 0 && !heap->ran_dry[size_class]))
+    if (count == most || (heap->depth[size_class] == 0 && !ran_dry))
         tide_owner_add(&heap->moves, 1);
-    if (count == most && heap->ran_dry[size_class]) {
+    if (count == most && ran_dry) {
         heap->ran_dry[size_class] = false;
         deepen(heap, size_class);
         most = tide_heap_list_most(heap, size_class);
@@ -121,6 +138,8 @@ struct pool *tide_heap_cut_list(struct heap *heap, unsigned size_class)
     middle->next = NULL;
     emptier = put_all_back(heap, rest, &count);
     count_from(list, most / 2, count);
+    if (!ran_dry && !bypass(heap, pool) && emptier == pool)
+        emptier = NULL;
     return emptier;
 }
 

@@ -5,6 +5,9 @@
  * The list's left counts frees down; at zero the list is measured, and when it is too long
  * all but its newest blocks go back to their pools.
  *
+ * When the list gets too long twice without a refill, the program frees more than it
+ * allocates: pools that are met then get their own lists, until they are current again.
+ *
  * A list may have few blocks at first, and more each time it is too long though it was
  * refilled since: its program needs as many time and again.
  *
@@ -46,9 +49,9 @@ static inline void tide_heap_note_refill(struct heap *heap, unsigned size_class)
 enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct block *first,
                                     struct block *last, uint32_t count);
 
-/* The list's left is zero.  A used pool that has more free blocks by what went back, or
- * NULL. */
-struct pool *tide_heap_cut_list(struct heap *heap, unsigned size_class);
+/* A block of the pool was freed, and its class's list has left at zero.  A used pool that
+ * has more free blocks by what went back, or NULL. */
+struct pool *tide_heap_cut_list(struct heap *heap, struct pool *pool);
 
 /* Owner: the heap needs memory for a class.  The blocks of another one's list go back, each
  * time the next one's, as their pools may be empty then. */

@@ -143,6 +143,31 @@ IN_NEW_THREAD(lists, a_list_that_stays_short_is_seldom_measured, NULL)
     tide_heap_check(heap);
 }
 
+/* A pool that is met while more is freed than allocated has its own list until it is current. */
+IN_NEW_THREAD(lists, what_is_only_freed_bypasses_the_list, NULL)
+{
+    unsigned bypassed = 0;
+    struct heap *heap = own_heap();
+
+    take(SIZE, MANY);
+    for (int n = 0; n < MANY / 2; n++) {
+        struct pool *pool = tide_pool_of(blocks[n]);
+
+        tide_free(blocks[n]);
+        if (tide_relaxed(&pool->owner) == heap && pool->frees_to == &pool->own) {
+            TIDE_REQUIRE(pool->freed == blocks[n]);
+            bypassed++;
+        }
+        tide_heap_check(heap);
+    }
+    TIDE_REQUIRE(bypassed > MANY / 8);
+    for (int n = 0; n < MANY / 2; n++)
+        blocks[n] = allocate(SIZE);
+    TIDE_REQUIRE(heap->current[size_class]->frees_to == &heap->list[size_class]);
+    free_all(blocks, MANY);
+    tide_heap_check(heap);
+}
+
 static void free_two(void *unused)
 {
     (void)unused;
