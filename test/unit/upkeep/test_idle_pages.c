@@ -60,7 +60,7 @@ static void use_next_pool(void *unused)
         taken[n] = allocate(PAGED);
     for (uint32_t n = free; n < 2 * free; n++)
         TIDE_REQUIRE(tide_pool_of(taken[n]) == tide_pool_of(paged[POOLS - 2][0]));
-    free_all(taken + free, free);
+    put_all_back(taken + free, free);
 }
 
 SCENARIO(idle_pages, a_busy_thread_keeps_pages_of_pools_it_takes_from, NULL)
