@@ -44,7 +44,7 @@ struct block {
 };
 
 /* Where a free puts a block: the pool's own list, or, while the pool is its heap's current
- * one and always in a cached class, the list that malloc takes from. */
+ * one, and most of the time in a cached class, the list that malloc takes from. */
 struct free_list {
     struct block *freed;    /* owner: linked by their first word, last in first out */
     _Atomic uint32_t left;  /* owner; read by walkers: frees until the pool's state changes,

@@ -43,7 +43,7 @@ static void check_pool_of(struct heap *heap, struct pool *pool, unsigned size_cl
     tide_pool_check(pool);
 }
 
-/* Of a cached class, all frees of its pools go to the list, which is measured in time. */
+/* Of a cached class, frees of the current pool go to the list, which is measured in time. */
 static void check_cached(const struct heap *heap)
 {
     uint32_t deepened = 0;
@@ -63,7 +63,6 @@ void tide_heap_check(struct heap *heap)
     uint32_t stocked = 0;
 
     check_cached(heap);
-
     for (unsigned c = 0; c < TIDE_CLASSES; c++) {
         check_list(heap, c);
         if (heap->current[c])

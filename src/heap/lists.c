@@ -36,7 +36,8 @@ static void deepen(struct heap *heap, unsigned size_class)
 {
     uint32_t bytes = TIDE_LIST_LEAST * tide_class_bytes[size_class];
 
-    if (tide_heap_list_most(heap, size_class) >= MOST_BLOCKS || heap->deepened + bytes > MOST_DEEPENED)
+    if (tide_heap_list_most(heap, size_class) >= MOST_BLOCKS ||
+        heap->deepened + bytes > MOST_DEEPENED)
         return;
     heap->depth[size_class]++;
     heap->deepened += bytes;
@@ -62,7 +63,8 @@ static struct block *last_of_run(struct block *block, const struct pool *pool, u
     return block;
 }
 
-/* *count becomes how many they are. */
+/* A used pool that has more free blocks now, the one likeliest to have free pages, or NULL;
+ * *count becomes how many blocks it were. */
 static struct pool *put_all_back(struct heap *heap, struct block *first, uint32_t *count)
 {
     struct pool *emptier = NULL;

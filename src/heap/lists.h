@@ -32,7 +32,7 @@ static inline bool tide_heap_may_list(const struct heap *heap, const struct pool
     unsigned size_class = tide_relaxed(&pool->size_class);
 
     return tide_class_is_cached(size_class) ? tide_relaxed(&pool->owner) == heap
-                                              : pool == heap->current[size_class];
+                                            : pool == heap->current[size_class];
 }
 
 /* The list was empty, and gets what there is. */

@@ -169,7 +169,7 @@ void tide_heap_make_current(struct heap *heap, unsigned size_class, struct pool 
     struct pool *before = heap->current[size_class];
 
     TIDE_ASSERT(!heap->list[size_class].freed);
-    if (before && !tide_class_is_cached(size_class))
+    if (before && !tide_class_is_cached(size_class)) /* that one's blocks go on to the list */
         tide_pool_route(before, &before->own);
     if (pool) {
         tide_pool_route(pool, &heap->list[size_class]);

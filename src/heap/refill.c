@@ -64,9 +64,8 @@ static struct pool *take_run(struct heap *heap, unsigned slots)
 static struct block *take_new(struct heap *heap, unsigned size_class)
 {
     unsigned slots = tide_class_slots(size_class);
-    struct pool *pool;
+    struct pool *pool = tide_heap_take_stocked(heap, slots);
 
-    pool = tide_heap_take_stocked(heap, slots);
     if (!pool && !heap->aside) {
         tide_heap_give_list_back(heap, size_class);
         pool = tide_heap_take_stocked(heap, slots);

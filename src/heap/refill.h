@@ -2,8 +2,9 @@
  *
  * In this order: the surplus of foreign blocks, freed blocks of the current pool
  * and of another used one, what other threads left, untouched blocks of those
- * pools, an empty pool from the stock, or that another class's cached blocks leave empty, a new one.  So memory that was used
- * before comes first.  For a class whose list is empty; errno stays.
+ * pools, an empty pool from the stock (or that another class's list leaves empty), a
+ * new one.  So memory that was used before comes first.  For a class whose list is
+ * empty; errno stays.
  */
 #ifndef TIDE_HEAP_REFILL_H
 #define TIDE_HEAP_REFILL_H

@@ -9,8 +9,8 @@
  *
  * A heap takes blocks from a pool in bulk (a freed list whole, or a page of
  * untouched blocks) and from then on they count as allocated: malloc changes
- * nothing in a pool.  Nor does a free while the pool is the heap's current one, or of a
- * cached class: the block goes back to the list it came from.
+ * nothing in a pool.  Nor does a free that goes to the heap's list, as it does while the
+ * pool is the current one or, as a rule, of a cached class.
  */
 #ifndef TIDE_POOL_POOL_H
 #define TIDE_POOL_POOL_H

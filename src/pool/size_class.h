@@ -66,7 +66,7 @@ static inline unsigned tide_class_slots(unsigned size_class)
 }
 
 /* Whether blocks that their owner frees are cached in its list, whatever pool they are
- * of, as pools have few. */
+ * of, as pools have few: see heap/lists.h. */
 static inline bool tide_class_is_cached(unsigned size_class)
 {
     return size_class >= TIDE_CACHED_CLASS;
