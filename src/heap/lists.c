@@ -55,12 +55,14 @@ static uint32_t measure(struct block *block, uint32_t most, struct block **middl
     return count;
 }
 
-/* Of a list, those at its start that are of one pool: their last; *count is how many. */
-static struct block *last_of_run(struct block *block, const struct pool *pool, uint32_t *count)
+struct block *tide_heap_last_of_run(struct block *first, uint32_t most, uint32_t *count)
 {
-    for (*count = 1; block->next && tide_pool_of(block->next) == pool; ++*count)
-        block = block->next;
-    return block;
+    const struct pool *pool = tide_pool_of(first);
+    struct block *last = first;
+
+    for (*count = 1; *count < most && last->next && tide_pool_of(last->next) == pool; ++*count)
+        last = last->next;
+    return last;
 }
 
 /* A used pool that has more free blocks now, the one likeliest to have free pages, or NULL;
@@ -75,7 +77,7 @@ static struct pool *put_all_back(struct heap *heap, struct block *first, uint32_
         enum pool_change change;
         uint32_t run;
 
-        last = last_of_run(first, pool, &run);
+        last = tide_heap_last_of_run(first, UINT32_MAX, &run);
         next = last->next;
         *count += run;
         if (tide_relaxed(&pool->owner) != heap) {

@@ -44,6 +44,10 @@ static inline void tide_heap_note_refill(struct heap *heap, unsigned size_class)
     }
 }
 
+/* Of linked blocks the first ones that are of one pool, so many at most: the last of them;
+ * *count becomes how many. */
+struct block *tide_heap_last_of_run(struct block *first, uint32_t most, uint32_t *count);
+
 /* Linked blocks that count as allocated go back to their pool, which is the heap's.  What
  * became of it; it may be nobody's then. */
 enum pool_change tide_heap_put_back(struct heap *heap, struct pool *pool, struct block *first,

@@ -64,17 +64,19 @@ static void set_outbox_aside(struct tide_aside *aside, struct outbox *outbox)
 static unsigned take_list(struct heap *heap, struct tide_aside *aside, unsigned size_class,
                           unsigned most)
 {
-    struct block **list = &heap->list[size_class].freed, *block;
-    unsigned count = 0;
+    struct block **list = &heap->list[size_class].freed, *first;
+    uint32_t count = 0, run;
 
-    for (; count < most && (block = *list); count++) {
-        struct pool *pool = tide_pool_of(block);
+    for (; count < most && (first = *list); count += run) {
+        struct block *last = tide_heap_last_of_run(first, most - count, &run);
+        struct pool *pool = tide_pool_of(first);
 
-        *list = block->next;
+        *list = last->next;
+        last->next = NULL;
         if (tide_relaxed(&pool->owner) == heap)
-            tide_heap_put_back(heap, pool, block, block, 1);
+            tide_heap_put_back(heap, pool, first, last, run);
         else
-            set_block_aside(aside, block);
+            set_all_aside(aside, first);
     }
     return count;
 }
